@@ -1,0 +1,1 @@
+"""onnxsearch: find similar images."""

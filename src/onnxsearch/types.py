@@ -1,0 +1,202 @@
+"""The values that go in and out of onnxsearch. All are frozen."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias, overload
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
+JSONValue: TypeAlias = (
+    "str | int | float | bool | None | Sequence[JSONValue] | Mapping[str, JSONValue]"
+)
+"""What metadata may hold: whatever JSON can say without NaN or infinity."""
+
+Metadata: TypeAlias = "Mapping[str, JSONValue]"
+"""What is known of a picture, by field name."""
+
+ImageInput: TypeAlias = (
+    "str | os.PathLike[str] | bytes | BinaryIO | Image.Image | NDArray[np.uint8]"
+)
+"""A picture: a path, the bytes of a file, an open binary file, a Pillow image,
+or an array of shape (height, width, 3), uint8, RGB."""
+
+
+class Metric(StrEnum):
+    """How far two vectors are apart. Smaller distances are nearer, always.
+
+    ========= ============================================ ==================
+    metric    distance                                     score
+    ========= ============================================ ==================
+    `l2`      Euclidean distance (not its square)          1 / (1 + distance)
+    `cosine`  1 - cosine of the angle                      the cosine
+    `ip`      1 - inner product                            the inner product
+    `hamming` number of bits that differ                   1 / (1 + distance)
+    ========= ============================================ ==================
+
+    The form 1 - inner product is the one of hnswlib; it makes `ip` and `cosine`
+    agree on unit vectors, which is what every `Embedder` gives.
+    """
+
+    L2 = "l2"
+    IP = "ip"
+    COSINE = "cosine"
+    HAMMING = "hamming"
+
+    def score(self, distance: float) -> float:
+        """Return the score (higher is better) that belongs to `distance`."""
+        if self in (Metric.IP, Metric.COSINE):
+            return 1.0 - distance
+        return 1.0 / (1.0 + distance)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What the engine knows of one picture."""
+
+    id: str
+    """The caller's id, or for files the absolute path."""
+    uri: str | None = None
+    """Where the picture came from; None if it came as bytes or as an array."""
+    metadata: Metadata = field(default_factory=dict[str, "JSONValue"])
+    """What the caller said about it."""
+    models: tuple[str, ...] = ()
+    """Names of the models whose vectors are stored."""
+    content: str | None = None
+    """BLAKE2b-128 of the file's bytes, in hex; None unless it came from bytes."""
+    size: int | None = None
+    """Size of the file in bytes."""
+    modified_ns: int | None = None
+    """Modification time of the file in nanoseconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One picture found."""
+
+    id: str
+    """The picture's id."""
+    uri: str | None
+    """Where the picture came from; for files the absolute path."""
+    distance: float
+    """Distance to the query, by the metric's definition; smaller is nearer."""
+    score: float
+    """Likeness to the query; higher is better, whatever the metric."""
+    metadata: Metadata
+    """What was said about the picture when it was added."""
+    model: str
+    """Name of the model that found it."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SearchResults(Sequence[Hit]):
+    """What one search found, nearest first."""
+
+    hits: tuple[Hit, ...]
+    model: str
+    """Name of the model that was asked."""
+    metric: Metric
+    """How the distances are measured."""
+
+    @overload
+    def __getitem__(self, index: int) -> Hit: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Hit, ...]: ...
+    def __getitem__(self, index: int | slice) -> Hit | tuple[Hit, ...]:
+        return self.hits[index]
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    def __iter__(self) -> Iterator[Hit]:
+        return iter(self.hits)
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids found, nearest first."""
+        return [hit.id for hit in self.hits]
+
+    def __repr__(self) -> str:
+        lines = [f"  {hit.distance:8.4f}  {hit.uri or hit.id}" for hit in self.hits[:20]]
+        if len(self.hits) > 20:
+            lines.append(f"  ... {len(self.hits) - 20} more")
+        head = f"<SearchResults {len(self.hits)} hits, model {self.model!r}, {self.metric.value}>"
+        return "\n".join([head, *lines])
+
+
+class Status(StrEnum):
+    """What became of one file."""
+
+    INDEXED = "indexed"
+    """Embedded and stored; it is found from now on."""
+    UNCHANGED = "unchanged"
+    """Stored by an earlier run, and still the same."""
+    DUPLICATE = "duplicate"
+    """Byte for byte the same as a picture that is stored under another id."""
+    REMOVED = "removed"
+    """Its file is gone, so its entry was taken out (`prune=True` only)."""
+    MISSING = "missing"
+    """There is no such file."""
+    BROKEN = "broken"
+    """A picture, but damaged or unreadable."""
+    TOO_LARGE = "too_large"
+    """More pixels than the limit allows; it was not decoded."""
+    UNSUPPORTED = "unsupported"
+    """Not a picture, or of a format that nothing here reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one file, and why."""
+
+    uri: str
+    """The file's absolute path."""
+    status: Status
+    id: str | None = None
+    """The id under which the picture is stored (for a duplicate: its twin's)."""
+    error: str | None = None
+    """Why it is not stored; None where it is."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class IndexReport:
+    """What became of every file that `SearchEngine.index` met."""
+
+    outcomes: Sequence[Outcome]
+    """One entry per file, in the order in which the files were met."""
+    seconds: float = 0.0
+    """How long the run took."""
+
+    @property
+    def counts(self) -> dict[Status, int]:
+        """How many files had each status; statuses that did not occur count 0."""
+        found = Counter(outcome.status for outcome in self.outcomes)
+        return {status: found[status] for status in Status}
+
+    @property
+    def failures(self) -> list[Outcome]:
+        """The files that could not be indexed."""
+        return [outcome for outcome in self.outcomes if outcome.error is not None]
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{n} {status.value}" for status, n in self.counts.items() if n)
+        return f"<IndexReport {counts or 'no files'} in {self.seconds:.1f} s>"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a long operation has come."""
+
+    done: int
+    """Items finished."""
+    total: int | None
+    """Items in all, where that is known."""
+    current: str = ""
+    """The item that was finished last."""

@@ -1,0 +1,343 @@
+"""The seam between the engine and whatever holds the vectors."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import Self
+
+from onnxsearch.errors import (
+    CollectionNotFoundError,
+    InvalidArgumentError,
+    SpaceMismatchError,
+)
+from onnxsearch.types import Metadata, Metric
+
+if TYPE_CHECKING:
+    from onnxsearch.filters import Filter
+
+Vectors: TypeAlias = "NDArray[np.float32] | NDArray[np.uint8]"
+"""A matrix of vectors, one a row: (n, dimension) float32, or for `Metric.HAMMING`
+(n, dimension / 8) uint8, eight bits packed in each byte."""
+
+_KEY = re.compile(r"[0-9a-f]{32}")
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,199}")
+_NO_METADATA: Metadata = {}
+
+
+class Match(NamedTuple):
+    """One row found by `VectorStore.search`."""
+
+    key: str
+    distance: float
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionSpec:
+    """What a collection holds. Two that differ never share a vector."""
+
+    name: str
+    """A letter, then up to 199 letters, digits and underscores."""
+    dimension: int
+    """Numbers in a vector; for `Metric.HAMMING` bits, a multiple of eight."""
+    fingerprint: str
+    """Identifies the vector space; see `Embedder.fingerprint`."""
+    metric: Metric = Metric.L2
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise InvalidArgumentError(
+                f"collection name {self.name!r}: expected a letter, then at most 199 "
+                "letters, digits and underscores"
+            )
+        if self.dimension < 1:
+            raise InvalidArgumentError(f"dimension {self.dimension}: expected at least 1")
+        if self.metric is Metric.HAMMING and self.dimension % 8:
+            raise InvalidArgumentError(
+                f"dimension {self.dimension}: Hamming vectors are packed in bytes, so their "
+                "number of bits must be a multiple of 8"
+            )
+
+    @property
+    def columns(self) -> int:
+        """Columns of the matrix that holds such vectors."""
+        return self.dimension // 8 if self.metric is Metric.HAMMING else self.dimension
+
+    @property
+    def dtype(self) -> np.dtype[np.float32] | np.dtype[np.uint8]:
+        """Type of the numbers in that matrix."""
+        return np.dtype(np.uint8) if self.metric is Metric.HAMMING else np.dtype(np.float32)
+
+
+class VectorStore(ABC):
+    """Named collections of vectors, each row under a key, searched by nearness.
+
+    Keys are 32 lower-case hex characters: a closed alphabet, so that no back end
+    can mistake a key for part of a query. Public methods check what they are
+    given and then call the hook of the same name with an underscore; a back end
+    writes the hooks. Every method may be called from several threads at once.
+
+    A row that `upsert` has returned for is found by the next `search`, of this
+    object at least, and outlives a killed process where the store is durable.
+
+    To write one, subclass it, implement the hooks, and run
+    `onnxsearch.testing.VectorStoreContract` over it.
+    """
+
+    metrics: ClassVar[frozenset[Metric]] = frozenset(Metric)
+    """The metrics that this store knows."""
+
+    def ensure_collection(self, spec: CollectionSpec) -> None:
+        """Create the collection, or check that the one there is the same.
+
+        Args:
+            spec: Name, dimension, metric and fingerprint.
+
+        Raises:
+            SpaceMismatchError: There is one of that name for another space.
+            InvalidArgumentError: The store does not know that metric.
+        """
+        if spec.metric not in self.metrics:
+            known = ", ".join(sorted(metric.value for metric in self.metrics))
+            raise InvalidArgumentError(
+                f"{self!r} has no metric {spec.metric.value!r}; it has: {known}"
+            )
+        found = self._describe(spec.name)
+        if found is None:
+            self._create(spec)
+            # Another process may have been faster; what counts is what is there now.
+            found = self._describe(spec.name)
+        if found != spec:
+            raise SpaceMismatchError(_mismatch(spec, found))
+
+    def describe(self, collection: str) -> CollectionSpec:
+        """Return what `collection` holds.
+
+        Raises:
+            CollectionNotFoundError: There is none of that name.
+        """
+        spec = self._describe(collection) if _NAME.fullmatch(collection) else None
+        if spec is None:
+            raise CollectionNotFoundError(
+                f"{self!r} has no collection {collection!r}; create it with ensure_collection()"
+            )
+        return spec
+
+    def collections(self) -> list[str]:
+        """Return the names of all collections that onnxsearch made here, sorted."""
+        return sorted(self._collections())
+
+    def drop(self, collection: str) -> None:
+        """Delete the collection with all its rows; if there is none, do nothing."""
+        if _NAME.fullmatch(collection) and self._describe(collection) is not None:
+            self._drop(collection)
+
+    def upsert(
+        self,
+        collection: str,
+        keys: Sequence[str],
+        vectors: Vectors,
+        metadata: Sequence[Metadata] | None = None,
+    ) -> None:
+        """Store rows; a row whose key is there already is replaced as a whole.
+
+        Args:
+            collection: Name of an existing collection.
+            keys: One key per row, none twice.
+            vectors: Matrix of the shape and type that `CollectionSpec` tells,
+                finite. It is copied.
+            metadata: One mapping per row, for filters; None for none.
+
+        Raises:
+            CollectionNotFoundError: There is no such collection.
+            InvalidArgumentError: A key, the matrix or the metadata is not as said.
+        """
+        spec = self.describe(collection)
+        keys = _checked_keys(keys)
+        if len(set(keys)) != len(keys):
+            raise InvalidArgumentError("upsert was given one key twice in a batch")
+        matrix = _checked_matrix(vectors, spec)
+        rows = [_NO_METADATA] * len(keys) if metadata is None else list(metadata)
+        if not len(keys) == len(matrix) == len(rows):
+            raise InvalidArgumentError(
+                f"upsert was given {len(keys)} keys, {len(matrix)} vectors and "
+                f"{len(rows)} metadata: expected as many of each"
+            )
+        if keys:
+            self._upsert(spec, keys, matrix, rows)
+
+    def search(
+        self,
+        collection: str,
+        queries: Vectors,
+        limit: int,
+        *,
+        filter: Filter | None = None,
+    ) -> list[list[Match]]:
+        """Return for each query its `limit` nearest rows, nearest first.
+
+        Rows at equal distances come in the order of their keys. A collection
+        with fewer rows gives them all.
+
+        Args:
+            collection: Name of an existing collection.
+            queries: Matrix of the shape and type that `CollectionSpec` tells.
+            limit: Rows per query, at least 1.
+            filter: Leaves only rows whose metadata match.
+
+        Raises:
+            CollectionNotFoundError: There is no such collection.
+            InvalidArgumentError: `limit` or `queries` is not as said.
+        """
+        if limit < 1:
+            raise InvalidArgumentError(f"limit {limit}: expected at least 1")
+        spec = self.describe(collection)
+        matrix = _checked_matrix(queries, spec)
+        if not len(matrix):
+            return []
+        return self._search(spec, matrix, limit, filter)
+
+    def fetch(self, collection: str, keys: Sequence[str]) -> Mapping[str, Vectors]:
+        """Return the vectors stored under `keys`, each of shape (columns,).
+
+        Keys that are not there are left out.
+
+        Raises:
+            CollectionNotFoundError: There is no such collection.
+        """
+        spec = self.describe(collection)
+        keys = _checked_keys(keys)
+        return self._fetch(spec, keys) if keys else {}
+
+    def delete(self, collection: str, keys: Sequence[str]) -> None:
+        """Remove rows; keys that are not there are passed over.
+
+        Raises:
+            CollectionNotFoundError: There is no such collection.
+        """
+        spec = self.describe(collection)
+        keys = _checked_keys(keys)
+        if keys:
+            self._delete(spec, keys)
+
+    def ids(self, collection: str) -> Iterator[str]:
+        """Yield the key of every row, in no particular order, in bounded memory.
+
+        A row that is stored before the call and stays is yielded once.
+
+        Raises:
+            CollectionNotFoundError: There is no such collection.
+        """
+        return self._ids(self.describe(collection))
+
+    def count(self, collection: str) -> int:
+        """Return how many rows there are.
+
+        Raises:
+            CollectionNotFoundError: There is no such collection.
+        """
+        return self._count(self.describe(collection))
+
+    @abstractmethod
+    def _describe(self, name: str) -> CollectionSpec | None:
+        """Return what the collection holds, or None if there is none."""
+
+    @abstractmethod
+    def _create(self, spec: CollectionSpec) -> None:
+        """Create the collection; if one appears meanwhile, leave that alone."""
+
+    @abstractmethod
+    def _collections(self) -> list[str]:
+        """Return the names of all collections that onnxsearch made."""
+
+    @abstractmethod
+    def _drop(self, name: str) -> None:
+        """Delete the collection."""
+
+    @abstractmethod
+    def _upsert(
+        self,
+        spec: CollectionSpec,
+        keys: Sequence[str],
+        vectors: Vectors,
+        metadata: Sequence[Metadata],
+    ) -> None:
+        """Store at least one row."""
+
+    @abstractmethod
+    def _search(
+        self, spec: CollectionSpec, queries: Vectors, limit: int, filter: Filter | None
+    ) -> list[list[Match]]:
+        """Search for at least one query."""
+
+    @abstractmethod
+    def _fetch(self, spec: CollectionSpec, keys: Sequence[str]) -> Mapping[str, Vectors]:
+        """Return the vectors of the keys that are there."""
+
+    @abstractmethod
+    def _delete(self, spec: CollectionSpec, keys: Sequence[str]) -> None:
+        """Remove the rows of at least one key."""
+
+    @abstractmethod
+    def _ids(self, spec: CollectionSpec) -> Iterator[str]:
+        """Yield every key."""
+
+    @abstractmethod
+    def _count(self, spec: CollectionSpec) -> int:
+        """Count the rows."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release what this object opened itself; closing twice is harmless."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _checked_keys(keys: Sequence[str]) -> list[str]:
+    for key in keys:
+        if not _KEY.fullmatch(key):
+            raise InvalidArgumentError(
+                f"key {key[:80]!r}: expected 32 characters, each one of 0123456789abcdef"
+            )
+    return list(keys)
+
+
+def _checked_matrix(vectors: Vectors, spec: CollectionSpec) -> Vectors:
+    matrix = np.asarray(vectors)
+    if matrix.ndim != 2 or matrix.shape[1] != spec.columns or matrix.dtype != spec.dtype:
+        raise InvalidArgumentError(
+            f"vectors of shape {matrix.shape} and type {matrix.dtype}: collection "
+            f"{spec.name!r} takes (n, {spec.columns}) {spec.dtype}"
+        )
+    if matrix.dtype == np.float32 and not np.isfinite(matrix).all():
+        raise InvalidArgumentError("vectors hold NaN or infinity: expected finite numbers")
+    return np.ascontiguousarray(matrix)
+
+
+def _mismatch(wanted: CollectionSpec, found: CollectionSpec | None) -> str:
+    if found is None:
+        return f"collection {wanted.name!r} vanished while it was opened"
+    return (
+        f"collection {wanted.name!r} holds vectors of another space: it was made with "
+        f"dimension {found.dimension}, metric {found.metric.value}, fingerprint "
+        f"{found.fingerprint}, and is now opened with dimension {wanted.dimension}, metric "
+        f"{wanted.metric.value}, fingerprint {wanted.fingerprint}. The model file, its "
+        "preprocessing profile, output or pooling changed. Open it as it was made, or give "
+        "the embedder another name and index again."
+    )
