@@ -1,1 +1,172 @@
-"""onnxsearch: find similar images."""
+"""Find similar images: any ONNX model, Milvus or an embedded store, one facade.
+
+Example:
+    >>> from onnxsearch import SearchEngine
+    >>> with SearchEngine.open("album") as engine:
+    ...     report = engine.index("~/Pictures")
+    ...     for hit in engine.search("query.jpg", limit=5):
+    ...         print(f"{hit.distance:.3f}  {hit.uri}")
+
+Names are imported when they are first used, so that `import onnxsearch` itself
+loads neither ONNX Runtime nor the clients of Milvus and Redis.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from onnxsearch.embedders.base import Embedder, Tensor
+    from onnxsearch.embedders.onnx import OnnxEmbedder
+    from onnxsearch.engine import SearchEngine
+    from onnxsearch.errors import (
+        BrokenImageError,
+        ClosedError,
+        CollectionNotFoundError,
+        EmbeddingError,
+        EmptySourceError,
+        ImageError,
+        ImageNotFoundError,
+        ImageTooLargeError,
+        InvalidArgumentError,
+        MissingExtraError,
+        ModelError,
+        ModelLoadError,
+        ModelOutputError,
+        OnnxSearchError,
+        ProfileError,
+        ProviderError,
+        SpaceMismatchError,
+        StoreCorruptError,
+        StoreError,
+        StoreLockedError,
+        StoreUnavailableError,
+        UnknownModelError,
+        UnsupportedImageError,
+    )
+    from onnxsearch.filters import F, Filter
+    from onnxsearch.images.decode import DecodePolicy
+    from onnxsearch.images.profile import PreprocessingProfile
+    from onnxsearch.metadata.base import Cell, MetadataStore
+    from onnxsearch.metadata.memory import InMemoryMetadataStore
+    from onnxsearch.metadata.redis import RedisMetadataStore
+    from onnxsearch.metadata.sqlite import SQLiteMetadataStore
+    from onnxsearch.types import (
+        Hit,
+        ImageInput,
+        IndexReport,
+        JSONValue,
+        Metadata,
+        Metric,
+        Outcome,
+        Progress,
+        Record,
+        SearchResults,
+        Status,
+    )
+    from onnxsearch.vectors.base import CollectionSpec, Match, Vectors, VectorStore
+    from onnxsearch.vectors.local import LocalVectorStore
+    from onnxsearch.vectors.memory import InMemoryVectorStore
+    from onnxsearch.vectors.milvus import MilvusVectorStore
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BrokenImageError",
+    "Cell",
+    "ClosedError",
+    "CollectionNotFoundError",
+    "CollectionSpec",
+    "DecodePolicy",
+    "Embedder",
+    "EmbeddingError",
+    "EmptySourceError",
+    "F",
+    "Filter",
+    "Hit",
+    "ImageError",
+    "ImageInput",
+    "ImageNotFoundError",
+    "ImageTooLargeError",
+    "InMemoryMetadataStore",
+    "InMemoryVectorStore",
+    "IndexReport",
+    "InvalidArgumentError",
+    "JSONValue",
+    "LocalVectorStore",
+    "Match",
+    "Metadata",
+    "MetadataStore",
+    "Metric",
+    "MilvusVectorStore",
+    "MissingExtraError",
+    "ModelError",
+    "ModelLoadError",
+    "ModelOutputError",
+    "OnnxEmbedder",
+    "OnnxSearchError",
+    "Outcome",
+    "PreprocessingProfile",
+    "ProfileError",
+    "Progress",
+    "ProviderError",
+    "Record",
+    "RedisMetadataStore",
+    "SQLiteMetadataStore",
+    "SearchEngine",
+    "SearchResults",
+    "SpaceMismatchError",
+    "Status",
+    "StoreCorruptError",
+    "StoreError",
+    "StoreLockedError",
+    "StoreUnavailableError",
+    "Tensor",
+    "UnknownModelError",
+    "UnsupportedImageError",
+    "VectorStore",
+    "Vectors",
+    "__version__",
+]
+
+_HOMES = {
+    "embedders.base": "Embedder Tensor",
+    "embedders.onnx": "OnnxEmbedder",
+    "engine": "SearchEngine",
+    "errors": (
+        "BrokenImageError ClosedError CollectionNotFoundError EmbeddingError EmptySourceError "
+        "ImageError ImageNotFoundError ImageTooLargeError InvalidArgumentError "
+        "MissingExtraError ModelError ModelLoadError ModelOutputError OnnxSearchError "
+        "ProfileError ProviderError SpaceMismatchError StoreCorruptError StoreError "
+        "StoreLockedError StoreUnavailableError UnknownModelError UnsupportedImageError"
+    ),
+    "filters": "F Filter",
+    "images.decode": "DecodePolicy",
+    "images.profile": "PreprocessingProfile",
+    "metadata.base": "Cell MetadataStore",
+    "metadata.memory": "InMemoryMetadataStore",
+    "metadata.redis": "RedisMetadataStore",
+    "metadata.sqlite": "SQLiteMetadataStore",
+    "types": (
+        "Hit ImageInput IndexReport JSONValue Metadata Metric Outcome Progress Record "
+        "SearchResults Status"
+    ),
+    "vectors.base": "CollectionSpec Match VectorStore Vectors",
+    "vectors.local": "LocalVectorStore",
+    "vectors.memory": "InMemoryVectorStore",
+    "vectors.milvus": "MilvusVectorStore",
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

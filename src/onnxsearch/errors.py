@@ -62,8 +62,7 @@ class MissingExtraError(OnnxSearchError):
     def for_package(cls, package: str, *, extra: str) -> MissingExtraError:
         """Build the error for `package`, which comes with the extra `extra`."""
         return cls(
-            f"{package!r} is not installed. Install it with: "
-            f'pip install "onnxsearch[{extra}]"'
+            f'{package!r} is not installed. Install it with: pip install "onnxsearch[{extra}]"'
         )
 
 

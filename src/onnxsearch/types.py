@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 JSONValue: TypeAlias = (
-    "str | int | float | bool | None | Sequence[JSONValue] | Mapping[str, JSONValue]"
+    "str | int | float | bool | Sequence[JSONValue] | Mapping[str, JSONValue] | None"
 )
 """What metadata may hold: whatever JSON can say without NaN or infinity."""
 

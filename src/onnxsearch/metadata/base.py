@@ -5,9 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType, TracebackType
-from typing import NamedTuple
-
-from typing_extensions import Self
+from typing import NamedTuple, Self
 
 from onnxsearch.errors import InvalidArgumentError
 
