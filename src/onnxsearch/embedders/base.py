@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
@@ -166,7 +167,9 @@ class Embedder(ABC):
         vectors = output.astype(np.float32)
         # A NaN or an infinity in a row makes its norm one too. The norm is taken in
         # float64: the square of a large float32 overflows.
-        norms = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+        norms: NDArray[np.float64] = np.linalg.norm(
+            vectors.astype(np.float64), axis=1, keepdims=True
+        )
         if not (np.isfinite(norms).all() and (norms > 0).all()):
             raise EmbeddingError(
                 f"model {self.name!r} returned NaN, infinity or only zeros. Float16 models "
@@ -193,10 +196,10 @@ def _as_iterable(images: ImageInput | Iterable[ImageInput]) -> Iterable[ImageInp
     # can be iterated over as well, so the only honest way is to ask what they are.
     from PIL import Image
 
-    single = (str, bytes, bytearray, memoryview, Image.Image, np.ndarray)
-    if isinstance(images, single) or hasattr(images, "__fspath__") or hasattr(images, "read"):
+    single = (str, os.PathLike, bytes, bytearray, memoryview, Image.Image, np.ndarray)
+    if isinstance(images, single) or hasattr(images, "read"):
         return [images]  # type: ignore[list-item]
-    return images  # type: ignore[return-value]
+    return images
 
 
 def _batched(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:

@@ -22,7 +22,7 @@ from onnxsearch.types import Metadata, Metric
 if TYPE_CHECKING:
     from onnxsearch.filters import Filter
 
-Vectors: TypeAlias = "NDArray[np.float32] | NDArray[np.uint8]"
+Vectors: TypeAlias = "NDArray[np.float32 | np.uint8]"
 """A matrix of vectors, one a row: (n, dimension) float32, or for `Metric.HAMMING`
 (n, dimension / 8) uint8, eight bits packed in each byte."""
 
@@ -70,7 +70,7 @@ class CollectionSpec:
         return self.dimension // 8 if self.metric is Metric.HAMMING else self.dimension
 
     @property
-    def dtype(self) -> np.dtype[np.float32] | np.dtype[np.uint8]:
+    def dtype(self) -> np.dtype[np.float32 | np.uint8]:
         """Type of the numbers in that matrix."""
         return np.dtype(np.uint8) if self.metric is Metric.HAMMING else np.dtype(np.float32)
 
