@@ -21,6 +21,16 @@ class Cell(NamedTuple):
 
 _NOTHING: Mapping[Cell, bytes | None] = MappingProxyType({})
 
+MAX_CELLS = 100_000
+"""Cells that one commit may name; Redis answers nobody else while it writes them."""
+
+MAX_BYTES = 64 * 2**20
+"""Bytes of values that one commit may name, about 8,000 vectors of 2048 numbers."""
+
+
+class DurabilityWarning(UserWarning):
+    """The store would lose acknowledged writes if its server or machine failed."""
+
 
 class MetadataStore(ABC):
     """Tables of keys and byte strings, written many at a time, all or nothing.
@@ -30,16 +40,25 @@ class MetadataStore(ABC):
     same name with an underscore; a back end writes the hooks. Every method may
     be called from several threads at once.
 
-    A durable store has a commit on disk before `commit` returns.
+    A durable store has a commit on disk before `commit` returns. A commit is
+    bounded (`MAX_CELLS`, `MAX_BYTES`), in every store alike, so that a program
+    tested on one runs on the others.
 
     To write one, subclass it, implement the hooks, and run
     `onnxsearch.testing.MetadataStoreContract` over it.
     """
 
     def get_many(self, table: str, keys: Sequence[str]) -> list[bytes | None]:
-        """Return the values under `keys`, in their order; None where there is none."""
+        """Return the values under `keys`, in their order; None where there is none.
+
+        All are of one moment: of a commit, either every cell is seen or none.
+        A key that is given twice is answered twice.
+
+        Raises:
+            InvalidArgumentError: A key or the table's name is not as `Cell` says.
+        """
         for key in keys:
-            _check(Cell(table, key))
+            _check_cell(Cell(table, key))
         return self._get_many(table, keys) if keys else []
 
     def get(self, table: str, key: str) -> bytes | None:
@@ -64,9 +83,24 @@ class MetadataStore(ABC):
 
         Returns:
             True if it was written, False if an expectation failed and nothing was.
+
+        Raises:
+            InvalidArgumentError: A cell is not as `Cell` says, a value is no
+                `bytes`, or the commit is too large.
+            StoreUnavailableError: The store did not answer. The commit may or may
+                not have been written; it was not written in part.
+
+        Example:
+            >>> from onnxsearch import InMemoryMetadataStore
+            >>> from onnxsearch.metadata.base import Cell
+            >>> store = InMemoryMetadataStore()
+            >>> counter = Cell("counters", "pictures")
+            >>> store.commit({counter: b"1"}, expect={counter: None})
+            True
+            >>> store.commit({counter: b"1"}, expect={counter: None})
+            False
         """
-        for cell in (*writes, *expect):
-            _check(cell)
+        _check_commit(writes, expect)
         return self._commit(writes, expect)
 
     def items(self, table: str) -> Iterator[tuple[str, bytes]]:
@@ -75,12 +109,12 @@ class MetadataStore(ABC):
         In no particular order. What is there before the call and stays is
         yielded at least once; what is written meanwhile may or may not be.
         """
-        _check(Cell(table, "any"))
+        _check_cell(Cell(table, "any"))
         return self._items(table)
 
     def count(self, table: str) -> int:
         """Return how many keys the table has; an unknown table has none."""
-        _check(Cell(table, "any"))
+        _check_cell(Cell(table, "any"))
         return self._count(table)
 
     @abstractmethod
@@ -117,9 +151,28 @@ class MetadataStore(ABC):
         self.close()
 
 
-def _check(cell: Cell) -> None:
+def _check_cell(cell: Cell) -> None:
     for name, text in zip(Cell._fields, cell, strict=True):
         if not (0 < len(text) <= 200 and text.isascii() and text.isprintable()):
             raise InvalidArgumentError(
                 f"{name} {text[:80]!r}: expected 1 to 200 printable ASCII characters"
             )
+
+
+def _check_commit(writes: Mapping[Cell, bytes | None], expect: Mapping[Cell, bytes | None]) -> None:
+    cells, size = 0, 0
+    for cell, value in (*writes.items(), *expect.items()):
+        _check_cell(cell)
+        cells += 1
+        if value is not None:
+            # A bytearray may change while it is written, so it is refused.
+            if not isinstance(value, bytes):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise InvalidArgumentError(
+                    f"value of {cell}: expected bytes or None, got {type(value).__name__}"
+                )
+            size += len(value)
+    if cells > MAX_CELLS or size > MAX_BYTES:
+        raise InvalidArgumentError(
+            f"a commit of {cells:,} cells and {size:,} bytes: expected at most {MAX_CELLS:,} "
+            f"cells and {MAX_BYTES:,} bytes. Write it in several commits"
+        )
