@@ -1,0 +1,50 @@
+"""Runs every Python block of the README and the documentation as a test.
+
+Each page is run from its top in a folder of its own, which holds what a reader
+would have: `query.jpg`, and photographs in `photos` and `~/Pictures`. A block that
+cannot run everywhere is preceded by a line that says why:
+
+    <!--- skip: next "needs a Milvus server" -->
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from sybil import Sybil
+from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
+
+ALBUM = Path(__file__).parent / "examples" / "album"
+
+
+def enter(namespace: dict[str, Any]) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="onnxsearch-docs-"))
+    namespace["_before"] = Path.cwd(), os.environ.get("HOME"), folder
+    photos = shutil.copytree(ALBUM, folder / "photos")
+    shutil.copytree(ALBUM, folder / "Pictures")
+    shutil.copy(min(photos.rglob("*.jpg")), folder / "query.jpg")
+    os.environ["HOME"] = str(folder)
+    os.chdir(folder)
+
+
+def leave(namespace: dict[str, Any]) -> None:
+    before, home, folder = namespace["_before"]
+    os.chdir(before)
+    if home is None:
+        del os.environ["HOME"]
+    else:
+        os.environ["HOME"] = home
+    shutil.rmtree(folder)
+
+
+pytest_collect_file = Sybil(
+    parsers=[PythonCodeBlockParser(), SkipParser()],
+    patterns=["README.md", "docs/*.md"],
+    excludes=["docs/_build/*"],
+    setup=enter,
+    teardown=leave,
+).pytest()

@@ -1,0 +1,106 @@
+"""Everything that is checked: `nox -l` lists it, CONTRIBUTING.md explains it."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.download_python = "never"
+nox.options.error_on_missing_interpreters = False
+nox.options.sessions = ["lint", "typing", "tests", "docs"]
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+PYTHONS = nox.project.python_versions(PYPROJECT)
+OLDEST = PYTHONS[0]
+EXTRAS = ("lite", "cli")
+
+
+def group(name: str) -> tuple[str, ...]:
+    return nox.project.dependency_groups(PYPROJECT, name)
+
+
+@nox.session(python=PYTHONS, tags=["tests"])
+def tests(session: nox.Session) -> None:
+    """The fast suite, and every code block of the documentation."""
+    session.install("-e", ".[all]", *group("tests"))
+    session.run("pytest", "-n", "2", *session.posargs)
+
+
+@nox.session(python=OLDEST)
+def integration(session: nox.Session) -> None:
+    """Real servers, killed processes."""
+    session.install("-e", ".[all]", *group("tests"))
+    session.run("pytest", "-m", "integration", *session.posargs)
+
+
+@nox.session(python=OLDEST)
+def slow(session: nox.Session) -> None:
+    """All of the real photos in ../shared, and long searches for defects."""
+    session.install("-e", ".[all]", *group("tests"))
+    session.run("pytest", "-m", "slow", *session.posargs, env={"HYPOTHESIS_PROFILE": "thorough"})
+
+
+@nox.session(python=OLDEST)
+def lint(session: nox.Session) -> None:
+    """Style, likely bugs, and the direction of imports."""
+    session.install(*group("lint"))
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("lint-imports", env={"PYTHONPATH": "src"})
+
+
+@nox.session(python=OLDEST)
+def typing(session: nox.Session) -> None:
+    """Both type checkers, over the package and over a program that uses it."""
+    session.install("-e", ".[all]", *group("typing"))
+    session.run("mypy")
+    session.run("pyright")
+
+
+@nox.session(python=OLDEST)
+def docs(session: nox.Session) -> None:
+    """The documentation, with warnings as errors."""
+    session.install("-e", ".[all]", *group("docs"))
+    session.run(
+        "sphinx-build", "--fail-on-warning", "--keep-going", "--nitpicky", "--fresh-env",
+        "docs", "docs/_build/html", *session.posargs,
+    )  # fmt: skip
+
+
+@nox.session(python=OLDEST)
+@nox.parametrize(
+    "extras",
+    [
+        nox.param(chosen, id="+".join(chosen) or "none")
+        for size in range(len(EXTRAS) + 1)
+        for chosen in itertools.combinations(EXTRAS, size)
+    ],
+)
+def extras(session: nox.Session, extras: tuple[str, ...]) -> None:
+    """Each combination of extras, none included, works or says what is missing."""
+    session.install("-e", f".[{','.join(extras)}]")
+    session.run("python", "tests/smoke.py", *extras)
+
+
+@nox.session(python=PYTHONS)
+def wheel(session: nox.Session) -> None:
+    """What users install: the wheel, built from the sdist, in an environment of its own."""
+    dist = Path(session.create_tmp()) / "dist"
+    shutil.rmtree(dist, ignore_errors=True)
+    session.install("build")
+    session.run("python", "-m", "build", "--outdir", str(dist))
+    (built,) = dist.glob("*.whl")
+    session.install("--force-reinstall", f"{built}[all]")
+    session.run("python", "tests/smoke.py", *EXTRAS)
+    session.run("python", "tests/distributions.py", str(dist))
+
+
+@nox.session(python=OLDEST)
+def benchmarks(session: nox.Session) -> None:
+    """How fast it is on this machine."""
+    session.install("-e", ".[all]", *group("benchmarks"))
+    session.run("python", "-m", "benchmarks", *session.posargs)

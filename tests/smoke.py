@@ -1,0 +1,73 @@
+"""Is what is installed here whole? `python tests/smoke.py [EXTRA ...]`, without pytest.
+
+The arguments are the extras that were installed: those work, the others say how to
+get them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+
+import onnxsearch
+
+COLOURS = ("crimson", "forestgreen", "gold", "navy", "white")
+
+
+def main(extras: set[str]) -> None:
+    for name in onnxsearch.__all__:
+        getattr(onnxsearch, name)
+    importlib.import_module("onnxsearch.testing")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        pictures = folder / "pictures"
+        pictures.mkdir()
+        for colour in COLOURS:
+            Image.new("RGB", (320, 240), colour).save(pictures / f"{colour}.png")
+        finds_itself(str(folder / "embedded"), pictures)
+        if "lite" in extras:
+            finds_itself(str(folder / "milvus.db"), pictures)
+        else:
+            says_how_to_get_lite(str(folder / "milvus.db"))
+        command_line("cli" in extras)
+    print(f"onnxsearch {onnxsearch.__version__} works with: {sorted(extras) or 'no extras'}")
+
+
+def finds_itself(location: str, pictures: Path) -> None:
+    with onnxsearch.SearchEngine.open(location) as engine:
+        report = engine.index(pictures)
+        assert report.counts[onnxsearch.Status.INDEXED] == len(COLOURS), report
+        query = pictures / "gold.png"
+        first = engine.search(query, limit=1)[0]
+        assert first.uri is not None
+        assert Path(first.uri).name == query.name, first
+        assert first.distance < 1e-3, first
+
+
+def says_how_to_get_lite(location: str) -> None:
+    try:
+        onnxsearch.SearchEngine.open(location).close()
+    except onnxsearch.MissingExtraError as error:
+        assert "onnxsearch[lite]" in str(error), error
+    else:
+        raise AssertionError("Milvus Lite is not installed, and yet it opened")
+
+
+def command_line(installed: bool) -> None:
+    command = Path(sys.executable).with_name("onnxsearch")
+    result = subprocess.run([command, "--help"], capture_output=True, text=True, check=False)
+    if installed:
+        assert result.returncode == 0, result.stderr
+        assert "index" in result.stdout
+    else:
+        assert result.returncode == 2, result.stderr
+        assert "onnxsearch[cli]" in result.stderr
+
+
+if __name__ == "__main__":
+    main(set(sys.argv[1:]))

@@ -1,0 +1,104 @@
+"""A program that uses the public names. Type checkers read it; nobody runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxsearch import (
+    CollectionSpec,
+    Embedder,
+    F,
+    Filter,
+    Hit,
+    ImageInput,
+    IndexReport,
+    InMemoryMetadataStore,
+    InMemoryVectorStore,
+    Metadata,
+    Metric,
+    OnnxEmbedder,
+    OnnxSearchError,
+    Outcome,
+    Progress,
+    SearchEngine,
+    SearchResults,
+    Status,
+    Tensor,
+    Vectors,
+)
+
+
+class MeanColour(Embedder):
+    @property
+    def name(self) -> str:
+        return "mean-colour"
+
+    @property
+    def dimension(self) -> int:
+        return 3
+
+    @property
+    def fingerprint(self) -> str:
+        return "mean-colour-1"
+
+    def prepare(self, image: ImageInput) -> Tensor:
+        return np.asarray(image, np.float32).mean((0, 1))
+
+    def run(self, batch: Tensor) -> Tensor:
+        return batch
+
+
+def show(progress: Progress) -> None:
+    done: int = progress.done
+    total: int | None = progress.total
+    print(done, total, progress.current)
+
+
+def open_and_search(location: str) -> list[str]:
+    with SearchEngine.open(location) as engine:
+        report: IndexReport = engine.index("pictures", progress=show)
+        outcomes: Sequence[Outcome] = report.outcomes
+        indexed: int = report.counts[Status.INDEXED]
+        print(len(outcomes), indexed, report.failures)
+        results: SearchResults = engine.search("query.jpg", limit=5)
+        first: Hit = results[0]
+        best: tuple[Hit, ...] = results[:3]
+        metadata: Metadata = first.metadata
+        metric: Metric = results.metric
+        print(best, metadata, metric, first.distance + first.score)
+        return results.ids
+
+
+def compose() -> SearchEngine:
+    engine = SearchEngine(
+        embedders=[MeanColour(), OnnxEmbedder("resnet50.onnx", profile="keras-caffe")],
+        vectors=InMemoryVectorStore(),
+        metadata=InMemoryMetadataStore(),
+    )
+    key: str = engine.add(Path("one.jpg"), metadata={"year": 2020})
+    engine.add(b"", id="two")
+    engine.add(np.zeros((8, 8, 3), np.uint8))
+    engine.remove(key)
+    count: int = engine.count()
+    print(count)
+    return engine
+
+
+def recent() -> Filter:
+    return F("year") >= 2020
+
+
+def embed(embedder: Embedder, picture: NDArray[np.uint8]) -> Vectors:
+    return embedder.embed([picture, "file.jpg"], batch_size=2)
+
+
+def spec() -> CollectionSpec:
+    return CollectionSpec("photos", 512, "fingerprint", Metric.COSINE)
+
+
+def message(error: OnnxSearchError) -> str:
+    return str(error)
