@@ -19,14 +19,15 @@ from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
 
 ALBUM = Path(__file__).parent / "examples" / "album"
+QUERIES = ALBUM.with_name("queries")
 
 
 def enter(namespace: dict[str, Any]) -> None:
     folder = Path(tempfile.mkdtemp(prefix="onnxsearch-docs-"))
     namespace["_before"] = Path.cwd(), os.environ.get("HOME"), folder
-    photos = shutil.copytree(ALBUM, folder / "photos")
+    shutil.copytree(ALBUM, folder / "photos")
     shutil.copytree(ALBUM, folder / "Pictures")
-    shutil.copy(min(photos.rglob("*.jpg")), folder / "query.jpg")
+    shutil.copy(min(QUERIES.glob("*.jpg")), folder / "query.jpg")
     os.environ["HOME"] = str(folder)
     os.chdir(folder)
 

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from onnxsearch.filters import F, Filter
     from onnxsearch.images.decode import DecodePolicy
     from onnxsearch.images.profile import PreprocessingProfile
-    from onnxsearch.metadata.base import Cell, MetadataStore
+    from onnxsearch.metadata.base import Cell, DurabilityWarning, MetadataStore
     from onnxsearch.metadata.memory import InMemoryMetadataStore
     from onnxsearch.metadata.redis import RedisMetadataStore
     from onnxsearch.metadata.sqlite import SQLiteMetadataStore
@@ -79,6 +79,7 @@ __all__ = [
     "CollectionNotFoundError",
     "CollectionSpec",
     "DecodePolicy",
+    "DurabilityWarning",
     "Embedder",
     "EmbeddingError",
     "EmptySourceError",
@@ -144,7 +145,7 @@ _HOMES = {
     "filters": "F Filter",
     "images.decode": "DecodePolicy",
     "images.profile": "PreprocessingProfile",
-    "metadata.base": "Cell MetadataStore",
+    "metadata.base": "Cell DurabilityWarning MetadataStore",
     "metadata.memory": "InMemoryMetadataStore",
     "metadata.redis": "RedisMetadataStore",
     "metadata.sqlite": "SQLiteMetadataStore",
