@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +19,7 @@ from onnxsearch.errors import (
     InvalidArgumentError,
     SpaceMismatchError,
 )
-from onnxsearch.types import Metadata, Metric
+from onnxsearch.types import JSONValue, Metadata, Metric
 
 if TYPE_CHECKING:
     from onnxsearch.filters import Filter
@@ -28,7 +30,6 @@ Vectors: TypeAlias = "NDArray[np.float32 | np.uint8]"
 
 _KEY = re.compile(r"[0-9a-f]{32}")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,199}")
-_NO_METADATA: Metadata = {}
 
 
 class Match(NamedTuple):
@@ -163,7 +164,7 @@ class VectorStore(ABC):
         if len(set(keys)) != len(keys):
             raise InvalidArgumentError("upsert was given one key twice in a batch")
         matrix = _checked_matrix(vectors, spec)
-        rows = [_NO_METADATA] * len(keys) if metadata is None else list(metadata)
+        rows = ["{}"] * len(keys) if metadata is None else [metadata_text(row) for row in metadata]
         if not len(keys) == len(matrix) == len(rows):
             raise InvalidArgumentError(
                 f"upsert was given {len(keys)} keys, {len(matrix)} vectors and "
@@ -266,9 +267,9 @@ class VectorStore(ABC):
         spec: CollectionSpec,
         keys: Sequence[str],
         vectors: Vectors,
-        metadata: Sequence[Metadata],
+        metadata: Sequence[str],
     ) -> None:
-        """Store at least one row."""
+        """Store at least one row; each one's metadata come as JSON text of an object."""
 
     @abstractmethod
     def _search(
@@ -306,6 +307,51 @@ class VectorStore(ABC):
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def metadata_text(metadata: Metadata) -> str:
+    """Return `metadata` as compact JSON text, in ASCII.
+
+    Raises:
+        InvalidArgumentError: They hold what not every back end can keep: a key
+            that is no string, NaN or infinity, an integer of more than 64 bits,
+            half a surrogate pair, or something that JSON has no word for.
+    """
+    return json.dumps(_plain(metadata, "metadata"), separators=(",", ":")) if metadata else "{}"
+
+
+def _plain(value: JSONValue, where: str) -> JSONValue:
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        if not value.isascii():
+            try:
+                value.encode()
+            except UnicodeEncodeError as error:
+                raise InvalidArgumentError(
+                    f"{where} holds half a surrogate pair, which is no character: expected "
+                    "text that UTF-8 can write"
+                ) from error
+        return value
+    if isinstance(value, int) and -(2**63) <= value < 2**63:
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    if isinstance(value, Mapping):
+        return {_key(key, where): _plain(item, f"{where}[{key!r}]") for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray, memoryview)):
+        return [_plain(item, f"{where}[{n}]") for n, item in enumerate(value)]
+    raise InvalidArgumentError(
+        f"{where} is {value!r:.80}: expected strings, booleans, None, finite numbers (integers "
+        "of at most 64 bits), lists and mappings of these"
+    )
+
+
+def _key(key: str, where: str) -> str:
+    if not isinstance(key, str):
+        raise InvalidArgumentError(f"{where} has the key {key!r:.80}: expected a string")
+    _plain(key, f"a key of {where}")
+    return key
 
 
 def _checked_keys(keys: Sequence[str]) -> list[str]:

@@ -1,0 +1,82 @@
+"""Vectors in memory, for tests and for collections that need not last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from onnxsearch.errors import ClosedError, CollectionNotFoundError
+from onnxsearch.filters import Filter
+from onnxsearch.vectors.base import CollectionSpec, Match, Vectors, VectorStore
+from onnxsearch.vectors.table import Table
+
+
+class InMemoryVectorStore(VectorStore):
+    """An exact vector store that lives as long as the object.
+
+    It refuses what the durable stores refuse, and copies what it is given.
+
+    Example:
+        >>> store = InMemoryVectorStore()
+        >>> store.ensure_collection(CollectionSpec("photos", 2, fingerprint="v1"))
+        >>> store.upsert("photos", ["0" * 32], np.float32([[0, 1]]))
+        >>> store.search("photos", np.float32([[3, 5]]), limit=1)
+        [[Match(key='00000000000000000000000000000000', distance=5.0)]]
+    """
+
+    def __init__(self) -> None:
+        self._tables: dict[str, tuple[CollectionSpec, Table]] | None = {}
+
+    def _describe(self, name: str) -> CollectionSpec | None:
+        found = self._open_tables().get(name)
+        return None if found is None else found[0]
+
+    def _create(self, spec: CollectionSpec) -> None:
+        self._open_tables().setdefault(spec.name, (spec, Table(spec)))
+
+    def _collections(self) -> list[str]:
+        return list(self._open_tables())
+
+    def _drop(self, name: str) -> None:
+        self._open_tables().pop(name, None)
+
+    def _upsert(
+        self, spec: CollectionSpec, keys: Sequence[str], vectors: Vectors, metadata: Sequence[str]
+    ) -> None:
+        self._table(spec).put(keys, vectors, metadata)
+
+    def _search(
+        self, spec: CollectionSpec, queries: Vectors, limit: int, filter: Filter | None
+    ) -> list[list[Match]]:
+        snapshot = self._table(spec).snapshot(with_metadata=filter is not None)
+        return snapshot.search(queries, limit, filter)
+
+    def _fetch(self, spec: CollectionSpec, keys: Sequence[str]) -> Mapping[str, Vectors]:
+        return self._table(spec).fetch(keys)
+
+    def _delete(self, spec: CollectionSpec, keys: Sequence[str]) -> None:
+        self._table(spec).discard(keys)
+
+    def _ids(self, spec: CollectionSpec) -> Iterator[str]:
+        return iter(self._table(spec).keys())
+
+    def _count(self, spec: CollectionSpec) -> int:
+        return len(self._table(spec))
+
+    def close(self) -> None:
+        """Forget every collection; closing twice is harmless."""
+        self._tables = None
+
+    def _open_tables(self) -> dict[str, tuple[CollectionSpec, Table]]:
+        tables = self._tables
+        if tables is None:
+            raise ClosedError(f"{self!r} is closed")
+        return tables
+
+    def _table(self, spec: CollectionSpec) -> Table:
+        found = self._open_tables().get(spec.name)
+        if found is None:
+            raise CollectionNotFoundError(f"collection {spec.name!r} was dropped meanwhile")
+        return found[1]
+
+    def __repr__(self) -> str:
+        return "InMemoryVectorStore()"

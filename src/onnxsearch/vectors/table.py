@@ -1,0 +1,149 @@
+"""The rows of one collection in memory, searched while they change."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from onnxsearch.filters import Filter
+from onnxsearch.types import Metadata
+from onnxsearch.vectors.base import CollectionSpec, Match, Vectors
+from onnxsearch.vectors.exact import Floats, Positions, euclidean_lengths, nearest
+
+_FEWEST = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The rows as they were at one moment. It needs no lock, and never changes."""
+
+    spec: CollectionSpec
+    matrix: Vectors
+    lengths: Floats
+    keys: Sequence[str]
+    metadata: Sequence[Metadata]
+    """Of the first rows at least; all, if the snapshot was made for a filter."""
+    live: Positions | None
+    """Where the rows are that were not removed; None if none was."""
+
+    def search(self, queries: Vectors, limit: int, filter: Filter | None) -> list[list[Match]]:
+        """Return the nearest rows of each query; see `VectorStore.search`."""
+        rows = self.live
+        if filter is not None:
+            places = range(len(self.matrix)) if rows is None else rows.tolist()
+            matching = [place for place in places if filter.matches(self.metadata[place])]
+            rows = np.array(matching, np.intp)
+        return nearest(self.spec.metric, self.matrix, self.lengths, self.keys, queries, limit, rows)
+
+
+class Table:
+    """Rows by key.
+
+    Rows are only ever appended: a replaced or removed one is marked, and goes
+    when a quarter of the rows are such. So a snapshot stays true while others
+    write, and is taken without copying. Every method holds the table's lock.
+    """
+
+    def __init__(self, spec: CollectionSpec) -> None:
+        self._spec = spec
+        self._lock = threading.Lock()
+        self._clear(0)
+
+    def put(self, keys: Sequence[str], vectors: Vectors, metadata: Sequence[str]) -> None:
+        """Add rows, or replace those whose key is there; metadata are JSON text."""
+        with self._lock:
+            self._mark(keys)
+            self._append(keys, vectors, metadata)
+            self._compact()
+
+    def discard(self, keys: Sequence[str]) -> None:
+        """Remove the rows of those keys that are there."""
+        with self._lock:
+            self._mark(keys)
+            self._compact()
+
+    def fetch(self, keys: Sequence[str]) -> dict[str, Vectors]:
+        """Return copies of the vectors of those keys that are there."""
+        with self._lock:
+            return {
+                key: self._matrix[self._places[key]].copy() for key in keys if key in self._places
+            }
+
+    def keys(self) -> list[str]:
+        """Return every key."""
+        with self._lock:
+            return list(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def snapshot(self, *, with_metadata: bool) -> Snapshot:
+        """Return the rows as they are now."""
+        with self._lock:
+            size = len(self._keys)
+            if with_metadata:
+                unread = self._texts[len(self._metadata) :]
+                self._metadata.extend(json.loads(text) for text in unread)
+            if self._live is None and len(self._places) < size:
+                self._live = np.sort(np.fromiter(self._places.values(), np.intp))
+            return Snapshot(
+                spec=self._spec,
+                matrix=self._matrix[:size],
+                lengths=self._lengths[:size],
+                keys=self._keys,
+                metadata=self._metadata,
+                live=self._live,
+            )
+
+    def _clear(self, capacity: int) -> None:
+        self._matrix: Vectors = np.empty((capacity, self._spec.columns), self._spec.dtype)
+        self._lengths: Floats = np.empty(capacity)
+        self._keys: list[str] = []
+        self._texts: list[str] = []
+        self._metadata: list[Metadata] = []
+        self._places: dict[str, int] = {}
+        self._live: Positions | None = None
+
+    def _mark(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            if self._places.pop(key, None) is not None:
+                self._live = None
+
+    def _append(self, keys: Sequence[str], vectors: Vectors, texts: Sequence[str]) -> None:
+        size = len(self._keys)
+        end = size + len(keys)
+        if end > len(self._matrix):
+            self._grow(max(end, 2 * size, _FEWEST))
+        self._matrix[size:end] = vectors
+        if self._spec.dtype == np.float32:
+            self._lengths[size:end] = euclidean_lengths(vectors)
+        self._keys.extend(keys)
+        self._texts.extend(texts)
+        self._places.update(zip(keys, range(size, end), strict=True))
+        self._live = None
+
+    def _grow(self, capacity: int) -> None:
+        # Copied, not resized in place: snapshots still look at the old arrays.
+        size = len(self._keys)
+        old_matrix, old_lengths = self._matrix, self._lengths
+        self._matrix = np.empty((capacity, self._spec.columns), self._spec.dtype)
+        self._lengths = np.empty(capacity)
+        self._matrix[:size] = old_matrix[:size]
+        self._lengths[:size] = old_lengths[:size]
+
+    def _compact(self) -> None:
+        size = len(self._keys)
+        if size - len(self._places) <= max(_FEWEST, size // 4):
+            return
+        live = np.sort(np.fromiter(self._places.values(), np.intp))
+        keys, texts = self._keys, self._texts
+        matrix, lengths = self._matrix[live], self._lengths[live]
+        self._clear(0)
+        self._matrix, self._lengths = matrix, lengths
+        self._keys = [keys[place] for place in live]
+        self._texts = [texts[place] for place in live]
+        self._places = {key: place for place, key in enumerate(self._keys)}
