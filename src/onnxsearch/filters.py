@@ -23,8 +23,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from types import MappingProxyType
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.types import JSONValue, Metadata
@@ -70,16 +69,14 @@ class Operator(StrEnum):
     GE = ">="
 
 
-_COMPARE: Mapping[Operator, Callable[[object, object], bool]] = MappingProxyType(
-    {
-        Operator.EQ: operator.eq,
-        Operator.NE: operator.ne,
-        Operator.LT: operator.lt,
-        Operator.LE: operator.le,
-        Operator.GT: operator.gt,
-        Operator.GE: operator.ge,
-    }
-)
+_COMPARE: Mapping[Operator, Callable[[Any, Any], bool]] = {
+    Operator.EQ: operator.eq,
+    Operator.NE: operator.ne,
+    Operator.LT: operator.lt,
+    Operator.LE: operator.le,
+    Operator.GT: operator.gt,
+    Operator.GE: operator.ge,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +261,7 @@ class F:
         return f"F({self.name!r})"
 
 
-def _parts(filter: Filter, kind: type[And] | type[Or]) -> tuple[Filter, ...]:
+def _parts(filter: object, kind: type[And] | type[Or]) -> tuple[Filter, ...]:
     if not isinstance(filter, Filter):
         raise InvalidArgumentError(
             f"{filter!r} is no filter: expected a comparison in parentheses, such as "
@@ -285,13 +282,13 @@ def _equal(found: JSONValue, value: Scalar) -> bool:
     return _same_type(found, value) and found == value
 
 
-def _check_field(name: str) -> None:
+def _check_field(name: object) -> None:
     if not isinstance(name, str) or not name:
         raise InvalidArgumentError(f"field {name!r}: expected the name of a field of the metadata")
     _check_text(name)
 
 
-def _check_value(value: Scalar) -> None:
+def _check_value(value: object) -> None:
     if isinstance(value, str):
         _check_text(value)
     elif isinstance(value, int):
@@ -303,7 +300,7 @@ def _check_value(value: Scalar) -> None:
         )
 
 
-def _check_text(text: str) -> None:
+def _check_text(text: object) -> None:
     if not isinstance(text, str):
         raise InvalidArgumentError(f"{text!r}: expected a string")
     try:

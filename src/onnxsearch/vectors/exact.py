@@ -57,13 +57,13 @@ def nearest(
         for query, ranks in zip(block, _rough(metric, matrix, lengths, block), strict=True):
             slack = _slack(metric, lengths, query)
             if rows is not None:
-                ranks, slack = ranks[rows], slack[rows] if np.ndim(slack) else slack
-            near = _candidates(ranks, slack, limit)
-            if rows is not None:
-                near = rows[near]
-            exact = distances(metric, matrix, near, query)
-            matches = sorted(zip(exact.tolist(), [keys[row] for row in near], strict=True))
-            found.append([Match(key, distance) for distance, key in matches[:limit]])
+                near = rows[_candidates(ranks[rows], slack[rows], limit)]
+            else:
+                near = _candidates(ranks, slack, limit)
+            exact = distances(metric, matrix, near, query).tolist()
+            matches = [Match(keys[row], exact[n]) for n, row in enumerate(near.tolist())]
+            matches.sort(key=_by_distance_then_key)
+            found.append(matches[:limit])
     return found
 
 
@@ -87,52 +87,55 @@ def euclidean_lengths(matrix: Vectors) -> Floats:
     return result
 
 
+def _by_distance_then_key(match: Match) -> tuple[float, str]:
+    return match.distance, match.key
+
+
 def _measure(metric: Metric, part: Vectors, query: Vectors) -> Floats:
     if metric is Metric.HAMMING:
-        bits: Floats = np.bitwise_count(part ^ query).sum(axis=1, dtype=np.float64)
+        bits: Floats = np.bitwise_count(np.bitwise_xor(part, query)).sum(axis=1, dtype=np.float64)
         return bits
     left, right = part.astype(np.float64), query.astype(np.float64)
     if metric is Metric.L2:
-        return np.sqrt(np.square(left - right).sum(axis=1))
+        squares: Floats = np.square(left - right).sum(axis=1)
+        return np.sqrt(squares)
     products: Floats = (left * right).sum(axis=1)
     if metric is Metric.IP:
         return 1.0 - products
-    norms = np.sqrt(np.square(left).sum(axis=1) * np.square(right).sum())
     # A vector of zeros has no direction; it counts as at right angles to every other.
+    norms: Floats = np.sqrt(np.square(left).sum(axis=1) * np.square(right).sum())
     return 1.0 - np.divide(products, norms, out=np.zeros_like(products), where=norms > 0)
 
 
-def _rough(
-    metric: Metric, matrix: Vectors, lengths: Floats, queries: Vectors
-) -> NDArray[np.float32] | Floats:
+def _rough(metric: Metric, matrix: Vectors, lengths: Floats, queries: Vectors) -> Floats:
     """Return numbers that rise with the distance, roughly, one row per query."""
     if metric is Metric.HAMMING:
         everything = np.arange(len(matrix))
         return np.stack([distances(metric, matrix, everything, query) for query in queries])
     with np.errstate(over="ignore", invalid="ignore"):
         # A product with one vector reads the matrix once, at the speed of memory.
-        products = (matrix @ queries[0])[None] if len(queries) == 1 else queries @ matrix.T
+        dots = (matrix @ queries[0])[np.newaxis] if len(queries) == 1 else queries @ matrix.T
+        products = dots.astype(np.float64)
         if metric is Metric.L2:
             return np.square(lengths) - 2.0 * products
         if metric is Metric.IP:
             return -products
-        return np.divide(-products, lengths, out=np.zeros(products.shape), where=lengths > 0)
+        return np.divide(-products, lengths, out=np.zeros_like(products), where=lengths > 0)
 
 
-def _slack(metric: Metric, lengths: Floats, query: Vectors) -> Floats | float:
-    """Bound the rounding error of `_rough`.
+def _slack(metric: Metric, lengths: Floats, query: Vectors) -> Floats:
+    """Bound the rounding error of `_rough`, for each row.
 
     A float32 product of n numbers is off by at most n * 2^-24 * |a| |b|, in
     whatever order it is summed (Higham, Accuracy and Stability of Numerical
     Algorithms, 2002, section 3.1), and by what underflows.
     """
     if metric is Metric.HAMMING:
-        return 0.0
+        return np.zeros(len(lengths))
     length = float(np.linalg.norm(query.astype(np.float64)))
     if length * lengths.max() > _OVERFLOW:
-        return np.inf
-    terms = len(query) + 8
-    error = terms * (_UNIT * length * lengths + _TINY)
+        return np.full(len(lengths), np.inf)
+    error: Floats = (len(query) + 8) * (_UNIT * length * lengths + _TINY)
     if metric is Metric.L2:
         return 2.0 * error
     if metric is Metric.IP:
@@ -140,11 +143,10 @@ def _slack(metric: Metric, lengths: Floats, query: Vectors) -> Floats | float:
     return np.divide(error, lengths, out=np.zeros_like(error), where=lengths > 0)
 
 
-def _candidates(
-    ranks: NDArray[np.float32] | Floats, slack: Floats | float, limit: int
-) -> Positions:
+def _candidates(ranks: Floats, slack: Floats, limit: int) -> Positions:
     """Return where the `limit` lowest may be, given that each is off by up to `slack`."""
-    if len(ranks) <= limit or (np.isscalar(slack) and np.isinf(slack)):
+    if len(ranks) <= limit:
         return np.arange(len(ranks))
     highest = np.partition(ranks + slack, limit - 1)[limit - 1]
-    return np.flatnonzero(ranks - slack <= highest)
+    # Said so that a NaN, from a product that overflowed, is a candidate.
+    return np.flatnonzero(~(ranks - slack > highest))

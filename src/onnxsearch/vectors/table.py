@@ -44,14 +44,20 @@ class Table:
     """Rows by key.
 
     Rows are only ever appended: a replaced or removed one is marked, and goes
-    when a quarter of the rows are such. So a snapshot stays true while others
-    write, and is taken without copying. Every method holds the table's lock.
+    when a quarter of the rows are such, in new arrays. So a snapshot stays true
+    while others write, and is taken without copying. Every method holds the table's lock.
     """
 
     def __init__(self, spec: CollectionSpec) -> None:
         self._spec = spec
         self._lock = threading.Lock()
-        self._clear(0)
+        self._matrix: Vectors = np.empty((0, spec.columns), spec.dtype)
+        self._lengths: Floats = np.empty(0)
+        self._keys: list[str] = []
+        self._texts: list[str] = []
+        self._metadata: list[Metadata] = []
+        self._places: dict[str, int] = {}
+        self._live: Positions | None = None
 
     def put(self, keys: Sequence[str], vectors: Vectors, metadata: Sequence[str]) -> None:
         """Add rows, or replace those whose key is there; metadata are JSON text."""
@@ -89,7 +95,7 @@ class Table:
                 unread = self._texts[len(self._metadata) :]
                 self._metadata.extend(json.loads(text) for text in unread)
             if self._live is None and len(self._places) < size:
-                self._live = np.sort(np.fromiter(self._places.values(), np.intp))
+                self._live = self._live_places()
             return Snapshot(
                 spec=self._spec,
                 matrix=self._matrix[:size],
@@ -98,15 +104,6 @@ class Table:
                 metadata=self._metadata,
                 live=self._live,
             )
-
-    def _clear(self, capacity: int) -> None:
-        self._matrix: Vectors = np.empty((capacity, self._spec.columns), self._spec.dtype)
-        self._lengths: Floats = np.empty(capacity)
-        self._keys: list[str] = []
-        self._texts: list[str] = []
-        self._metadata: list[Metadata] = []
-        self._places: dict[str, int] = {}
-        self._live: Positions | None = None
 
     def _mark(self, keys: Sequence[str]) -> None:
         for key in keys:
@@ -127,7 +124,6 @@ class Table:
         self._live = None
 
     def _grow(self, capacity: int) -> None:
-        # Copied, not resized in place: snapshots still look at the old arrays.
         size = len(self._keys)
         old_matrix, old_lengths = self._matrix, self._lengths
         self._matrix = np.empty((capacity, self._spec.columns), self._spec.dtype)
@@ -139,11 +135,15 @@ class Table:
         size = len(self._keys)
         if size - len(self._places) <= max(_FEWEST, size // 4):
             return
-        live = np.sort(np.fromiter(self._places.values(), np.intp))
+        # New lists and arrays: snapshots still look at the old ones.
+        live = self._live_places()
         keys, texts = self._keys, self._texts
-        matrix, lengths = self._matrix[live], self._lengths[live]
-        self._clear(0)
-        self._matrix, self._lengths = matrix, lengths
+        self._matrix, self._lengths = self._matrix[live], self._lengths[live]
         self._keys = [keys[place] for place in live]
         self._texts = [texts[place] for place in live]
+        self._metadata = []
         self._places = {key: place for place, key in enumerate(self._keys)}
+        self._live = None
+
+    def _live_places(self) -> Positions:
+        return np.sort(np.fromiter(self._places.values(), np.intp))
