@@ -1,0 +1,182 @@
+"""From whatever a caller calls a picture to a loaded Pillow image, without surprises.
+
+Nothing that a damaged or hostile file does escapes as anything but an error of
+ours. No setting of Pillow is ever changed: those are global to the process and
+belong to the application.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO, cast
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from onnxsearch.errors import (
+    BrokenImageError,
+    ImageNotFoundError,
+    ImageTooLargeError,
+    UnsupportedImageError,
+)
+from onnxsearch.images.pillow import PILLOW_ERRORS, orientation
+from onnxsearch.types import ImageInput
+
+DEFAULT_MAX_PIXELS = 100_000_000
+"""Pixels in a picture, at most. Pillow takes 4 bytes for a pixel of colour, so that one
+picture at the limit costs 400 MB while it is decoded. Nearly every camera stays below."""
+
+_TOO_LARGE = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+
+# How files of the usual formats begin: one that does so and can't be read is damaged,
+# any other is no picture at all.
+_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*")
+
+# Pillow hands these to Ghostscript, an interpreter of programs.
+_PROGRAMS = frozenset({"EPS"})
+
+
+def open_image(source: ImageInput, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image.Image:
+    """Return `source` as a Pillow image, loaded and in its own mode.
+
+    Of an animation this is the first frame. The image may be shared: read it, and
+    don't change it. A Pillow image comes back as it is (loaded); one that several
+    threads share must have been loaded before.
+
+    Args:
+        source: Path, bytes of a file, binary file (read from where it stands),
+            Pillow image, or array (height, width, 3) uint8, RGB.
+        max_pixels: Width times height, at most. It is checked against the file's
+            header, before anything is decoded.
+
+    Raises:
+        ImageNotFoundError: There is no such file.
+        BrokenImageError: The file is empty, damaged or cannot be read.
+        ImageTooLargeError: It has more than `max_pixels` pixels.
+        UnsupportedImageError: It is a folder, a device, no picture, or of a format
+            that Pillow cannot read.
+
+    Example:
+        >>> import numpy as np
+        >>> open_image(np.zeros((20, 30, 3), np.uint8)).size
+        (30, 20)
+    """
+    if isinstance(source, Image.Image):
+        return _load(source, "Pillow image", max_pixels)
+    if isinstance(source, np.ndarray):
+        return _load(_from_array(source), "array", max_pixels)
+    if isinstance(source, bytes | bytearray | memoryview):
+        return _read(io.BytesIO(source), f"{len(source)} bytes", max_pixels)
+    if isinstance(source, str | os.PathLike):
+        return _read_path(os.fspath(source), max_pixels)
+    if hasattr(source, "read"):
+        return _read(io.BytesIO(_all_of(source)), _label(source), max_pixels)
+    raise UnsupportedImageError(
+        f"{type(source).__name__}: expected a path, bytes, a binary file, a Pillow image "
+        "or an array of shape (height, width, 3), uint8"
+    )
+
+
+def _read_path(path: str, max_pixels: int) -> Image.Image:
+    try:
+        mode = os.stat(path).st_mode
+        if not stat.S_ISREG(mode):  # opening a pipe would wait for its other end
+            kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
+            raise UnsupportedImageError(f"{path!r} is {kind}: expected a picture file")
+        with open(path, "rb") as file:
+            return _read(file, repr(path), max_pixels)
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+        raise ImageNotFoundError(f"{path!r}: no such file") from error
+    except OSError as error:
+        raise BrokenImageError(f"{path!r} cannot be read: {error.strerror or error}") from error
+
+
+def _read(file: BinaryIO, label: str, max_pixels: int) -> Image.Image:
+    head = _head(file, label)
+    with _decoding(label, head):
+        # Not by its path: Pillow maps some files into memory, and reading one that
+        # is cut short meanwhile ends the process.
+        image = Image.open(file)
+    if image.format in _PROGRAMS:
+        raise UnsupportedImageError(f"{label}: {image.format} is a program, not a picture")
+    return _load(image, label, max_pixels)
+
+
+def _head(file: BinaryIO, label: str) -> bytes:
+    try:
+        head = file.read(16)
+        file.seek(0)
+    except OSError as error:
+        raise BrokenImageError(f"{label} cannot be read: {error}") from error
+    if not head:
+        raise BrokenImageError(f"{label}: the file is empty")
+    return head
+
+
+def _load(image: Image.Image, label: str, max_pixels: int) -> Image.Image:
+    width, height = image.size
+    if width * height > max_pixels:
+        raise ImageTooLargeError(
+            f"{label}: {width} x {height} pixels, and the limit is {max_pixels} "
+            "(`max_pixels`); the picture was not decoded"
+        )
+    if width * height == 0:
+        raise BrokenImageError(f"{label}: a picture of {width} x {height} pixels")
+    with _decoding(label):
+        image.load()
+    # Pillow keeps what it finds; for some formats it can only look while the file is open.
+    orientation(image)
+    return image
+
+
+@contextmanager
+def _decoding(label: str, head: bytes | None = None) -> Iterator[None]:
+    """Turn what Pillow raises into errors of ours. `head`: the file's first bytes."""
+    try:
+        yield
+    except _TOO_LARGE as error:
+        raise ImageTooLargeError(
+            f"{label}: Pillow's own limit, PIL.Image.MAX_IMAGE_PIXELS, refuses it: {error}"
+        ) from error
+    except UnidentifiedImageError as error:
+        if head is not None and head.startswith(_SIGNATURES):
+            raise BrokenImageError(f"{label}: the picture's header is damaged") from error
+        raise UnsupportedImageError(
+            f"{label}: not a picture, or of a format that Pillow cannot read"
+        ) from error
+    except NotImplementedError as error:
+        raise UnsupportedImageError(f"{label}: Pillow cannot read this kind: {error}") from error
+    except PILLOW_ERRORS as error:
+        detail = str(error) or type(error).__name__
+        raise BrokenImageError(f"{label}: the picture is damaged: {detail}") from error
+
+
+def _from_array(array: np.ndarray) -> Image.Image:
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
+        raise UnsupportedImageError(
+            f"array of shape {array.shape}, {array.dtype}: expected (height, width, 3), uint8, RGB"
+        )
+    if 0 in array.shape:
+        raise BrokenImageError(f"array of shape {array.shape}: the picture has no pixels")
+    return Image.fromarray(array)
+
+
+def _all_of(file: BinaryIO) -> bytes:
+    try:
+        data = file.read()
+    except (OSError, ValueError) as error:
+        raise BrokenImageError(f"{_label(file)} cannot be read: {error}") from error
+    if not isinstance(data, bytes):
+        raise UnsupportedImageError(
+            f"{_label(file)} gives {type(data).__name__}: open it in binary mode"
+        )
+    return data
+
+
+def _label(file: BinaryIO) -> str:
+    name = cast("object", getattr(file, "name", None))
+    return f"file {name!r}" if isinstance(name, str) else type(file).__name__

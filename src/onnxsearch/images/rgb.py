@@ -1,0 +1,120 @@
+"""From a Pillow image of any mode to RGB, 8 bits a channel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+from PIL import Image, ImageCms
+
+from onnxsearch.errors import ProfileError, UnsupportedImageError
+from onnxsearch.images.pillow import PILLOW_ERRORS, orientation
+
+Alpha: TypeAlias = Literal["white", "drop"]
+Depth: TypeAlias = Literal["scale", "clip"]
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DecodePolicy:
+    """What becomes of the things in a picture file that RGB cannot say.
+
+    The defaults, `AS_SEEN`, show the model what a person sees.
+    """
+
+    orientation: bool = True
+    """Turn the picture upright, as its EXIF or XMP data says."""
+    alpha: Alpha = "white"
+    """Put transparent pictures on white; or drop the alpha channel, which shows
+    colours that nobody was meant to see."""
+    depth: Depth = "scale"
+    """Scale pictures of 16 or 32 bits or of floating point numbers to 8 bits; or
+    clip them at 255, which leaves most of them white."""
+
+    def __post_init__(self) -> None:
+        for field, value, allowed in (
+            ("orientation", self.orientation, (True, False)),
+            ("alpha", self.alpha, get_args(Alpha)),
+            ("depth", self.depth, get_args(Depth)),
+        ):
+            if value not in allowed:
+                expected = " or ".join(repr(choice) for choice in allowed)
+                raise ProfileError(f"decode policy: {field} is {value!r}, expected {expected}")
+
+
+AS_SEEN = DecodePolicy()
+"""What a person sees: upright, on white, every depth scaled."""
+
+AS_LIBRARIES = DecodePolicy(orientation=False, alpha="drop", depth="clip")
+"""What Keras' `load_img` does, and `Image.open(...).convert("RGB")`, which is what
+torchvision's users write: equal vectors matter more here than upright pictures."""
+
+
+def to_rgb(image: Image.Image, policy: DecodePolicy) -> Image.Image:
+    """Return `image` in mode RGB; one that is so already comes back itself.
+
+    Args:
+        image: A loaded image of any mode; it is not changed.
+        policy: What becomes of rotation, transparency and more than 8 bits.
+
+    Raises:
+        UnsupportedImageError: The image cannot be converted.
+    """
+    try:
+        rgb = _converted(image, policy)
+    except PILLOW_ERRORS as error:
+        raise UnsupportedImageError(
+            f"a picture of mode {image.mode} cannot be converted to RGB: {error}"
+        ) from error
+    turn = _UPRIGHT.get(orientation(image)) if policy.orientation else None
+    return rgb if turn is None else rgb.transpose(turn)
+
+
+def _converted(image: Image.Image, policy: DecodePolicy) -> Image.Image:
+    if image.mode == "LAB":
+        return _from_lab(image)
+    if policy.depth == "scale" and image.mode.startswith(("I", "F")):
+        return _to_8_bits(image).convert("RGB")
+    if policy.alpha == "white" and image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, "white")
+        return Image.alpha_composite(white, rgba).convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _from_lab(image: Image.Image) -> Image.Image:
+    """Convert by LittleCMS, the one way from LAB that Pillow has."""
+    lab, srgb = (
+        ImageCms.ImageCmsProfile(ImageCms.createProfile(space)) for space in ("LAB", "sRGB")
+    )
+    return ImageCms.ImageCmsTransform(lab, srgb, "LAB", "RGB").apply(image)
+
+
+def _to_8_bits(image: Image.Image) -> Image.Image:
+    """Scale an image of mode I;16, I or F to mode L.
+
+    Modes I and F don't say where white is. It is taken to be the smallest usual
+    number that holds all values: 1 (in F only), 255, 65535, or the largest there is.
+    """
+    values = np.asarray(image)
+    if image.mode.startswith("I;16"):
+        # The high byte, which is what Pillow takes of 16-bit colours.
+        return Image.fromarray((values >> 8).astype(np.uint8))
+    if image.mode == "I":
+        largest = int(values.max())
+        shift = 0 if largest <= 0xFF else 8 if largest <= 0xFFFF else 23
+        return Image.fromarray(np.clip(values >> shift, 0, 255).astype(np.uint8))
+    values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+    peak = float(values.max())
+    white = next((usual for usual in (1.0, 255.0, 65535.0) if peak <= usual), peak)
+    return Image.fromarray(np.clip(np.rint(values * (255 / white)), 0, 255).astype(np.uint8))
