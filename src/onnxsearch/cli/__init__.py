@@ -1,0 +1,33 @@
+"""The command line: `onnxsearch index DIR`, `onnxsearch search IMAGE`."""
+
+from __future__ import annotations
+
+import io
+import sys
+import warnings
+
+from onnxsearch.errors import MissingExtraError
+
+PACKAGES = ("rich", "typer")
+"""What the extra `cli` brings."""
+
+
+def main() -> None:
+    """Run the command line, and end the process with its exit code."""
+    try:
+        from onnxsearch.cli.app import app
+    except ModuleNotFoundError as error:
+        if error.name not in PACKAGES:
+            raise
+        sys.stderr.write(f"error: {MissingExtraError.for_package(error.name, extra='cli')}\n")
+        sys.exit(2)
+    for stream in (sys.stdout, sys.stderr):
+        # That a terminal lacks a letter of a file's name is no reason to stop.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    warnings.showwarning = _show_warning
+    app()
+
+
+def _show_warning(message: Warning | str, *_where: object) -> None:
+    sys.stderr.write(f"warning: {message}\n")

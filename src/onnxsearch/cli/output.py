@@ -1,0 +1,144 @@
+"""What the command line prints: results to standard output, the rest to standard error."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from onnxsearch import IndexReport, JSONValue, SearchResults
+from onnxsearch import Progress as Step
+from onnxsearch.errors import without_secrets
+
+SHOWN_FAILURES = 20
+
+
+def printable(text: str) -> str:
+    """Return `text` with whatever a terminal may act on, or cannot show, escaped.
+
+    File names may hold escape sequences, line breaks, marks that reverse the
+    direction of writing, and bytes that are no text.
+    """
+    return "".join(
+        character
+        if character.isprintable() or unicodedata.category(character) == "Zs"
+        else character.encode("unicode_escape").decode("ascii")
+        for character in text
+    )
+
+
+def short_path(uri: str) -> str:
+    """Return the path relative to the current folder, where that is shorter."""
+    if not os.path.isabs(uri):
+        return uri
+    try:
+        relative = os.path.relpath(uri)
+    except ValueError:  # on Windows, a path on another drive
+        return uri
+    return min(relative, uri, key=len)
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[Step], None]]:
+    """Show a bar on standard error, if that is a terminal; yield what moves it."""
+    console = Console(stderr=True)
+    bar = Progress(
+        TextColumn("Indexing"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[file]}", markup=False),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    task = bar.add_task("", total=None, file="")
+
+    def move(step: Step) -> None:
+        file = printable(os.path.basename(step.current))
+        bar.update(task, completed=step.done, total=step.total, file=file)
+
+    with bar:
+        yield move
+
+
+def print_error(message: str) -> None:
+    """Print an error to standard error."""
+    _console(stderr=True).print(Text.assemble(("error: ", "bold red"), printable(message)))
+
+
+def print_results(results: SearchResults) -> None:
+    """Print a table: rank, distance, file."""
+    if not results:
+        print_note("nothing is indexed here yet: run `onnxsearch index DIR` first")
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column("#", justify="right", style="dim")
+    table.add_column("distance", justify="right")
+    table.add_column("file", overflow="fold")
+    for rank, hit in enumerate(results, 1):
+        file = hit.id if hit.uri is None else short_path(hit.uri)
+        table.add_row(str(rank), f"{hit.distance:.4f}", Text(printable(file)))
+    _console().print(table)
+
+
+def print_report(report: IndexReport, location: str) -> None:
+    """Print how many files had each status, then the failures."""
+    counts = [f"{count} {status.value}" for status, count in report.counts.items() if count]
+    _print(f"{', '.join(counts)} in {report.seconds:.1f} s, index at {without_secrets(location)}")
+    for outcome in report.failures[:SHOWN_FAILURES]:
+        _print(f"  {outcome.status.value:<11}  {short_path(outcome.uri)}: {outcome.error}")
+    hidden = len(report.failures) - SHOWN_FAILURES
+    if hidden > 0:
+        _print(f"  and {hidden} more: --json lists them all")
+
+
+def print_note(message: str) -> None:
+    """Print a remark to standard error."""
+    _console(stderr=True).print(Text(printable(message)))
+
+
+def print_json(document: Mapping[str, JSONValue]) -> None:
+    """Print one JSON document, in ASCII: names of files need not be valid Unicode."""
+    json.dump(document, sys.stdout, indent=2)
+    sys.stdout.write("\n")
+
+
+def results_as_json(results: SearchResults) -> Mapping[str, JSONValue]:
+    """Return what `search --json` prints."""
+    return {
+        "model": results.model,
+        "metric": results.metric.value,
+        "hits": [asdict(hit) for hit in results],
+    }
+
+
+def report_as_json(report: IndexReport, location: str) -> Mapping[str, JSONValue]:
+    """Return what `index --json` prints."""
+    return {
+        "location": without_secrets(location),
+        "seconds": report.seconds,
+        "counts": {status.value: count for status, count in report.counts.items()},
+        "outcomes": [asdict(outcome) for outcome in report.outcomes],
+    }
+
+
+def _print(line: str) -> None:
+    _console().print(Text(printable(line)))
+
+
+def _console(*, stderr: bool = False) -> Console:
+    console = Console(stderr=stderr, soft_wrap=True)
+    if not console.is_terminal:
+        # What goes to a file or another program is not folded.
+        console.width = 10_000
+    return console
