@@ -21,7 +21,7 @@ class Cell(NamedTuple):
 
 _NOTHING: Mapping[Cell, bytes | None] = MappingProxyType({})
 
-MAX_CELLS = 100_000
+MAX_CELLS = 50_000
 """Cells that one commit may name; Redis answers nobody else while it writes them."""
 
 MAX_BYTES = 64 * 2**20

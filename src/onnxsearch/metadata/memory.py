@@ -64,6 +64,7 @@ class InMemoryMetadataStore(MetadataStore):
         return self._tables[name]
 
     def close(self) -> None:
+        """Forget everything."""
         with self._lock:
             self._closed = True
             self._tables.clear()

@@ -1,0 +1,312 @@
+"""Records in Redis, Valkey, or whatever speaks their protocol."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeAlias, cast
+from urllib.parse import parse_qsl, urlsplit
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from onnxsearch.errors import (
+    ClosedError,
+    InvalidArgumentError,
+    StoreCorruptError,
+    StoreError,
+    StoreUnavailableError,
+    without_secrets,
+)
+from onnxsearch.metadata.base import Cell, DurabilityWarning, MetadataStore
+
+Client: TypeAlias = "redis.Redis | redis.RedisCluster"
+"""What talks to a server, or to a cluster of them."""
+
+_DEFAULT_URL = "redis://localhost:6379/0"
+_URL_OPTIONS = frozenset({"client_name", "db", "max_connections", "password", "username"})
+_KEYS_PER_HMGET = 10_000
+_SCAN_COUNT = 16
+_SCAN_BYTES = 2**20
+
+# Expectations come before writes, and types are looked at first of all, because
+# nothing takes back what a script has written when it fails later. Redis itself
+# refuses (full, read-only, cannot save) at a script's first write or never.
+_COMMIT = """
+for _, key in ipairs(KEYS) do
+  local kind = redis.call('TYPE', key).ok
+  if kind ~= 'hash' and kind ~= 'none' then
+    return redis.error_reply('WRONGTYPE ' .. key .. ' is a ' .. kind .. ', not a hash')
+  end
+end
+local first_write = 2 + 4 * tonumber(ARGV[1])
+for i = 2, #ARGV, 4 do
+  local key, field, value = KEYS[tonumber(ARGV[i])], ARGV[i + 1], ARGV[i + 3]
+  local present = ARGV[i + 2] == '1'
+  if i < first_write then
+    if redis.call('HGET', key, field) ~= (present and value) then return 0 end
+  elseif present then
+    redis.call('HSET', key, field, value)
+  else
+    redis.call('HDEL', key, field)
+  end
+end
+return 1
+"""
+
+_REMEDIES = {
+    "NOPERM": "Give its user HMGET, HLEN, HSCAN, EVALSHA, SCRIPT LOAD, TYPE, HGET, HSET, HDEL",
+    "NOAUTH": "Give the user name and password in the URL",
+    "WRONGPASS": "Check the user name and password",
+    "MISCONF": "It cannot save to its disk; its log says why",
+    "READONLY": "It is a replica; connect to the primary",
+    "OOM": "It has reached its maxmemory; raise that",
+}
+"""What to do, by the word with which the server's answer begins."""
+
+_warned: set[str] = set()
+_warned_lock = threading.Lock()
+
+
+class RedisMetadataStore(MetadataStore):
+    """A `MetadataStore` on a Redis or Valkey server (6.2 or newer), or a cluster.
+
+    A table is a hash named `{prefix}:table`. The braces make the prefix a hash
+    tag, so that on a cluster all tables of one prefix live on one node and a
+    commit (one Lua script) stays atomic. No key outside the prefix is touched.
+
+    What a commit has returned for outlives a killed server only if that has
+    `appendonly yes` and `appendfsync always`. Otherwise there is a
+    `DurabilityWarning`, once per server, if the server lets its settings be read.
+
+    The server answers nobody else while it writes a commit: about 5 ms per
+    thousand cells, 0.3 s for the largest commit that there can be.
+
+    Args:
+        url: `redis://`, `rediss://` (TLS) or `unix://` with a user name, password
+            and database where needed. Options after `?` are only `db`, `username`,
+            `password`, `client_name` and `max_connections`; for anything else,
+            pass `client`.
+        client: A `redis.Redis` or `redis.RedisCluster` to use instead of `url`. It
+            stays open when the store is closed. Make it with
+            `retry=Retry(NoBackoff(), 0)`, as the store does its own: a commit that
+            is sent again after its answer got lost finds its own writes, and then
+            says that its expectation failed.
+        prefix: Keeps applications apart on one server: 1 to 100 printable ASCII
+            characters, no space, no brace.
+        timeout: Seconds to wait for a connection, and for each answer. The default
+            makes an unreachable server known within 5 seconds.
+
+    Raises:
+        StoreUnavailableError: The server does not answer.
+        StoreError: It refused, for example the password.
+        InvalidArgumentError: An argument is not as told, or the client decodes
+            answers to text.
+
+    Example:
+        >>> from onnxsearch import RedisMetadataStore
+        >>> from onnxsearch.metadata.base import Cell
+        >>> with RedisMetadataStore("redis://localhost:6379/0") as store:
+        ...     store.commit({Cell("pets", "a"): b"cat"})
+        ...     store.get("pets", "a")
+        True
+        b'cat'
+    """
+
+    def __init__(
+        self,
+        url: str = _DEFAULT_URL,
+        *,
+        client: Client | None = None,
+        prefix: str = "onnxsearch",
+        timeout: float = 4.0,
+    ) -> None:
+        self._prefix = _checked_prefix(prefix)
+        self._closed = False
+        self._owns_client = client is None
+        if client is None:
+            self._address = without_secrets(_checked_url(url))
+            self._client: Client = _connect(url, timeout)
+        else:
+            if url != _DEFAULT_URL:
+                raise InvalidArgumentError("got a url and a client: expected only one of them")
+            if client.get_encoder().decode_responses:
+                raise InvalidArgumentError(
+                    "the client decodes answers to text, but values are bytes: make it with "
+                    "decode_responses=False"
+                )
+            self._address = _address_of(client)
+            self._client = client
+        self._commit_script = self._client.register_script(_COMMIT)
+        try:
+            self._warn_unless_durable()
+        except BaseException:
+            self.close()
+            raise
+
+    def _get_many(self, table: str, keys: Sequence[str]) -> list[bytes | None]:
+        name = self._hash(table)
+        with self._mapped_errors():
+            if len(keys) <= _KEYS_PER_HMGET:
+                return cast("list[bytes | None]", self._client.hmget(name, list(keys)))
+            # MULTI makes the parts one moment.
+            with self._client.pipeline(transaction=True) as pipeline:
+                for start in range(0, len(keys), _KEYS_PER_HMGET):
+                    pipeline.hmget(name, list(keys[start : start + _KEYS_PER_HMGET]))
+                return [value for part in pipeline.execute() for value in part]
+
+    def _commit(
+        self, writes: Mapping[Cell, bytes | None], expect: Mapping[Cell, bytes | None]
+    ) -> bool:
+        hashes: dict[str, int] = {}
+        arguments: list[str | bytes | int] = [len(expect)]
+        for cell, value in (*expect.items(), *writes.items()):
+            number = hashes.setdefault(self._hash(cell.table), len(hashes) + 1)
+            arguments += (number, cell.key, 0 if value is None else 1, value or b"")
+        with self._mapped_errors():
+            return self._commit_script(keys=list(hashes), args=arguments) == 1 if hashes else True
+
+    def _items(self, table: str) -> Iterator[tuple[str, bytes]]:
+        name, cursor, count = self._hash(table), 0, _SCAN_COUNT
+        while True:
+            with self._mapped_errors():
+                answer = self._client.hscan(name, cursor, count=count)
+            cursor, page = cast("tuple[int, dict[bytes, bytes]]", answer)
+            for key, value in page.items():
+                yield key.decode("ascii"), value
+            if cursor == 0:
+                return
+            if page:  # values may be bytes or megabytes, and COUNT counts them alike
+                mean = sum(map(len, page.values())) // len(page) + 1
+                count = max(1, min(1000, _SCAN_BYTES // mean))
+
+    def _count(self, table: str) -> int:
+        with self._mapped_errors():
+            return int(self._client.hlen(self._hash(table)))
+
+    def close(self) -> None:
+        """Close the connections, unless the client was passed in."""
+        self._closed = True
+        if self._owns_client:
+            self._client.close()
+
+    def _hash(self, table: str) -> str:
+        return f"{{{self._prefix}}}:{table}"
+
+    def _warn_unless_durable(self) -> None:
+        with self._mapped_errors():
+            try:
+                answer = self._client.config_get("appendonly", "appendfsync")
+            except redis.ResponseError:
+                return  # many hosted servers keep their settings to themselves
+        found = {_text(name): _text(value) for name, value in cast("Any", answer).items()}
+        wanted = {"appendonly": "yes", "appendfsync": "always"}
+        wrong = {
+            name: found[name] for name in wanted if found.get(name, wanted[name]) != wanted[name]
+        }
+        with _warned_lock:
+            if not wrong or self._address in _warned:
+                return
+            _warned.add(self._address)
+        now = ", ".join(f"{name} {value}" for name, value in wrong.items())
+        warnings.warn(
+            f"Redis at {self._address} has {now}: if it is killed, pictures are lost that "
+            "onnxsearch reported as stored. Set appendonly yes and appendfsync always",
+            DurabilityWarning,
+            stacklevel=3,
+        )
+
+    @contextmanager
+    def _mapped_errors(self) -> Iterator[None]:
+        if self._closed:
+            raise ClosedError(f"{self!r} was closed; open a new one")
+        try:
+            yield
+        except (redis.RedisError, redis.RedisClusterException, OSError) as error:
+            raise self._mapped(error) from error
+
+    def _mapped(self, error: Exception) -> StoreError:
+        # redis-py cuts the code off the answers that it knows; older servers put
+        # another text before the code of an error inside a script.
+        said = str(error).rstrip(".")
+        answer = f"{getattr(error, 'status_code', None) or ''} {said}"
+        if "WRONGTYPE" in answer:
+            return StoreCorruptError(
+                f"Redis at {self._address} holds something else under a key of prefix "
+                f"{self._prefix!r}: {said}. Choose another prefix"
+            )
+        for code, remedy in _REMEDIES.items():
+            if code in answer:
+                return StoreError(f"Redis at {self._address} refused: {said}. {remedy}")
+        if isinstance(error, redis.ResponseError):
+            return StoreError(f"Redis at {self._address} refused: {said}")
+        return StoreUnavailableError(
+            f"Redis at {self._address} does not answer: {said}. Check that it runs and that "
+            "the address is right"
+        )
+
+    def __repr__(self) -> str:
+        return f"<RedisMetadataStore {self._address} prefix {self._prefix!r}>"
+
+
+def _connect(url: str, timeout: float) -> redis.Redis:
+    if not timeout > 0:
+        raise InvalidArgumentError(f"timeout {timeout}: expected seconds, more than 0")
+    return redis.Redis.from_url(
+        url,
+        decode_responses=False,
+        socket_timeout=timeout,
+        socket_connect_timeout=timeout,
+        # No second try: see `client` above. A connection that broke while it lay in
+        # the pool is replaced before anything is sent.
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+def _checked_prefix(prefix: str) -> str:
+    bad = set(prefix) - set(map(chr, range(33, 127))) | set(prefix) & set("{}")
+    if bad or not 0 < len(prefix) <= 100:
+        raise InvalidArgumentError(
+            f"prefix {prefix[:80]!r}: expected 1 to 100 printable ASCII characters without "
+            "spaces and braces"
+        )
+    return prefix
+
+
+def _checked_url(url: str) -> str:
+    # Stricter than redis-py, which reads an unescaped "/" in a password as the end of
+    # the host's name: half of the password would then show up as host or database.
+    # For the same reason neither the URL nor the cause is told.
+    try:
+        parts = urlsplit(url)
+        options = dict(parse_qsl(parts.query, keep_blank_values=True))
+        numbers = f"{parts.port or 0}{options.get('db', 0)}{options.get('max_connections', 1)}"
+    except ValueError:
+        parts, options, numbers = urlsplit(""), {}, ""
+    path_is_good = parts.scheme == "unix" or parts.path.strip("/").isdigit() or parts.path in "/"
+    if (
+        parts.scheme not in ("redis", "rediss", "unix")
+        or not (path_is_good and numbers.isdigit())
+        or parts.fragment
+        or not options.keys() <= _URL_OPTIONS
+    ):
+        raise InvalidArgumentError(
+            "this is no Redis URL: expected redis://[user:password@]host:port/database, or "
+            "rediss:// likewise, or unix:///path. Percent-encode special characters in the "
+            f"password. Options may be {', '.join(sorted(_URL_OPTIONS))}; for others pass client="
+        ) from None
+    return url
+
+
+def _address_of(client: Client) -> str:
+    if isinstance(client, redis.RedisCluster):
+        return "a cluster"
+    settings = client.get_connection_kwargs()
+    return str(settings.get("path") or f"{settings.get('host')}:{settings.get('port')}")
+
+
+def _text(value: str | bytes) -> str:
+    return value if isinstance(value, str) else value.decode()

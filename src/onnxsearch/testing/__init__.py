@@ -1,0 +1,53 @@
+"""For tests: fakes for those of applications, contracts for those of stores and models.
+
+The fakes need nothing but onnxsearch. The contracts are classes of pytest tests.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from onnxsearch.testing.embedder_contract import EmbedderContract
+    from onnxsearch.testing.fakes import FakeEmbedder, picture, picture_bytes, write_pictures
+    from onnxsearch.testing.metadata_contract import MetadataStoreContract
+    from onnxsearch.testing.vector_contract import VectorStoreContract
+
+__all__ = [
+    "EmbedderContract",
+    "FakeEmbedder",
+    "MetadataStoreContract",
+    "VectorStoreContract",
+    "picture",
+    "picture_bytes",
+    "write_pictures",
+]
+
+_HOME = {
+    "EmbedderContract": "embedder_contract",
+    "FakeEmbedder": "fakes",
+    "MetadataStoreContract": "metadata_contract",
+    "VectorStoreContract": "vector_contract",
+    "picture": "fakes",
+    "picture_bytes": "fakes",
+    "write_pictures": "fakes",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = f"{__name__}.{_HOME[name]}"
+    if home.endswith("_contract"):
+        import pytest
+
+        # Before the module is imported, so that a failure says what differed.
+        pytest.register_assert_rewrite(home)
+    value: object = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

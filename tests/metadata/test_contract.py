@@ -1,0 +1,46 @@
+"""Every metadata store that we ship keeps the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from tests.servers import RedisServer
+
+from onnxsearch import InMemoryMetadataStore, RedisMetadataStore, SQLiteMetadataStore
+from onnxsearch.testing import MetadataStoreContract
+
+
+class TestInMemory(MetadataStoreContract):
+    durable = False
+
+    def make_store(self, place: str = "one") -> InMemoryMetadataStore:
+        del place
+        return InMemoryMetadataStore()
+
+
+class TestSQLite(MetadataStoreContract):
+    @pytest.fixture(autouse=True)
+    def _folder(self, tmp_path: Path) -> None:
+        self.folder = tmp_path
+
+    def make_store(self, place: str = "one") -> SQLiteMetadataStore:
+        return SQLiteMetadataStore(self.folder / f"{place}.sqlite")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path_factory.mktemp("redis")).start() as server:
+        yield server
+
+
+class TestRedis(MetadataStoreContract):
+    @pytest.fixture(autouse=True)
+    def _server(self, server: RedisServer) -> None:
+        self.url = server.url
+        self.test = uuid4().hex
+
+    def make_store(self, place: str = "one") -> RedisMetadataStore:
+        return RedisMetadataStore(self.url, prefix=f"{self.test}.{place}")

