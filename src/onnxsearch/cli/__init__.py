@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 import warnings
+from typing import TextIO
 
 from onnxsearch.errors import MissingExtraError
 
@@ -29,5 +30,14 @@ def main() -> None:
     app()
 
 
-def _show_warning(message: Warning | str, *_where: object) -> None:
-    sys.stderr.write(f"warning: {message}\n")
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    # Which line of the library warns is of no use to whoever types a command.
+    del category, filename, lineno, line
+    (file or sys.stderr).write(f"warning: {message}\n")

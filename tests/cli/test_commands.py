@@ -1,0 +1,174 @@
+"""The commands, on real files with the bundled model."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from onnxsearch import SearchEngine, __version__
+from onnxsearch.cli.app import DEFAULT_LOCATION, app
+
+COLOURS = ("crimson", "gold", "navy")
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command in an empty folder, away from the caller's own settings."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("ONNXSEARCH_LOCATION", "ONNXSEARCH_METADATA", "MILVUS_URI", "REDIS_URL"):
+        monkeypatch.delenv(name, raising=False)
+    return lambda *arguments, **env: CliRunner().invoke(app, list(map(str, arguments)), env=env)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for colour in COLOURS:
+        Image.new("RGB", (64, 48), colour).save(folder / f"{colour}.png")
+    return folder
+
+
+def test_index_and_search(run: Run, pictures: Path) -> None:
+    first = run("index", pictures)
+    assert first.exit_code == 0, first.output
+    assert "3 indexed" in first.stdout
+    assert first.stderr == ""
+    assert "3 unchanged" in run("index", pictures).stdout
+    found = run("search", pictures / "gold.png", "-k", 2)
+    assert found.exit_code == 0, found.output
+    _, nearest, *others = found.stdout.splitlines()
+    assert nearest.split() == ["1", "0.0000", str(Path("pictures", "gold.png"))]
+    assert len(others) == 1
+
+
+def test_json(run: Run, pictures: Path) -> None:
+    report = json.loads(run("index", pictures, "--json").stdout)
+    assert report["counts"]["indexed"] == len(report["outcomes"]) == 3
+    results = json.loads(run("search", pictures / "navy.png", "--json").stdout)
+    assert results["metric"] == "l2"
+    assert [Path(hit["uri"]).name for hit in results["hits"]][0] == "navy.png"
+
+
+def test_prune(run: Run, pictures: Path) -> None:
+    run("index", pictures)
+    (pictures / "gold.png").unlink()
+    assert "removed" not in run("index", pictures).stdout
+    assert "1 removed" in run("index", pictures, "--prune").stdout
+
+
+def test_failures_are_told_and_counted(run: Run, pictures: Path) -> None:
+    (pictures / "broken.png").write_bytes((pictures / "gold.png").read_bytes()[:60])
+    (pictures / "bytes\udce9[red].txt").write_text("no picture")
+    result = run("index", pictures)
+    assert result.exit_code == 3
+    assert "3 indexed" in result.stdout
+    assert "broken.png: " in result.stdout
+    assert r"bytes\udce9[red].txt: " in result.stdout
+    report = run("index", pictures, "--json")
+    assert report.exit_code == 3
+    assert len(json.loads(report.stdout)["outcomes"]) == 5
+
+
+def test_location_from_the_environment(run: Run, pictures: Path, tmp_path: Path) -> None:
+    run("index", pictures, ONNXSEARCH_LOCATION="from-environment")
+    assert (tmp_path / "from-environment").exists()
+    run("index", pictures, "--location", "given", ONNXSEARCH_LOCATION="elsewhere")
+    assert (tmp_path / "given").exists()
+    assert not (tmp_path / "elsewhere").exists()
+    assert not (tmp_path / DEFAULT_LOCATION).exists()
+
+
+def test_other_bundled_model(run: Run, pictures: Path) -> None:
+    small = ("--model", "efficientnet-lite0")
+    assert run("index", pictures, *small).exit_code == 0
+    found = json.loads(run("search", pictures / "gold.png", *small, "--json").stdout)
+    assert found["model"] == "efficientnet-lite0"
+    assert len(found["hits"]) == 3
+
+
+def test_progress_is_shown_on_a_terminal(run: Run, pictures: Path) -> None:
+    result = run("index", pictures, FORCE_COLOR="1")
+    assert "Indexing" in result.stderr
+    assert "Indexing" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["index", "nowhere"], "nowhere"),
+        (["index", "empty"], "no file"),
+        (["index", "pictures", "--model", "vgg99"], "vgg99"),
+        (["index", "pictures", "--model", "vgg99.onnx"], "vgg99.onnx"),
+        (["index", "pictures", "--profile", "keras-caffe"], "--model"),
+        (["search", "pictures/gold.png"], "onnxsearch index"),
+        (["search", "nowhere.jpg", "-l", "pictures"], "pictures"),
+    ],
+)
+def test_errors(run: Run, pictures: Path, arguments: list[str], complaint: str) -> None:
+    (pictures.parent / "empty").mkdir()
+    result = run(*arguments)
+    assert result.exit_code == 1, result.output
+    assert result.stdout == ""
+    assert result.stderr.startswith("error: ")
+    assert complaint in result.stderr
+
+
+def test_searching_makes_no_index(run: Run, pictures: Path, tmp_path: Path) -> None:
+    run("search", pictures / "gold.png")
+    assert not (tmp_path / DEFAULT_LOCATION).exists()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["index"], ["search", "x.jpg", "--limit", "0"], ["index", "--no-such"]]
+)
+def test_wrong_usage(run: Run, arguments: list[str]) -> None:
+    assert run(*arguments).exit_code == 2
+
+
+def test_interrupted(run: Run, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SearchEngine, "index", interrupted)
+    assert run("index", pictures).exit_code == 130
+
+
+def test_version(run: Run) -> None:
+    assert run("--version").stdout.strip() == __version__
+
+
+def test_installed_command(tmp_path: Path, album: Path) -> None:
+    def onnxsearch(*arguments: object) -> subprocess.CompletedProcess[str]:
+        command = [Path(sys.executable).with_name("onnxsearch"), *map(str, arguments)]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+
+    indexed = onnxsearch("index", album, "--location", "index")
+    assert "indexed" in indexed.stdout
+    assert indexed.stderr == ""
+    query = album.with_name("queries") / "cat.jpg"
+    found = json.loads(onnxsearch("search", query, "-l", "index", "--json").stdout)
+    assert Path(found["hits"][0]["uri"]).parent.name == "cat"
+
+
+@pytest.mark.parametrize("package", ["rich", "typer"])
+def test_missing_extra(package: str) -> None:
+    program = (
+        f"import sys; sys.modules[{package!r}] = None; from onnxsearch.cli import main; main()"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program, "--help"], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 2
+    assert result.stderr == (
+        f'error: {package!r} is not installed. Install it with: pip install "onnxsearch[cli]"\n'
+    )
