@@ -33,7 +33,7 @@ import numpy as np
 
 from onnxsearch.errors import CollectionNotFoundError, InvalidArgumentError, StoreError
 from onnxsearch.journal import Amend, Put, Sweep, decode_entry, encode_entry
-from onnxsearch.ledger import ATTEMPTS, Ledger
+from onnxsearch.ledger import ATTEMPTS, Ledger, Stored
 from onnxsearch.metadata.base import Cell, MetadataStore
 from onnxsearch.records import new_key
 from onnxsearch.types import Record
@@ -41,7 +41,7 @@ from onnxsearch.types import Record
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from onnxsearch.vectors.base import VectorStore
+    from onnxsearch.vectors.base import Vectors, VectorStore
 
 logger = logging.getLogger("onnxsearch")
 
@@ -148,11 +148,21 @@ class Catalog:
                 return []
             change = self.ledger.removal(found.values())
             sweep = Sweep(change.swept)
-            change.writes[op] = encode_entry(sweep) if sweep.keys else None
+            change.writes[op] = _left(sweep)
             if self._metadata.commit(change.writes, expect=change.expect):
                 self._clean(op, sweep)
                 return list(found)
         raise _contended()
+
+    def vectors_of(self, stored: Stored) -> dict[str, Vectors]:
+        """Return the vectors of a picture by model, each of shape (columns,)."""
+        vectors: dict[str, Vectors] = {}
+        for model in stored.record.models:
+            with suppress(CollectionNotFoundError):
+                found = self._vectors.fetch(self.collection(model), [stored.key])
+                if stored.key in found:
+                    vectors[model] = found[stored.key]
+        return vectors
 
     def recover(self) -> int:
         """Finish every write that was begun and not ended; return how many.
@@ -205,7 +215,7 @@ class Catalog:
             )
             sweep = Sweep(change.swept)
             change.expect[op] = data
-            change.writes[op] = encode_entry(sweep) if sweep.keys else None
+            change.writes[op] = _left(sweep)
             if self._metadata.commit(change.writes, expect=change.expect):
                 return sweep
             if self._metadata.get(*op) != data:
@@ -244,7 +254,7 @@ class Catalog:
     def _undo(self, op: Cell, entry: Put, data: bytes) -> bool:
         """Take back an entry that failed; return False if it had gone through."""
         sweep = _own_vectors(entry)
-        if not self._metadata.commit({op: encode_entry(sweep)}, expect={op: data}):
+        if not self._metadata.commit({op: _left(sweep)}, expect={op: data}):
             return False
         self._finish(op, sweep)
         return True
@@ -271,6 +281,11 @@ def _entry(kind: type[_PutOrAmend], items: Sequence[tuple[str, Item]]) -> _PutOr
 
 def _own_vectors(entry: Put) -> Sweep:
     return Sweep(dict.fromkeys(entry.vectors, tuple(entry.records)))
+
+
+def _left(sweep: Sweep) -> bytes | None:
+    """Return what stays in the journal until the sweep is done."""
+    return encode_entry(sweep) if sweep.keys else None
 
 
 def _contended() -> StoreError:

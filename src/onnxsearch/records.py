@@ -51,7 +51,8 @@ def check_metadata(metadata: Metadata | None) -> dict[str, JSONValue]:
         return {}
     if not isinstance(metadata, Mapping):
         raise InvalidArgumentError(
-            f"metadata of type {type(metadata).__name__}: expected a mapping of field names to values"
+            f"metadata of type {type(metadata).__name__}: expected a mapping of field names to "
+            "values"
         )
     try:
         text = json.dumps(dict(metadata), allow_nan=False)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onnxsearch.errors import EmbeddingError, InvalidArgumentError
+from onnxsearch.parallel import batched
 from onnxsearch.types import ImageInput, Metric
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 Tensor: TypeAlias = "NDArray[np.generic]"
 """What a model is fed: an array of any shape and type."""
 
-_Item = TypeVar("_Item")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 DEFAULT_BATCH = 8
@@ -129,7 +128,7 @@ class Embedder(ABC):
             raise InvalidArgumentError(f"batch_size {batch_size}: expected at least 1")
         rows = [
             self.embed_tensors([self.prepare(image) for image in batch])
-            for batch in _batched(_as_iterable(images), batch_size)
+            for batch in batched(_as_iterable(images), batch_size)
         ]
         if not rows:
             return self._checked(np.empty((0, self.columns), self._dtype), 0)
@@ -200,9 +199,3 @@ def _as_iterable(images: ImageInput | Iterable[ImageInput]) -> Iterable[ImageInp
     if isinstance(images, single) or hasattr(images, "read"):
         return [images]  # type: ignore[list-item]
     return images
-
-
-def _batched(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
-    iterator = iter(items)
-    while batch := list(islice(iterator, size)):
-        yield batch

@@ -1,0 +1,179 @@
+"""A worker of the bulk pipeline: files in, pictures with their vectors out."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from onnxsearch.consistency import Catalog
+from onnxsearch.errors import (
+    BrokenImageError,
+    EmbeddingError,
+    ImageError,
+    ImageNotFoundError,
+    ImageTooLargeError,
+    UnsupportedImageError,
+)
+from onnxsearch.images.decode import open_image
+from onnxsearch.types import Outcome, Record, Status
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    from onnxsearch.embedders.base import Embedder, Tensor
+    from onnxsearch.ledger import Stored
+    from onnxsearch.survey import Candidate
+
+_STATUS: Mapping[type[ImageError], Status] = {
+    ImageNotFoundError: Status.MISSING,
+    ImageTooLargeError: Status.TOO_LARGE,
+    UnsupportedImageError: Status.UNSUPPORTED,
+    BrokenImageError: Status.BROKEN,
+}
+
+
+@dataclass(slots=True)
+class Picture:
+    """A picture on its way into the stores."""
+
+    record: Record
+    status: Status = Status.INDEXED
+    """What to tell of it once it is stored."""
+    amends: str | None = None
+    """Key of the stored picture that this adds to; None for a new one."""
+    vectors: dict[str, NDArray[np.generic]] = field(
+        default_factory=dict[str, "NDArray[np.generic]"]
+    )
+    """Vectors by model, as they become known."""
+    tensors: dict[str, Tensor] = field(default_factory=dict[str, "Tensor"])
+    """What the models are fed to get the vectors that are still unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """Turns batches of candidates into pictures. Called from many threads."""
+
+    catalog: Catalog
+    embedders: Sequence[Embedder]
+    max_pixels: int
+
+    def __call__(self, batch: Sequence[Outcome | Candidate]) -> list[Outcome | Picture]:
+        """Return a result for each entry, in order; outcomes pass through."""
+        results = [entry if isinstance(entry, Outcome) else self._open(entry) for entry in batch]
+        pictures = [result for result in results if isinstance(result, Picture)]
+        failed: dict[str, EmbeddingError] = {}
+        for embedder in self.embedders:
+            failed |= _embed(embedder, [p for p in pictures if embedder.name in p.tensors])
+        return [
+            Outcome(result.record.id, Status.BROKEN, error=str(failed[result.record.id]))
+            if isinstance(result, Picture) and result.record.id in failed
+            else result
+            for result in results
+        ]
+
+    def _open(self, candidate: Candidate) -> Outcome | Picture:
+        path = candidate.uri
+        try:
+            return self._read(candidate)
+        except ImageError as error:
+            return Outcome(path, _STATUS[type(error)], error=str(error))
+        except FileNotFoundError:
+            return Outcome(path, Status.MISSING, error=f"there is no file {path!r}")
+        except OSError as error:
+            return Outcome(path, Status.BROKEN, error=f"file {path!r} cannot be read: {error}")
+
+    def _read(self, candidate: Candidate) -> Outcome | Picture:
+        path, stored = candidate.uri, candidate.stored
+        if (
+            stored is not None
+            and stored.record.size == candidate.size
+            and stored.record.content == _content(path)
+        ):
+            return self._complete(candidate, stored)
+        # Decoding comes before hashing: most large files in a folder are no pictures,
+        # and their first bytes tell.
+        image = open_image(path, max_pixels=self.max_pixels)
+        content = _content(path)
+        twin = self.catalog.ledger.with_content(content)
+        if twin and twin.id != path and _still_holds(twin):
+            return Outcome(path, Status.DUPLICATE, id=twin.id)
+        record = Record(
+            id=path,
+            uri=path,
+            metadata=candidate.metadata,
+            models=tuple(embedder.name for embedder in self.embedders),
+            content=content,
+            size=candidate.size,
+            modified_ns=candidate.modified_ns,
+        )
+        return Picture(record, tensors=_prepare(self.embedders, image))
+
+    def _complete(self, candidate: Candidate, stored: Stored) -> Picture:
+        """Bring what is stored of an unchanged picture up to date."""
+        before = stored.record
+        picture = Picture(
+            record=replace(
+                before,
+                metadata=candidate.metadata,
+                modified_ns=candidate.modified_ns,
+                models=tuple(embedder.name for embedder in self.embedders),
+            ),
+            status=Status.UNCHANGED,
+            amends=stored.key,
+        )
+        missing = [e for e in self.embedders if e.name not in before.models]
+        if missing:
+            image = open_image(candidate.uri, max_pixels=self.max_pixels)
+            picture.tensors = _prepare(missing, image)
+            picture.status = Status.INDEXED
+        if candidate.metadata != before.metadata:
+            # Filters look at the metadata beside the vectors, so those are written anew.
+            picture.vectors |= self.catalog.vectors_of(stored)
+            picture.status = Status.INDEXED
+        return picture
+
+
+def _prepare(embedders: Sequence[Embedder], image: Image.Image) -> dict[str, Tensor]:
+    return {embedder.name: embedder.prepare(image) for embedder in embedders}
+
+
+def _embed(embedder: Embedder, pictures: Sequence[Picture]) -> dict[str, EmbeddingError]:
+    """Give each picture its vector of this model; return by id what failed."""
+    if not pictures:
+        return {}
+    try:
+        vectors = embedder.embed_tensors([p.tensors[embedder.name] for p in pictures])
+    except EmbeddingError as error:
+        if len(pictures) == 1:
+            return {pictures[0].record.id: error}
+        # One by one, so that a single picture does not take the others with it.
+        return {id: e for p in pictures for id, e in _embed(embedder, [p]).items()}
+    for picture, vector in zip(pictures, vectors, strict=True):
+        del picture.tensors[embedder.name]
+        picture.vectors[embedder.name] = vector
+    return {}
+
+
+def _content(path: str) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def _still_holds(twin: Record) -> bool:
+    """Return whether a stored picture is still what its file shows.
+
+    A file that was moved has the bytes of its own former self, which prune will
+    remove: it is no duplicate.
+    """
+    if twin.uri is None:
+        return True
+    try:
+        status = os.stat(twin.uri)
+    except (OSError, ValueError):
+        return False
+    return (status.st_size, status.st_mtime_ns) == (twin.size, twin.modified_ns)

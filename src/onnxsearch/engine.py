@@ -1,0 +1,395 @@
+"""The facade: embedders, a vector store and a metadata store as one search engine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+from uuid import uuid4
+
+from onnxsearch.consistency import Catalog, Item
+from onnxsearch.cores import available_cores
+from onnxsearch.embedders.base import Embedder
+from onnxsearch.errors import ClosedError, InvalidArgumentError, UnknownModelError
+from onnxsearch.images.decode import DEFAULT_MAX_PIXELS, open_image
+from onnxsearch.indexing import Pipeline
+from onnxsearch.parallel import batched, ordered_map
+from onnxsearch.records import absolute, check_id, check_metadata
+from onnxsearch.retrieval import Retrieval
+from onnxsearch.sources import read_source
+from onnxsearch.types import (
+    ImageInput,
+    IndexReport,
+    Metadata,
+    Record,
+    SearchResults,
+)
+from onnxsearch.vectors.base import CollectionSpec
+
+if TYPE_CHECKING:
+    from onnxsearch.filters import Filter
+    from onnxsearch.metadata.base import MetadataStore
+    from onnxsearch.progress import ProgressSink
+    from onnxsearch.survey import MetadataSource
+    from onnxsearch.vectors.base import Vectors, VectorStore
+
+DEFAULT_NAMESPACE = "onnxsearch"
+
+
+class SearchEngine:
+    """Finds similar pictures.
+
+    Pictures are embedded by every embedder; their vectors lie in `vectors`, one
+    collection per model, and their records in `metadata`. All methods may be called
+    from several threads at once. Writes that a crash interrupted are finished when
+    an engine is made.
+
+    The embedders and stores stay the caller's: `close` leaves them open, so that
+    engines can share them. `SearchEngine.open` makes its own, and closes them.
+
+    Args:
+        embedders: One or several, of different names. The first is the one that
+            searches where no model is named.
+        vectors: Holds the vectors.
+        metadata: Holds the records.
+        namespace: Keeps engines in the same stores apart: a letter, then letters,
+            digits and single underscores.
+        workers: Threads that decode and embed in bulk; by default one per core that
+            this process may use.
+        batch_size: Pictures that a worker embeds at once. 4 is as fast as any on a
+            CPU and keeps memory small; a GPU wants 32 or more.
+        max_pixels: Pictures with more are refused without decoding them.
+
+    Raises:
+        InvalidArgumentError: No embedder, or two of one name, or an argument is not
+            as said.
+        SpaceMismatchError: A collection was filled by another model, profile, output
+            or dimension.
+        StoreError: A store failed.
+
+    Example:
+        >>> engine = SearchEngine(
+        ...     embedders=[OnnxEmbedder("resnet50.onnx", profile="keras-caffe")],
+        ...     vectors=MilvusVectorStore("http://localhost:19530"),
+        ...     metadata=RedisMetadataStore("redis://localhost:6379/0"),
+        ... )
+    """
+
+    def __init__(
+        self,
+        embedders: Embedder | Sequence[Embedder],
+        vectors: VectorStore,
+        metadata: MetadataStore,
+        *,
+        namespace: str = DEFAULT_NAMESPACE,
+        workers: int | None = None,
+        batch_size: int = 4,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+    ) -> None:
+        self._embedders = _by_name(embedders)
+        self._workers = available_cores() if workers is None else workers
+        self._batch_size = batch_size
+        self._max_pixels = max_pixels
+        for name in ("workers", "batch_size", "max_pixels"):
+            value = getattr(self, f"_{name}")
+            if value < 1:
+                raise InvalidArgumentError(f"{name} {value}: expected at least 1")
+        self._catalog = Catalog(vectors, metadata, namespace)
+        self._retrieval = Retrieval(self._catalog, vectors)
+        self._owned: list[Embedder | VectorStore | MetadataStore] = []
+        self._closed = False
+        for embedder in self._embedders.values():
+            vectors.ensure_collection(
+                CollectionSpec(
+                    name=self._catalog.collection(embedder.name),
+                    dimension=embedder.dimension,
+                    fingerprint=embedder.fingerprint,
+                    metric=embedder.metric,
+                )
+            )
+        self._catalog.recover()
+
+    @classmethod
+    def open(
+        cls,
+        location: str | os.PathLike[str],
+        *,
+        embedders: Embedder | Sequence[Embedder] | None = None,
+        metadata: str | os.PathLike[str] | None = None,
+        namespace: str = DEFAULT_NAMESPACE,
+    ) -> Self:
+        """Open the engine at `location`, and make one if there is none.
+
+        Args:
+            location: A folder (embedded stores, made if need be), `x.db` (Milvus
+                Lite) or `http(s)://host:port` (a Milvus server).
+            embedders: By default the bundled EfficientNet-Lite2, with 1280
+                dimensions.
+            metadata: A `redis://`, `rediss://` or `unix://` URL, or the path of an
+                SQLite file. By default SQLite beside the vectors.
+            namespace: Keeps engines at the same location apart.
+
+        Raises:
+            InvalidArgumentError: The location is none of these, or a server was
+                named without `metadata`.
+            StoreUnavailableError: A server cannot be reached.
+            StoreLockedError: Another process holds the Milvus Lite file.
+            SpaceMismatchError: It was filled by another model.
+
+        Example:
+            >>> with SearchEngine.open("album") as engine:
+            ...     engine.index("~/Pictures", progress=True)
+            ...     engine.search("query.jpg", limit=5)
+        """
+        from onnxsearch.locations import default_embedder, open_stores
+
+        owned: list[Embedder | VectorStore | MetadataStore] = []
+        try:
+            if embedders is None:
+                embedders = default_embedder()
+                owned.append(embedders)
+            stores = open_stores(location, metadata)
+            owned += stores
+            engine = cls(embedders, *stores, namespace=namespace)
+        except BaseException:
+            _close_all(owned)
+            raise
+        engine._owned = owned
+        return engine
+
+    @property
+    def models(self) -> list[str]:
+        """Names of the models, the default one first."""
+        return list(self._embedders)
+
+    def index(
+        self,
+        source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+        *,
+        metadata: MetadataSource = None,
+        progress: ProgressSink = False,
+        prune: bool = False,
+    ) -> IndexReport:
+        """Index files; tell of each what became of it.
+
+        Files that are stored already and have not changed are passed over, so a run
+        that was stopped goes on where it ended. No file stops the run. A file that
+        is byte for byte the same as another one is not stored again.
+
+        Args:
+            source: A folder (with all below it), a file, or an iterable of files.
+                A file's id is its absolute path.
+            metadata: Metadata for all files, or a function from `Path` to a file's.
+                None leaves what is stored of it.
+            progress: True writes a line to standard error; a callable gets a
+                `Progress` after each file.
+            prune: Also remove pictures whose file under the folder is gone.
+
+        Returns:
+            A report with one outcome per file, in the order they were met.
+
+        Raises:
+            ImageNotFoundError: There is no such folder or file.
+            EmptySourceError: The folder holds no file.
+            InvalidArgumentError: An argument is not as said.
+            StoreError: A store failed; what was stored until then stays.
+
+        Example:
+            >>> report = engine.index("~/Pictures")
+            >>> report.counts["indexed"], report.failures
+        """
+        self._check_open()
+        pipeline = Pipeline(
+            self._catalog,
+            list(self._embedders.values()),
+            self._workers,
+            self._batch_size,
+            self._max_pixels,
+        )
+        return pipeline.run(read_source(source), metadata, progress, prune=prune)
+
+    def add(
+        self, image: ImageInput, *, id: str | None = None, metadata: Metadata | None = None
+    ) -> str:
+        """Store one picture, in place of what its id held before; return the id.
+
+        When this returns, the picture is found, also after a crash.
+
+        Args:
+            image: A picture, or the path of one.
+            id: Any string. By default the absolute path, or for pictures without
+                one a new random id.
+            metadata: What to remember of it: whatever JSON can say.
+
+        Raises:
+            ImageError: The picture cannot be used.
+            InvalidArgumentError: `id` or `metadata` is not as said.
+            EmbeddingError: A model gave no usable vector.
+            StoreError: A store failed; the picture is not stored.
+        """
+        self._check_open()
+        uri = absolute(image) if isinstance(image, str | os.PathLike) else None
+        record = Record(
+            id=check_id(id if id is not None else uri or uuid4().hex),
+            uri=uri,
+            metadata=check_metadata(metadata),
+            models=tuple(self._embedders),
+        )
+        picture = open_image(image if uri is None else uri, max_pixels=self._max_pixels)
+        vectors = {name: e.embed(picture)[0] for name, e in self._embedders.items()}
+        self._catalog.put([Item(record, vectors)])
+        return record.id
+
+    def search(
+        self,
+        image: ImageInput,
+        *,
+        model: str | None = None,
+        limit: int = 10,
+        filter: Filter | None = None,
+    ) -> SearchResults:
+        """Return the pictures that are most like `image`, nearest first.
+
+        Args:
+            image: A picture, or the path of one. It need not be stored; if it is,
+                it comes first, at distance 0.
+            model: Name of the model to search with; by default the first one.
+            limit: How many pictures, at least 1. An engine with fewer gives all.
+            filter: Leaves only pictures whose metadata match.
+
+        Raises:
+            ImageError: The picture cannot be used.
+            UnknownModelError: There is no model of that name.
+            InvalidArgumentError: `limit` is below 1.
+            StoreError: A store failed.
+
+        Example:
+            >>> for hit in engine.search("query.jpg", limit=5):
+            ...     print(f"{hit.distance:.3f}  {hit.uri}")
+        """
+        embedder = self._embedder(model, limit)
+        query = self._embed(embedder, [image])
+        return self._retrieval.search(embedder, query, limit, filter)[0]
+
+    def search_many(
+        self,
+        images: Iterable[ImageInput],
+        *,
+        model: str | None = None,
+        limit: int = 10,
+        filter: Filter | None = None,
+    ) -> Iterator[SearchResults]:
+        """Yield for each picture what `search` returns for it, in order.
+
+        Much faster than one `search` after another: all cores embed, and the store
+        is asked for many at once. Pictures are taken from an iterator as they are
+        needed, and memory stays bounded.
+
+        Raises:
+            ImageError: A picture cannot be used; results of earlier ones were yielded.
+            UnknownModelError: There is no model of that name.
+            InvalidArgumentError: `limit` is below 1, or `images` is a single picture.
+            StoreError: A store failed.
+        """
+        embedder = self._embedder(model, limit)
+        if isinstance(images, str | bytes | os.PathLike) or not isinstance(images, Iterable):
+            raise InvalidArgumentError(
+                f"search_many was given a {type(images).__name__}: expected an iterable of "
+                "pictures. For one picture use search()"
+            )
+        return self._search_many(embedder, images, limit, filter)
+
+    def _search_many(
+        self, embedder: Embedder, images: Iterable[ImageInput], limit: int, filter: Filter | None
+    ) -> Iterator[SearchResults]:
+        view = embedder.parallel(self._workers)
+        batches = batched(images, self._batch_size)
+        matrices = ordered_map(lambda b: self._embed(view, b), batches, workers=self._workers)
+        for matrix in matrices:
+            yield from self._retrieval.search(embedder, matrix, limit, filter)
+
+    def get(self, id: str) -> Record | None:
+        """Return what is stored under `id`, or None."""
+        self._check_open()
+        stored = self._catalog.ledger.find([check_id(id)]).get(id)
+        return stored.record if stored else None
+
+    def remove(self, id: str | Iterable[str]) -> list[str]:
+        """Remove pictures from all models; return the ids that were there.
+
+        When this returns, they are never found again, also after a crash. Ids that
+        are not there are passed over.
+
+        Raises:
+            StoreError: A store failed.
+        """
+        self._check_open()
+        return self._catalog.remove(check_id(i) for i in ([id] if isinstance(id, str) else id))
+
+    def count(self) -> int:
+        """Return how many pictures are stored."""
+        self._check_open()
+        return self._catalog.ledger.count()
+
+    def close(self) -> None:
+        """Release what `open` made; closing twice is harmless.
+
+        Do not close while another thread is using the engine.
+        """
+        self._closed = True
+        owned, self._owned = self._owned, []
+        _close_all(owned)
+
+    def _embed(self, embedder: Embedder, images: Iterable[ImageInput]) -> Vectors:
+        opened = (open_image(image, max_pixels=self._max_pixels) for image in images)
+        return embedder.embed(opened, batch_size=self._batch_size)
+
+    def _embedder(self, model: str | None, limit: int) -> Embedder:
+        """Return the embedder that searches, after all that can be checked at once."""
+        self._check_open()
+        if limit < 1:
+            raise InvalidArgumentError(f"limit {limit}: expected at least 1")
+        if model is None:
+            return next(iter(self._embedders.values()))
+        if model not in self._embedders:
+            raise UnknownModelError(
+                f"there is no model {model!r} here: expected one of {', '.join(self._embedders)}"
+            )
+        return self._embedders[model]
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedError("this engine was closed: open a new one")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<SearchEngine {', '.join(self._embedders)}{', closed' if self._closed else ''}>"
+
+
+def _by_name(embedders: Embedder | Sequence[Embedder]) -> dict[str, Embedder]:
+    sequence = [embedders] if isinstance(embedders, Embedder) else list(embedders)
+    if not sequence:
+        raise InvalidArgumentError("no embedder was given: expected at least one")
+    by_name = {embedder.name: embedder for embedder in sequence}
+    if len(by_name) < len(sequence):
+        raise InvalidArgumentError(
+            f"two embedders have the same name ({', '.join(e.name for e in sequence)}): give each "
+            "its own, as in OnnxEmbedder(path, name='mine')"
+        )
+    return by_name
+
+
+def _close_all(owned: Iterable[Embedder | VectorStore | MetadataStore]) -> None:
+    for thing in owned:
+        thing.close()

@@ -1,0 +1,132 @@
+"""The bulk pipeline: files -> decode -> embed -> store, each file with an outcome.
+
+The calling thread looks up what is stored already, hands what is left to worker
+threads in small batches, and stores their results in order. N workers that share a
+session computing with one thread each keep N cores busy, with no queue between
+decoding and inference; on a CPU that is as fast as the cores allow.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from onnxsearch.consistency import Catalog, Item
+from onnxsearch.embedding import Picture, Worker
+from onnxsearch.errors import InvalidArgumentError
+from onnxsearch.parallel import batched, ordered_map
+from onnxsearch.progress import ProgressSink, reporter
+from onnxsearch.sources import Source
+from onnxsearch.survey import MetadataSource, Survey
+from onnxsearch.types import IndexReport, Outcome, Progress, Status
+
+if TYPE_CHECKING:
+    from onnxsearch.embedders.base import Embedder
+
+_COMMIT = 64
+"""Pictures stored at once. A commit waits for the disk a few times; with 64 that is
+below 1 % of the time it takes to embed them, and a crash costs little work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """Indexes files into a catalog."""
+
+    catalog: Catalog
+    embedders: Sequence[Embedder]
+    workers: int
+    batch_size: int
+    max_pixels: int
+
+    def run(
+        self, source: Source, metadata: MetadataSource, progress: ProgressSink, *, prune: bool
+    ) -> IndexReport:
+        """Index the files of `source`; with `prune`, forget those that are gone."""
+        if prune and source.folder is None:
+            raise InvalidArgumentError(
+                "prune=True needs a folder: only there it is known which files are gone"
+            )
+        started = time.monotonic()
+        report = reporter(progress)
+        outcomes: list[Outcome] = []
+        writer = _Writer(self.catalog)
+        for result in self._results(source.paths, metadata):
+            outcome = writer.take(result)
+            outcomes.append(outcome)
+            report(Progress(len(outcomes), len(source.paths), outcome.uri))
+        writer.flush()
+        if prune and source.folder is not None:
+            outcomes += self._prune(source.folder)
+        return IndexReport(tuple(outcomes), time.monotonic() - started)
+
+    def _results(
+        self, paths: Iterable[str], metadata: MetadataSource
+    ) -> Iterator[Outcome | Picture]:
+        models = frozenset(embedder.name for embedder in self.embedders)
+        entries = Survey(self.catalog.ledger, models, metadata)(paths)
+        views = [embedder.parallel(self.workers) for embedder in self.embedders]
+        worker = Worker(self.catalog, views, self.max_pixels)
+        batches = batched(entries, self.batch_size)
+        for results in ordered_map(worker, batches, workers=self.workers):
+            yield from results
+
+    def _prune(self, folder: str) -> list[Outcome]:
+        inside = os.path.join(folder, "")
+        gone = [
+            record.id
+            for record in self.catalog.ledger.records()
+            if record.uri is not None
+            and record.uri.startswith(inside)
+            and not os.path.lexists(record.uri)
+        ]
+        removed = [id for batch in batched(gone, _COMMIT) for id in self.catalog.remove(batch)]
+        return [Outcome(id, Status.REMOVED, id=id) for id in removed]
+
+
+@dataclass(slots=True)
+class _Writer:
+    """Stores pictures in commits of a useful size."""
+
+    catalog: Catalog
+    _waiting: list[Picture] = field(default_factory=list[Picture])
+    _ids: dict[str, str] = field(default_factory=dict[str, str])
+    """Id by content of what this run stored: a worker that looked before a commit
+    could not see the twin."""
+
+    def take(self, result: Outcome | Picture) -> Outcome:
+        """Store what there is to store, sooner or later; return what to tell."""
+        if isinstance(result, Picture):
+            result = self._enqueue(result)
+        if result.status is Status.DUPLICATE:
+            # What the path held before, if anything, is no longer in the file.
+            self.catalog.remove([result.uri])
+        return result
+
+    def flush(self) -> None:
+        """Store what is waiting."""
+        for (amends, _), group in groupby(self._waiting, _shape):
+            items = [(p.amends, Item(p.record, p.vectors)) for p in group]
+            if amends:
+                self.catalog.amend([(key, item) for key, item in items if key is not None])
+            else:
+                self.catalog.put(item for _, item in items)
+        self._waiting.clear()
+
+    def _enqueue(self, picture: Picture) -> Outcome:
+        record = picture.record
+        twin = self._ids.setdefault(record.content or record.id, record.id)
+        if twin != record.id:
+            return Outcome(record.id, Status.DUPLICATE, id=twin)
+        self._waiting.append(picture)
+        if len(self._waiting) >= _COMMIT:
+            self.flush()
+        return Outcome(record.id, picture.status, id=record.id)
+
+
+def _shape(picture: Picture) -> tuple[bool, tuple[str, ...]]:
+    """Pictures of one write are all new or all amended, and have the same models."""
+    return picture.amends is not None, tuple(picture.vectors)

@@ -1,0 +1,109 @@
+"""The only module that knows what a location string stands for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from onnxsearch.errors import InvalidArgumentError, StoreError, without_secrets
+from onnxsearch.records import absolute
+
+if TYPE_CHECKING:
+    from onnxsearch.embedders.base import Embedder
+    from onnxsearch.metadata.base import MetadataStore
+    from onnxsearch.vectors.base import VectorStore
+
+_MILVUS = ("http", "https")
+_REDIS = ("redis", "rediss", "unix")
+
+
+def default_embedder() -> Embedder:
+    """Return the bundled default model."""
+    from onnxsearch.embedders.onnx import OnnxEmbedder
+
+    return OnnxEmbedder.bundled()
+
+
+def open_stores(
+    location: str | os.PathLike[str], metadata: str | os.PathLike[str] | None
+) -> tuple[VectorStore, MetadataStore]:
+    """Return the stores that `location` and `metadata` stand for.
+
+    See `SearchEngine.open`.
+    """
+    vectors, beside = _vectors(location)
+    try:
+        return vectors, _metadata(metadata, beside, location)
+    except BaseException:
+        vectors.close()
+        raise
+
+
+def _vectors(location: str | os.PathLike[str]) -> tuple[VectorStore, Path | None]:
+    """Return the vector store, and where an SQLite file beside it would lie."""
+    scheme = _scheme(location)
+    if scheme in _MILVUS:
+        from onnxsearch.vectors.milvus import MilvusVectorStore
+
+        return MilvusVectorStore(os.fspath(location)), None
+    if scheme:
+        raise InvalidArgumentError(
+            f"location {without_secrets(str(location))!r}: expected a folder, a file x.db for "
+            "Milvus Lite, or http(s)://host:port for a Milvus server"
+        )
+    path = Path(absolute(location))
+    if path.suffix == ".db":
+        from onnxsearch.vectors.milvus import MilvusVectorStore
+
+        return MilvusVectorStore(str(path)), path.with_suffix(".records.sqlite")
+    from onnxsearch.vectors.local import LocalVectorStore
+
+    _make_folder(path)
+    return LocalVectorStore(path / "vectors.sqlite"), path / "records.sqlite"
+
+
+def _metadata(
+    metadata: str | os.PathLike[str] | None,
+    beside: Path | None,
+    location: str | os.PathLike[str],
+) -> MetadataStore:
+    scheme = _scheme(metadata) if metadata is not None else None
+    if scheme in _REDIS:
+        from onnxsearch.metadata.redis import RedisMetadataStore
+
+        return RedisMetadataStore(str(metadata))
+    if scheme:
+        raise InvalidArgumentError(
+            f"metadata {without_secrets(str(metadata))!r}: expected a redis://, rediss:// or "
+            "unix:// URL, or the path of an SQLite file"
+        )
+    path = Path(absolute(metadata)) if metadata is not None else beside
+    if path is None:
+        raise InvalidArgumentError(
+            f"location {without_secrets(str(location))!r} is a server, and nothing says where "
+            "the records go: pass metadata='redis://host:6379/0' or the path of an SQLite file"
+        )
+    from onnxsearch.metadata.sqlite import SQLiteMetadataStore
+
+    return SQLiteMetadataStore(path)
+
+
+def _scheme(location: str | os.PathLike[str]) -> str | None:
+    text = os.fspath(location)
+    scheme, found, _ = text.partition("://")
+    return scheme.lower() if found else None
+
+
+def _make_folder(path: Path) -> None:
+    if path.exists() and not path.is_dir():
+        raise InvalidArgumentError(
+            f"location {str(path)!r} is a file: expected a folder, or x.db for Milvus Lite"
+        )
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"folder {str(path)!r} cannot be made ({error.strerror}): choose a place where this "
+            "user may write"
+        ) from error

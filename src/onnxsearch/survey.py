@@ -1,0 +1,90 @@
+"""What is left to do: files against what is stored already."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from onnxsearch.ledger import Ledger, Stored
+from onnxsearch.parallel import batched
+from onnxsearch.records import check_metadata
+from onnxsearch.types import JSONValue, Metadata, Outcome, Status
+
+MetadataSource: TypeAlias = "Metadata | Callable[[Path], Metadata] | None"
+"""Metadata for all files, or a function that tells a file's; None to say nothing."""
+
+_BATCH = 256
+"""Files looked up at once: one round trip to the metadata store for that many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A file that may have to be embedded."""
+
+    uri: str
+    size: int
+    modified_ns: int
+    metadata: dict[str, JSONValue]
+    stored: Stored | None
+    """What is stored under its path already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """Tells candidates from files whose outcome is clear without opening them.
+
+    Files whose size and modification time are those of the record, with nothing
+    new to store about them, are unchanged.
+    """
+
+    ledger: Ledger
+    models: frozenset[str]
+    """Models whose vectors a picture must have."""
+    metadata: MetadataSource
+
+    def __call__(self, paths: Iterable[str]) -> Iterator[Outcome | Candidate]:
+        """Yield an outcome or a candidate for each path, in order."""
+        for batch in batched(paths, _BATCH):
+            stored = self.ledger.find(batch)
+            for path in batch:
+                yield self._look(path, stored.get(path))
+
+    def _look(self, path: str, stored: Stored | None) -> Outcome | Candidate:
+        try:
+            status = os.stat(path)
+        except FileNotFoundError:
+            return Outcome(path, Status.MISSING, error=f"there is no file {path!r}")
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+            return Outcome(path, Status.BROKEN, error=f"file {path!r} cannot be read: {error}")
+        if not stat.S_ISREG(status.st_mode):
+            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a device, pipe or socket"
+            return Outcome(path, Status.UNSUPPORTED, error=f"{path!r} is {kind}, not a file")
+        candidate = Candidate(
+            path, status.st_size, status.st_mtime_ns, self._metadata_of(path, stored), stored
+        )
+        if (
+            stored is not None
+            and same_file(stored, candidate)
+            and stored.record.metadata == candidate.metadata
+            and self.models.issubset(stored.record.models)
+        ):
+            return Outcome(path, Status.UNCHANGED, id=stored.record.id)
+        return candidate
+
+    def _metadata_of(self, path: str, stored: Stored | None) -> dict[str, JSONValue]:
+        if callable(self.metadata):
+            return check_metadata(self.metadata(Path(path)))
+        if isinstance(self.metadata, Mapping):
+            return check_metadata(self.metadata)
+        # Nothing said: what an earlier run was told stays.
+        return dict(stored.record.metadata) if stored else {}
+
+
+def same_file(stored: Stored, candidate: Candidate) -> bool:
+    """Return whether the file looks as it did when it was stored."""
+    record = stored.record
+    return record.size == candidate.size and record.modified_ns == candidate.modified_ns
