@@ -56,7 +56,7 @@ def test_json(run: Run, pictures: Path) -> None:
     assert report["counts"]["indexed"] == len(report["outcomes"]) == 3
     results = json.loads(run("search", pictures / "navy.png", "--json").stdout)
     assert results["metric"] == "l2"
-    assert [Path(hit["uri"]).name for hit in results["hits"]][0] == "navy.png"
+    assert Path(results["hits"][0]["uri"]).name == "navy.png"
 
 
 def test_prune(run: Run, pictures: Path) -> None:
