@@ -90,6 +90,11 @@ def profile_names() -> list[str]:
     return list(_BY_NAME)
 
 
+def needs_size(name: str) -> bool:
+    """Whether `name` stands for a family of models that differ in size."""
+    return name in _BY_NAME and _BY_NAME[name].needs_size
+
+
 def named_profile(name: str, size: Size | None) -> PreprocessingProfile:
     """Return the profile `name`, see `PreprocessingProfile.named`."""
     named = _BY_NAME.get(name)

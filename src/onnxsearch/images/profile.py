@@ -136,7 +136,18 @@ class PreprocessingProfile:
 
     def to_json(self) -> str:
         """Return the profile as JSON; the same text for the same profile, always."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        return _json(asdict(self))
+
+    def content(self) -> str:
+        """Return what two profiles share if they are equal: no name, and no defaults.
+
+        Fingerprints are made of it. What a later version adds is not in it where it
+        isn't used, so that fingerprints outlive upgrades.
+        """
+        values = asdict(self)
+        default = asdict(PreprocessingProfile(self.name, self.size))
+        decode = _difference(values.pop("decode"), default.pop("decode"))
+        return _json({"size": self.size, "decode": decode, **_difference(values, default)})
 
     def apply(
         self, image: Image.Image, layout: Layout = "NCHW", dtype: DTypeLike = np.float32
@@ -202,3 +213,11 @@ def _check_choice(field: str, value: object, choices: object) -> None:
 def _check_pixels(value: object) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ProfileError(f"{value!r}: expected a number of pixels, at least 1")
+
+
+def _difference(values: dict[str, object], default: dict[str, object]) -> dict[str, object]:
+    return {key: value for key, value in values.items() if value != default[key]}
+
+
+def _json(values: dict[str, object]) -> str:
+    return json.dumps(values, sort_keys=True, separators=(",", ":"))

@@ -1,0 +1,303 @@
+"""Any ONNX image model as an `Embedder`."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import os
+import re
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+
+from onnxsearch.embedders.base import Embedder, Tensor, check_name
+from onnxsearch.embedders.cores import available_cores
+from onnxsearch.embedders.onnx_fingerprint import fingerprint
+from onnxsearch.embedders.onnx_graph import (
+    ImageInputSpec,
+    Pooling,
+    choose_output,
+    fixed_shapes,
+    floating,
+    pool,
+    read_input,
+)
+from onnxsearch.embedders.onnx_profile import resolve_profile
+from onnxsearch.embedders.onnx_session import (
+    CPU,
+    RUNTIME_ERRORS,
+    Provider,
+    Sessions,
+    check_providers,
+)
+from onnxsearch.errors import (
+    EmbeddingError,
+    InvalidArgumentError,
+    ModelLoadError,
+    ModelOutputError,
+)
+from onnxsearch.images.decode import DEFAULT_MAX_PIXELS, open_image
+from onnxsearch.images.profile import PreprocessingProfile
+from onnxsearch.models import DEFAULT_MODEL, bundled_model
+from onnxsearch.types import ImageInput
+
+PROFILE_KEY = "onnxsearch.profile"
+"""The key under which a model's metadata holds its profile, as JSON."""
+
+_ONE_PROVIDER = (CPU,)
+_FOREIGN = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+class OnnxEmbedder(Embedder):
+    """An ONNX model that turns a picture into a vector.
+
+    The file says much about itself: the order of its axes, its number type, often
+    the picture's size. It does not say how its pictures were prepared in training,
+    and the wrong preparation gives wrong neighbours without any error: so a
+    profile has to be named, unless the file carries one.
+
+    Override `prepare` for preprocessing of your own, or `pool` for another way
+    from the model's output to vectors. Such a class has fingerprints of its own, made
+    with its name: change the name when you change the arithmetic.
+
+    Attributes:
+        profile: The `PreprocessingProfile` in use.
+        output: Name of the model's output in use.
+        input: What the model is fed: layout, number type, what it fixes.
+
+    Example:
+        >>> from onnxsearch import OnnxEmbedder
+        >>> embedder = OnnxEmbedder("resnet50.onnx", profile="keras-caffe")
+        >>> embedder.embed(["a.jpg", "b.jpg"]).shape
+        (2, 2048)
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | bytes,
+        *,
+        name: str | None = None,
+        profile: str | PreprocessingProfile | None = None,
+        output: str | None = None,
+        pooling: Pooling | None = None,
+        providers: str | Sequence[Provider] = _ONE_PROVIDER,
+        threads: int | None = None,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+    ) -> None:
+        """Load the model.
+
+        Args:
+            model: Path of an .onnx file, or its bytes. Pickling keeps the path,
+                so the file must be there when it is read back.
+            name: What the engine calls the model. By default the file's name.
+            profile: How pictures are prepared: a name (`keras-caffe`), or a profile.
+                By default the one in the model's metadata.
+            output: The output that holds the vector. By default the only one that
+                can, or one with a usual name.
+            pooling: How to make a vector of tokens (`cls`, `mean`, `max`) or of a
+                feature map (`avg`, `max`).
+            providers: ONNX Runtime's execution providers, the preferred one first.
+                Unlike ONNX Runtime, this never falls back to another one.
+            threads: Cores for one run. By default all that this process may use.
+            max_pixels: Pixels in a picture, at most.
+
+        Raises:
+            ModelLoadError: There is no such file, ONNX Runtime refuses it, or it
+                takes no pictures.
+            ModelOutputError: Which output to take, or how to pool it, is unclear.
+            ProfileError: No profile is known, or it does not fit the model.
+            ProviderError: A provider is not available.
+            InvalidArgumentError: The name or the number of threads cannot be used.
+        """
+        if threads is not None and threads < 1:
+            raise InvalidArgumentError(f"threads={threads}: expected at least 1")
+        # ONNX Runtime refuses weights beside a link to the model (as in caches of
+        # Hugging Face models): it must be told where the file really is.
+        source = model if isinstance(model, bytes) else os.path.realpath(model)
+        self._name = check_name(_default_name(model) if name is None else name)
+        self._sessions = Sessions(source, check_providers(providers))
+        self._threads = threads or available_cores()
+        self._max_pixels = max_pixels
+        self._pooling: Pooling | None = pooling
+        session = self._sessions.get(self._threads)
+        self.input: ImageInputSpec = read_input(session.get_inputs())
+        metadata = session.get_modelmeta().custom_metadata_map
+        self.profile: PreprocessingProfile = resolve_profile(
+            profile, metadata.get(PROFILE_KEY), self.input
+        )
+        shapes = self._output_shapes()
+        self.output: str = choose_output(shapes, output, pooling)
+        # Ones, since a subclass may divide by what it is given.
+        pooled = self.pool(np.ones(shapes[self.output], np.float32))
+        if pooled.ndim != 2:
+            raise ModelOutputError(
+                f"pool() made shape {pooled.shape} of output {self.output!r}: expected "
+                "(pictures, dimension)"
+            )
+        self._dimension = int(pooled.shape[1])
+
+    @classmethod
+    def bundled(
+        cls,
+        name: str = DEFAULT_MODEL,
+        *,
+        providers: str | Sequence[Provider] = _ONE_PROVIDER,
+        threads: int | None = None,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+    ) -> OnnxEmbedder:
+        """Return a model that comes with the package; nothing is downloaded.
+
+        Args:
+            name: `efficientnet-lite2`, or the smaller `efficientnet-lite0`.
+            providers: See `OnnxEmbedder`.
+            threads: See `OnnxEmbedder`.
+            max_pixels: See `OnnxEmbedder`.
+
+        Raises:
+            UnknownModelError: No model of that name comes with the package.
+        """
+        return cls(
+            bundled_model(name),
+            name=name,
+            providers=providers,
+            threads=threads,
+            max_pixels=max_pixels,
+        )
+
+    @property
+    def name(self) -> str:
+        """The model's name, unique in an engine."""
+        return self._name
+
+    @property
+    def dimension(self) -> int:
+        """Numbers in a vector."""
+        return self._dimension
+
+    @property
+    def fingerprint(self) -> str:
+        """Identifies the vector space: sha256 of all that makes a vector.
+
+        That is the model's bytes, also those in other files, the profile, the output,
+        its pooling and normalisation. The same on every machine.
+        """
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        own = (OnnxEmbedder.prepare, OnnxEmbedder.run, OnnxEmbedder.pool)
+        cls = type(self)
+        return fingerprint(
+            self._sessions.model,
+            {
+                "format": "1",
+                "profile": self.profile.content(),
+                "output": self.output,
+                "pooling": self._pooling,
+                "normalisation": "l2",
+                "class": None if (cls.prepare, cls.run, cls.pool) == own else cls.__qualname__,
+            },
+        )
+
+    def prepare(self, image: ImageInput) -> Tensor:
+        """Return the tensor that the model is fed for `image`, without batch axis.
+
+        Shape (3, height, width) or (height, width, 3), float32 or float16, as the
+        model takes it.
+
+        Raises:
+            ImageError: The picture cannot be used.
+        """
+        picture = open_image(image, max_pixels=self._max_pixels)
+        return self.profile.apply(picture, self.input.layout, self.input.dtype)
+
+    def run(self, batch: Tensor) -> Tensor:
+        """Make of n tensors an array (n, dimension), not normalised.
+
+        A model that fixes its batch is run as often as it takes, the last time
+        filled up with zeros.
+
+        Raises:
+            EmbeddingError: ONNX Runtime failed.
+        """
+        size = self.input.batch
+        if size is None or size == len(batch):
+            return self.pool(self._outputs(batch, [self.output])[0])
+        if not len(batch):
+            return np.empty((0, self.dimension), np.float32)
+        parts = [
+            self.pool(self._outputs(_filled(part, size), [self.output])[0])[: len(part)]
+            for part in (batch[start : start + size] for start in range(0, len(batch), size))
+        ]
+        return np.concatenate(parts)
+
+    def pool(self, output: Tensor) -> Tensor:
+        """Make vectors (n, dimension) of the model's output (n, ...).
+
+        Override it for a way of your own.
+
+        Raises:
+            ModelOutputError: The output needs pooling, and none or another was given.
+        """
+        return pool(output, self._pooling, self.input.layout)
+
+    def parallel(self, workers: int) -> OnnxEmbedder:
+        """Return an embedder to the same space for `workers` threads at once.
+
+        Its session shares out the cores, so that each worker computes with its own:
+        on a CPU that is the fastest way through many pictures, while a single one
+        is fastest with all cores. The weights are then in memory twice. Other
+        providers do their own scheduling, and the embedder itself is returned.
+        """
+        threads = max(1, self._threads // workers)
+        if threads == self._threads or self._sessions.providers != _ONE_PROVIDER:
+            return self
+        sibling = copy.copy(self)
+        sibling._threads = threads  # noqa: SLF001
+        return sibling
+
+    def close(self) -> None:
+        """Release the model's memory, also that of `parallel` embedders.
+
+        Using one of them again loads the model anew.
+        """
+        self._sessions.close()
+
+    def _output_shapes(self) -> dict[str, tuple[int, ...]]:
+        outputs = floating(self._sessions.get(self._threads).get_outputs())
+        shapes = fixed_shapes(outputs)
+        if shapes is not None:
+            return shapes
+        names = [node.name for node in outputs]
+        height, width = self.profile.size
+        picture = (3, height, width) if self.input.layout == "NCHW" else (height, width, 3)
+        zeros = np.zeros((self.input.batch or 1, *picture), self.input.dtype)
+        try:
+            values = self._outputs(zeros, names)
+        except EmbeddingError as error:
+            raise ModelLoadError(f"a first run of the model on zeros failed: {error}") from error
+        return {name: (1, *value.shape[1:]) for name, value in zip(names, values, strict=True)}
+
+    def _outputs(self, batch: Tensor, names: list[str]) -> list[Tensor]:
+        session = self._sessions.get(self._threads)
+        try:
+            return [np.asarray(value) for value in session.run(names, {self.input.name: batch})]
+        except RUNTIME_ERRORS as error:
+            raise EmbeddingError(
+                f"model {self.name!r} failed on input {batch.dtype} {batch.shape}: {error}"
+            ) from error
+
+
+def _default_name(model: str | os.PathLike[str] | bytes) -> str:
+    if isinstance(model, bytes):
+        return f"onnx-{hashlib.sha256(model).hexdigest()[:12]}"
+    stem = os.path.splitext(os.path.basename(os.fspath(model)))[0]
+    return _FOREIGN.sub("-", stem).strip("._-")[:100] or "model"
+
+
+def _filled(batch: Tensor, size: int) -> Tensor:
+    missing = size - len(batch)
+    if not missing:
+        return batch
+    return np.concatenate([batch, np.zeros((missing, *batch.shape[1:]), batch.dtype)])

@@ -1,0 +1,187 @@
+"""What an image model takes and gives, read from its inputs and outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+
+from onnxsearch.embedders.base import Tensor
+from onnxsearch.errors import ModelLoadError, ModelOutputError
+from onnxsearch.images.profile import Layout
+
+Pooling = Literal["cls", "mean", "max", "avg"]
+"""How a vector is made of tokens (`cls`, `mean`, `max`) or a feature map (`avg`, `max`)."""
+
+PREFERRED_OUTPUTS = ("image_embeds", "pooler_output", "embedding", "output_0")
+"""Outputs taken first where several could be the vector: the names that exporters of
+Hugging Face models, our own models and tf2onnx give it."""
+
+_INPUT_TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16"}
+_OUTPUT_TYPES = frozenset({"tensor(float)", "tensor(float16)", "tensor(double)"})
+_POOLINGS: dict[int, tuple[str, ...]] = {3: ("cls", "mean", "max"), 4: ("avg", "max")}
+
+
+class Node(Protocol):
+    """An input or output, as ONNX Runtime describes it."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the graph."""
+        ...
+
+    @property
+    def shape(self) -> Sequence[int | str | None]:
+        """Its dimensions; those that are not numbers are open."""
+        ...
+
+    @property
+    def type(self) -> str:
+        """Its type, such as `tensor(float)`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ImageInputSpec:
+    """What the model is fed."""
+
+    name: str
+    layout: Layout
+    dtype: Literal["float32", "float16"]
+    batch: int | None
+    """Pictures per run, where the graph fixes it."""
+    height: int | None
+    """Pixels, where the graph fixes it."""
+    width: int | None
+    """Pixels, where the graph fixes it."""
+
+
+def read_input(inputs: Sequence[Node]) -> ImageInputSpec:
+    """Find out how the model's only input takes pictures.
+
+    Raises:
+        ModelLoadError: It does not take pictures: several inputs, another number of
+            axes, or no axis for three colours.
+    """
+    if len(inputs) != 1:
+        names = ", ".join(repr(node.name) for node in inputs)
+        raise ModelLoadError(
+            f"the model has {len(inputs)} inputs ({names}): expected one, the picture. Of a "
+            "model for text and images, export the image part alone"
+        )
+    node = inputs[0]
+    dtype = _INPUT_TYPES.get(node.type)
+    # Open sizes have names, or are None; some converters write -1.
+    shape = [size if isinstance(size, int) and size > 0 else None for size in node.shape]
+    if dtype is None or len(shape) != 4 or 3 not in (shape[1], shape[3]):
+        raise ModelLoadError(
+            f"input {node.name!r} is {node.type} {list(node.shape)}: expected float or float16, "
+            "(n, 3, height, width) or (n, height, width, 3)"
+        )
+    layout: Layout = "NCHW" if shape[1] == 3 else "NHWC"
+    height, width = shape[2:] if layout == "NCHW" else shape[1:3]
+    return ImageInputSpec(
+        name=node.name,
+        layout=layout,
+        dtype="float16" if dtype == "float16" else "float32",
+        batch=shape[0],
+        height=height,
+        width=width,
+    )
+
+
+def fixed_shapes(outputs: Sequence[Node]) -> dict[str, tuple[int, ...]] | None:
+    """Return the outputs' shapes for one picture; None if the graph leaves them open."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for node in outputs:
+        sizes = [size for size in node.shape[1:] if isinstance(size, int) and size > 0]
+        if not node.shape or len(sizes) != len(node.shape) - 1:
+            return None
+        shapes[node.name] = (1, *sizes)
+    return shapes
+
+
+def floating(outputs: Sequence[Node]) -> list[Node]:
+    """Return the outputs that hold floating point numbers."""
+    return [node for node in outputs if node.type in _OUTPUT_TYPES]
+
+
+def choose_output(
+    shapes: Mapping[str, tuple[int, ...]], output: str | None, pooling: Pooling | None
+) -> str:
+    """Return the name of the output that holds the vector.
+
+    Args:
+        shapes: Shape of every output for one picture.
+        output: The caller's choice.
+        pooling: The caller's choice: with pooling, tokens and feature maps are
+            meant, without it, vectors.
+
+    Raises:
+        ModelOutputError: There is no such output, or several could be meant.
+    """
+    listed = ", ".join(f"{name!r} {list(shape)}" for name, shape in shapes.items())
+    if output is not None:
+        if output not in shapes:
+            raise ModelOutputError(f"the model has no output {output!r}; it has {listed}")
+        return output
+    vectors = [name for name, shape in shapes.items() if len(_squeezed(shape)) == 2]
+    poolable = [name for name, shape in shapes.items() if len(shape) in _POOLINGS]
+    candidates = (poolable or vectors) if pooling else (vectors or poolable)
+    preferred = [name for name in PREFERRED_OUTPUTS if name in candidates]
+    if preferred:
+        return preferred[0]
+    if len(candidates) == 1:
+        return candidates[0]
+    reason = "several could hold the vector" if candidates else "none can hold a vector"
+    raise ModelOutputError(f"{reason}; say output=... The model's outputs: {listed}")
+
+
+def pool(output: Tensor, pooling: Pooling | None, layout: Layout) -> Tensor:
+    """Make vectors (n, dimension) of an output.
+
+    Args:
+        output: (n, dimension); tokens (n, tokens, dimension); or a feature map
+            (n, dimension, height, width) or (n, height, width, dimension). Axes of
+            length 1 in a feature map are dropped.
+        pooling: `cls` (the first token), `mean` or `max` over tokens; `avg` or
+            `max` over a feature map. None for an output that is a vector already.
+        layout: The model's input, which feature maps follow.
+
+    Raises:
+        ModelOutputError: The pooling does not fit the output.
+    """
+    values = output.reshape(_squeezed(output.shape))
+    allowed = _POOLINGS.get(values.ndim, ())
+    if values.ndim == 2 and (pooling is None or output.ndim == 4):
+        return values
+    if pooling not in allowed:
+        expected = f"one of {', '.join(allowed)}" if allowed else "None"
+        raise ModelOutputError(
+            f"an output of shape {list(output.shape)} with pooling={pooling!r}: expected "
+            f"pooling={expected}"
+        )
+    if pooling == "cls":
+        return values[:, 0]
+    axes = _spatial_axes(values.shape, layout) if values.ndim == 4 else 1
+    # float16 would lose digits in a long sum.
+    over = np.max if pooling == "max" else np.mean
+    return np.asarray(over(values.astype(np.float32), axis=axes))
+
+
+def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape (n, c) of a feature map with one place; other shapes as they are."""
+    if len(shape) == 4 and sorted(shape[1:])[:2] == [1, 1]:
+        return shape[0], max(shape[1:])
+    return shape
+
+
+def _spatial_axes(shape: tuple[int, ...], layout: Layout) -> tuple[int, int]:
+    # Converters turn the input's axes and leave the output's, so a square map tells
+    # more about itself than the input does.
+    _, first, second, third = shape
+    if (second == third) != (first == second):
+        return (2, 3) if second == third else (1, 2)
+    return (2, 3) if layout == "NCHW" else (1, 2)

@@ -1,0 +1,50 @@
+"""Which profile prepares a model's pictures. It is found, or asked for; never guessed."""
+
+from __future__ import annotations
+
+from onnxsearch.embedders.onnx_graph import ImageInputSpec
+from onnxsearch.errors import ProfileError
+from onnxsearch.images.named import needs_size, profile_names
+from onnxsearch.images.profile import PreprocessingProfile
+
+
+def resolve_profile(
+    given: str | PreprocessingProfile | None, carried: str | None, model: ImageInputSpec
+) -> PreprocessingProfile:
+    """Return the profile for a model: the caller's, else the one that the model carries.
+
+    Args:
+        given: The caller's choice, by name or as it is.
+        carried: JSON from the model's metadata.
+        model: What the model is fed.
+
+    Raises:
+        ProfileError: There is none, or its size is not the model's.
+    """
+    if isinstance(given, PreprocessingProfile):
+        profile = given
+    elif given is not None:
+        profile = _named(given, model)
+    elif carried is not None:
+        profile = PreprocessingProfile.from_json(carried)
+    else:
+        raise ProfileError(
+            "nothing says how pictures are prepared for this model: pass profile=..., a "
+            f"PreprocessingProfile or one of {', '.join(profile_names())}. What the model was "
+            "trained with is in its documentation; a wrong one gives wrong neighbours"
+        )
+    height, width = profile.size
+    if model.height not in (None, height) or model.width not in (None, width):
+        raise ProfileError(
+            f"profile {profile.name!r} makes pictures of {height} x {width} pixels, and the "
+            f"model takes {model.height} x {model.width}: use a profile of that size, such as "
+            "PreprocessingProfile.named(..., size=...)"
+        )
+    return profile
+
+
+def _named(name: str, model: ImageInputSpec) -> PreprocessingProfile:
+    # A name that stands for a family of sizes gets its size from the model.
+    if needs_size(name) and model.height is not None and model.width is not None:
+        return PreprocessingProfile.named(name, (model.height, model.width))
+    return PreprocessingProfile.named(name)
