@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
+from sphinx.application import Sphinx
+from sphinx.ext.napoleon import GoogleDocstring
+
 import onnxsearch
 
 project = "onnxsearch"
@@ -24,10 +30,42 @@ myst_heading_anchors = 3
 # Docstrings are Markdown in spirit: single backquotes mean code.
 default_role = "code"
 autodoc_member_order = "bysource"
-autodoc_typehints = "signature"
+autodoc_preserve_defaults = True
 autodoc_type_aliases = {
-    name: name for name in ("ImageInput", "JSONValue", "Metadata", "Tensor", "Vectors")
+    name: name
+    for name in (
+        "ImageInput",
+        "JSONValue",
+        "Metadata",
+        "MetadataSource",
+        "Pooling",
+        "ProgressSink",
+        "Provider",
+        "Tensor",
+        "Vectors",
+    )
 }
-autoclass_content = "class"
 python_use_unqualified_type_names = True
 napoleon_numpy_docstring = False
+
+# What others document: their pages cannot be asked for without a network.
+nitpick_ignore_regex = [
+    ("py:.*", r"(collections\.abc|numpy|os|pathlib|PIL|redis|typing)\..*"),
+]
+
+
+def plain_aliases(
+    app: Sphinx, what: str, name: str, value: object, options: Any, *signature: str | None
+) -> tuple[str | None, ...]:
+    """Show `Vectors` where Sphinx shows `TypeAliasForwardRef('Vectors')`."""
+    del app, what, name, value, options
+    return tuple(
+        part and re.sub(r"TypeAliasForwardRef\('(\w+)'\)", r"\1", part) for part in signature
+    )
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("autodoc-process-signature", plain_aliases)
+    # Napoleon takes what stands before a colon in an attribute's docstring for its
+    # type. Ours are prose, and their types are annotations.
+    GoogleDocstring._consume_inline_attribute = lambda self: ("", self._consume_to_end())

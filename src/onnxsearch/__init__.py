@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from onnxsearch.embedders.base import Embedder, Tensor
     from onnxsearch.embedders.onnx import OnnxEmbedder
+    from onnxsearch.embedders.onnx_graph import Pooling
+    from onnxsearch.embedders.onnx_session import Provider
     from onnxsearch.engine import SearchEngine
     from onnxsearch.errors import (
         BrokenImageError,
@@ -46,12 +48,14 @@ if TYPE_CHECKING:
         UnsupportedImageError,
     )
     from onnxsearch.filters import F, Filter
-    from onnxsearch.images.decode import DecodePolicy
-    from onnxsearch.images.profile import PreprocessingProfile
+    from onnxsearch.images.profile import PreprocessingProfile, Step
+    from onnxsearch.images.rgb import DecodePolicy
     from onnxsearch.metadata.base import Cell, DurabilityWarning, MetadataStore
     from onnxsearch.metadata.memory import InMemoryMetadataStore
     from onnxsearch.metadata.redis import RedisMetadataStore
     from onnxsearch.metadata.sqlite import SQLiteMetadataStore
+    from onnxsearch.progress import ProgressSink
+    from onnxsearch.survey import MetadataSource
     from onnxsearch.types import (
         Hit,
         ImageInput,
@@ -98,6 +102,7 @@ __all__ = [
     "LocalVectorStore",
     "Match",
     "Metadata",
+    "MetadataSource",
     "MetadataStore",
     "Metric",
     "MilvusVectorStore",
@@ -108,9 +113,12 @@ __all__ = [
     "OnnxEmbedder",
     "OnnxSearchError",
     "Outcome",
+    "Pooling",
     "PreprocessingProfile",
     "ProfileError",
     "Progress",
+    "ProgressSink",
+    "Provider",
     "ProviderError",
     "Record",
     "RedisMetadataStore",
@@ -119,6 +127,7 @@ __all__ = [
     "SearchResults",
     "SpaceMismatchError",
     "Status",
+    "Step",
     "StoreCorruptError",
     "StoreError",
     "StoreLockedError",
@@ -134,6 +143,8 @@ __all__ = [
 _HOMES = {
     "embedders.base": "Embedder Tensor",
     "embedders.onnx": "OnnxEmbedder",
+    "embedders.onnx_graph": "Pooling",
+    "embedders.onnx_session": "Provider",
     "engine": "SearchEngine",
     "errors": (
         "BrokenImageError ClosedError CollectionNotFoundError EmbeddingError EmptySourceError "
@@ -143,12 +154,14 @@ _HOMES = {
         "StoreLockedError StoreUnavailableError UnknownModelError UnsupportedImageError"
     ),
     "filters": "F Filter",
-    "images.decode": "DecodePolicy",
-    "images.profile": "PreprocessingProfile",
+    "images.profile": "PreprocessingProfile Step",
+    "images.rgb": "DecodePolicy",
     "metadata.base": "Cell DurabilityWarning MetadataStore",
     "metadata.memory": "InMemoryMetadataStore",
     "metadata.redis": "RedisMetadataStore",
     "metadata.sqlite": "SQLiteMetadataStore",
+    "progress": "ProgressSink",
+    "survey": "MetadataSource",
     "types": (
         "Hit ImageInput IndexReport JSONValue Metadata Metric Outcome Progress Record "
         "SearchResults Status"

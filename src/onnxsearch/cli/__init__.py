@@ -18,9 +18,10 @@ def main() -> None:
     try:
         from onnxsearch.cli.app import app
     except ModuleNotFoundError as error:
-        if error.name not in PACKAGES:
+        package = (error.name or "").partition(".")[0]
+        if package not in PACKAGES:
             raise
-        sys.stderr.write(f"error: {MissingExtraError.for_package(error.name, extra='cli')}\n")
+        sys.stderr.write(f"error: {MissingExtraError.for_package(package, extra='cli')}\n")
         sys.exit(2)
     for stream in (sys.stdout, sys.stderr):
         # That a terminal lacks a letter of a file's name is no reason to stop.

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from onnxsearch import IndexReport, JSONValue, SearchResults
-from onnxsearch import Progress as Step
+from onnxsearch import Progress as Moment
 from onnxsearch.errors import without_secrets
 
 SHOWN_FAILURES = 20
@@ -48,7 +48,7 @@ def short_path(uri: str) -> str:
 
 
 @contextmanager
-def progress_bar() -> Iterator[Callable[[Step], None]]:
+def progress_bar() -> Iterator[Callable[[Moment], None]]:
     """Show a bar on standard error, if that is a terminal; yield what moves it."""
     console = Console(stderr=True)
     bar = Progress(
@@ -63,9 +63,9 @@ def progress_bar() -> Iterator[Callable[[Step], None]]:
     )
     task = bar.add_task("", total=None, file="")
 
-    def move(step: Step) -> None:
-        file = printable(os.path.basename(step.current))
-        bar.update(task, completed=step.done, total=step.total, file=file)
+    def move(now: Moment) -> None:
+        file = printable(os.path.basename(now.current))
+        bar.update(task, completed=now.done, total=now.total, file=file)
 
     with bar:
         yield move
