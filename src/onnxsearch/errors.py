@@ -1,5 +1,7 @@
 """Every error that onnxsearch raises on purpose.
 
+::
+
     OnnxSearchError
     ├── InvalidArgumentError          a value that this call cannot take
     │   └── EmptySourceError          a folder with no file to index
