@@ -46,7 +46,8 @@ class MeanColour(Embedder):
         return "mean-colour-1"
 
     def prepare(self, image: ImageInput) -> Tensor:
-        return np.asarray(image, np.float32).mean((0, 1))
+        mean: NDArray[np.float32] = np.asarray(image, np.float32).mean((0, 1))
+        return mean
 
     def run(self, batch: Tensor) -> Tensor:
         return batch
