@@ -111,7 +111,7 @@ def test_progress_is_shown_on_a_terminal(run: Run, pictures: Path) -> None:
         (["index", "pictures", "--model", "vgg99.onnx"], "vgg99.onnx"),
         (["index", "pictures", "--profile", "keras-caffe"], "--model"),
         (["search", "pictures/gold.png"], "onnxsearch index"),
-        (["search", "nowhere.jpg", "-l", "pictures"], "pictures"),
+        (["search", "nowhere.jpg", "-l", "pictures"], "nowhere.jpg"),
     ],
 )
 def test_errors(run: Run, pictures: Path, arguments: list[str], complaint: str) -> None:
