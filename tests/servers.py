@@ -12,6 +12,10 @@ from typing import Self
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+NO_RETRY = Retry(NoBackoff(), 0)
 
 
 def free_port() -> int:
@@ -99,9 +103,9 @@ class RedisServer:
     def _answers(self) -> bool:
         # An answer that is an error (a password is wanted) is one.
         try:
-            with redis.Redis(port=self.port, socket_timeout=1, retry=None) as client:
+            with redis.Redis(port=self.port, socket_timeout=1, retry=NO_RETRY) as client:
                 return bool(client.ping())
-        except (redis.exceptions.AuthenticationError, redis.ResponseError):
+        except (redis.AuthenticationError, redis.ResponseError):
             return True
         except redis.RedisError:
             return False

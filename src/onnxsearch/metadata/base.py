@@ -24,8 +24,8 @@ _NOTHING: Mapping[Cell, bytes | None] = MappingProxyType({})
 MAX_CELLS = 50_000
 """Cells that one commit may name; Redis answers nobody else while it writes them."""
 
-MAX_BYTES = 64 * 2**20
-"""Bytes of values that one commit may name, about 8,000 vectors of 2048 numbers."""
+MAX_BYTES = 32 * 2**20
+"""Bytes of values that one commit may name, about 4,000 vectors of 2048 numbers."""
 
 
 class DurabilityWarning(UserWarning):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -204,6 +205,7 @@ class MetadataStoreContract(ABC):
                 written = False
                 while not written:
                     before = store.get(*A)
+                    time.sleep(0)  # lets the other threads in between
                     written = store.commit({A: b"%d" % (int(before or 0) + 1)}, expect={A: before})
 
         with ThreadPoolExecutor(threads) as pool:

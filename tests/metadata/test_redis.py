@@ -1,0 +1,298 @@
+"""What is special about Redis: servers that refuse, vanish or forget."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from tests.servers import NO_RETRY, RedisServer, free_port
+
+from onnxsearch import (
+    InvalidArgumentError,
+    RedisMetadataStore,
+    StoreCorruptError,
+    StoreError,
+    StoreUnavailableError,
+)
+from onnxsearch.metadata.base import Cell, DurabilityWarning
+
+CELL = Cell("pets", "a")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    folder = tmp_path_factory.mktemp("redis")
+    with RedisServer(folder).start("--unixsocket", str(folder / "socket")) as server:
+        yield server
+
+
+@pytest.fixture
+def client(server: RedisServer) -> Iterator[redis.Redis]:
+    """A second client, to look at and disturb the server; leaves it empty."""
+    with redis.Redis(port=server.port, retry=NO_RETRY) as client:
+        yield client
+        client.flushall()
+
+
+@pytest.fixture
+def store(server: RedisServer, client: redis.Redis) -> Iterator[RedisMetadataStore]:
+    with RedisMetadataStore(server.url) as store:
+        yield store
+
+
+def test_keeps_a_table_in_one_tagged_hash(store: RedisMetadataStore, client: redis.Redis) -> None:
+    client.set("somebody else's", "value")
+    store.commit({CELL: b"cat", Cell("records", "x"): b"y"})
+    names = {b"{onnxsearch}:pets", b"{onnxsearch}:records", b"somebody else's"}
+    assert set(client.keys()) == names
+    assert client.hgetall("{onnxsearch}:pets") == {b"a": b"cat"}
+
+
+def test_writes_nothing_where_a_key_is_something_else(
+    store: RedisMetadataStore, client: redis.Redis
+) -> None:
+    client.set("{onnxsearch}:taken", "a string")
+    for writes in ({CELL: b"cat", Cell("taken", "x"): b"y"}, {Cell("taken", "x"): None, CELL: b""}):
+        with pytest.raises(StoreCorruptError, match="another prefix"):
+            store.commit(writes)
+    assert store.count("pets") == 0
+    for read in (lambda: store.get("taken", "x"), lambda: list(store.items("taken"))):
+        with pytest.raises(StoreCorruptError, match="another prefix"):
+            read()
+
+
+@pytest.mark.parametrize(
+    ("break_it", "mend_it", "says"),
+    [
+        (("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0"), "maxmemory"),
+        (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE"), "primary"),
+        (
+            ("CONFIG", "SET", "min-replicas-to-write", "1"),
+            ("CONFIG", "SET", "min-replicas-to-write", "0"),
+            "NOREPLICAS",
+        ),
+    ],
+)
+def test_writes_nothing_where_the_server_refuses(
+    store: RedisMetadataStore,
+    client: redis.Redis,
+    break_it: tuple[str, ...],
+    mend_it: tuple[str, ...],
+    says: str,
+) -> None:
+    store.commit({CELL: b"cat", Cell("pets", "b"): b"dog"})
+    client.execute_command(*break_it)
+    try:
+        with pytest.raises(StoreError, match=says):
+            store.commit({Cell("others", "x"): b"y", CELL: b"lion"})
+        assert store.get_many("pets", ["a", "b"]) == [b"cat", b"dog"]
+        assert store.count("others") == 0
+    finally:
+        client.execute_command(*mend_it)
+    assert store.commit({CELL: b"lion"}) is True
+
+
+def test_works_after_scripts_were_flushed(store: RedisMetadataStore, client: redis.Redis) -> None:
+    store.commit({CELL: b"cat"})
+    client.script_flush()
+    assert store.commit({CELL: b"dog"}) is True
+
+
+def test_works_over_a_unix_socket(server: RedisServer, client: redis.Redis) -> None:
+    del client
+    with RedisMetadataStore(f"unix://{server.folder}/socket?db=1") as store:
+        assert store.commit({CELL: b"cat"}) is True
+        assert store.get(*CELL) == b"cat"
+
+
+def test_tries_tls(server: RedisServer) -> None:
+    with pytest.raises(StoreUnavailableError, match="rediss://127"):
+        RedisMetadataStore(f"rediss://127.0.0.1:{server.port}", timeout=0.2)
+
+
+def test_leaves_a_client_open(client: redis.Redis) -> None:
+    store = RedisMetadataStore(client=client, prefix="mine")
+    store.commit({CELL: b"cat"})
+    store.close()
+    assert client.hget("{mine}:pets", "a") == b"cat"
+    assert "127.0.0.1" in repr(store) or "localhost" in repr(store)
+
+
+def test_refuses_a_client_that_decodes(server: RedisServer) -> None:
+    client = redis.Redis(port=server.port, decode_responses=True)
+    with client, pytest.raises(InvalidArgumentError, match="decode_responses=False"):
+        RedisMetadataStore(client=client)
+
+
+def test_refuses_a_url_beside_a_client(client: redis.Redis) -> None:
+    with pytest.raises(InvalidArgumentError, match="only one"):
+        RedisMetadataStore("redis://localhost:1/0", client=client)
+
+
+@pytest.mark.parametrize("prefix", ["", "a b", "{a}", "a}", "ü", "x" * 101, "a\n"])
+def test_refuses_a_prefix(prefix: str) -> None:
+    with pytest.raises(InvalidArgumentError, match="prefix"):
+        RedisMetadataStore(prefix=prefix)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "localhost:6379",
+        "http://localhost",
+        "redis://localhost:port",
+        "redis://localhost/records",
+        "redis://localhost/0?decode_responses=0",
+        "redis://localhost/0?socket_timeout=100",
+        "redis://:hunter2/x@localhost:6379/0",
+        "redis://:hunt#er2@localhost:6379/0",
+        "redis://:hunt?er2@localhost:6379/0",
+        "redis://:x@hunter2/x@localhost:6379/0",
+        "redis://me:12?hunter2@localhost/0",
+    ],
+)
+def test_refuses_a_url_and_keeps_it_secret(url: str) -> None:
+    with pytest.raises(InvalidArgumentError, match="no Redis URL") as caught:
+        RedisMetadataStore(url)
+    assert "hunt" not in str(caught.value)
+    assert caught.value.__suppress_context__
+
+
+def test_refuses_a_timeout() -> None:
+    with pytest.raises(InvalidArgumentError, match="timeout"):
+        RedisMetadataStore(timeout=0)
+
+
+def test_wants_a_password_and_keeps_it_secret(tmp_path: Path) -> None:
+    with RedisServer(tmp_path).start("--requirepass", "hunter2") as server:
+        with pytest.raises(StoreError, match="password"):
+            RedisMetadataStore(server.url)
+        with pytest.raises(StoreError, match="password") as caught:
+            RedisMetadataStore(f"redis://:swordfish@127.0.0.1:{server.port}/0")
+        assert "swordfish" not in str(caught.value) + str(caught.value.__cause__)
+        url = f"redis://127.0.0.1:{server.port}/0?password=hunter2"
+        with RedisMetadataStore(url) as store:
+            assert store.commit({CELL: b"cat"}) is True
+            assert "hunter2" not in repr(store)
+
+
+def test_tells_a_user_without_rights_which_are_needed(
+    server: RedisServer, client: redis.Redis
+) -> None:
+    client.execute_command("ACL", "SETUSER", "bob", "on", ">pw", "~*", "+hget")
+    with RedisMetadataStore(f"redis://bob:pw@127.0.0.1:{server.port}") as store:
+        with pytest.raises(StoreError, match="HMGET"):
+            store.get(*CELL)
+        with pytest.raises(StoreError, match="EVALSHA"):
+            store.commit({CELL: b"cat"})
+
+
+def test_needs_no_more_rights_than_it_says(server: RedisServer, client: redis.Redis) -> None:
+    commands = "+hmget +hlen +hscan +evalsha +script|load +type +hget +hset +hdel"
+    rights = ["on", ">pw", "resetkeys", "~{bob}:*", "nocommands", *commands.split()]
+    client.execute_command("ACL", "SETUSER", "bob", *rights)
+    with RedisMetadataStore(f"redis://bob:pw@127.0.0.1:{server.port}", prefix="bob") as store:
+        client.script_flush()
+        assert store.commit({CELL: b"cat", Cell("pets", "b"): None}, expect={CELL: None}) is True
+        assert list(store.items("pets")) == [("a", b"cat")]
+        assert (store.get(*CELL), store.count("pets")) == (b"cat", 1)
+
+
+def test_survives_a_restart_of_the_server(tmp_path: Path) -> None:
+    with RedisServer(tmp_path).start() as server, RedisMetadataStore(server.url) as store:
+        store.commit({CELL: b"cat"})
+        server.kill9()
+        with pytest.raises(StoreUnavailableError, match="does not answer"):
+            store.get(*CELL)
+        server.restart()
+        assert store.get(*CELL) == b"cat"
+
+
+@pytest.mark.parametrize("aof", ["everysec", "no", "off"])
+def test_warns_once_of_a_server_that_forgets(tmp_path: Path, aof: str) -> None:
+    setting = "appendonly no" if aof == "off" else f"appendfsync {aof}"
+    with RedisServer(tmp_path).start(aof=aof) as server:
+        with pytest.warns(DurabilityWarning, match=setting) as caught:
+            RedisMetadataStore(server.url).close()
+        assert caught[0].filename == __file__
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            RedisMetadataStore(server.url).close()
+
+
+def test_says_in_time_that_nobody_listens() -> None:
+    with pytest.raises(StoreUnavailableError, match="does not answer"):
+        RedisMetadataStore(f"redis://127.0.0.1:{free_port()}/0")
+
+
+@pytest.mark.integration
+def test_says_in_time_that_the_server_is_mute() -> None:
+    # It takes connections and never says a word, as a firewall or a hung server would.
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        started = time.monotonic()
+        with pytest.raises(StoreUnavailableError, match="does not answer"):
+            RedisMetadataStore(f"redis://127.0.0.1:{mute.getsockname()[1]}/0")
+        assert time.monotonic() - started < 5  # this is the promise
+
+
+def test_does_not_send_a_commit_twice(store: RedisMetadataStore, server: RedisServer) -> None:
+    """A lost answer is an error, and not a second try that finds its own writes."""
+    with Relay(server.port) as relay:
+        through = RedisMetadataStore(f"redis://127.0.0.1:{relay.port}/0")
+        through.commit({Cell("others", "x"): b"y"})  # now the server knows the script
+        before = relay.commits
+        relay.swallow_answers.set()
+        with pytest.raises(StoreUnavailableError):
+            through.commit({CELL: b"cat"}, expect={CELL: None})
+        through.close()
+    deadline = time.monotonic() + 5
+    while store.get(*CELL) is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert store.get(*CELL) == b"cat"
+    assert relay.commits == before + 1
+
+
+class Relay:
+    """Passes bytes on to a server; can close a connection instead of its answer."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self.swallow_answers = threading.Event()
+        self.commits = 0
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def __enter__(self) -> Relay:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # Wakes the thread up: closing a listener does not.
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._listener.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                incoming, _ = self._listener.accept()
+            except OSError:
+                return
+            with incoming, socket.create_connection(("127.0.0.1", self._target)) as outgoing:
+                self._relay(incoming, outgoing)
+
+    def _relay(self, incoming: socket.socket, outgoing: socket.socket) -> None:
+        while request := incoming.recv(65536):
+            self.commits += b"EVALSHA" in request
+            outgoing.sendall(request)
+            answer = outgoing.recv(65536)
+            if self.swallow_answers.is_set() and b"NOSCRIPT" not in answer:
+                return
+            incoming.sendall(answer)

@@ -1,0 +1,151 @@
+"""The contracts find what is wrong with a store or an embedder, and say so."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BROKEN_STORES = """
+from onnxsearch import InMemoryMetadataStore
+from onnxsearch.testing import MetadataStoreContract
+
+class Sorts(InMemoryMetadataStore):
+    def _get_many(self, table, keys):
+        return super()._get_many(table, sorted(keys))
+
+class Forgets(InMemoryMetadataStore):
+    def _commit(self, writes, expect):
+        return super()._commit(writes, {})
+
+class Tears(InMemoryMetadataStore):
+    def _commit(self, writes, expect):
+        if not super()._commit({}, expect):
+            return False
+        for cell in writes:
+            super()._commit({cell: writes[cell]}, {})
+            time.sleep(0.001)
+        return True
+
+class Confuses(InMemoryMetadataStore):
+    def _get_many(self, table, keys):
+        return [value or None for value in super()._get_many(table, keys)]
+
+class TestSorts(MetadataStoreContract):
+    durable = False
+    def make_store(self, place="one"): return Sorts()
+
+class TestForgets(MetadataStoreContract):
+    durable = False
+    def make_store(self, place="one"): return Forgets()
+
+class TestTears(MetadataStoreContract):
+    durable = False
+    def make_store(self, place="one"): return Tears()
+
+class TestConfuses(MetadataStoreContract):
+    durable = False
+    def make_store(self, place="one"): return Confuses()
+
+class TestNotDurable(MetadataStoreContract):
+    def make_store(self, place="one"): return InMemoryMetadataStore()
+"""
+
+BROKEN_EMBEDDERS = """
+import itertools
+import numpy as np
+from onnxsearch import Embedder
+from onnxsearch.images.decode import open_image
+from onnxsearch.testing import EmbedderContract, FakeEmbedder
+
+class OnlyPillow(FakeEmbedder):
+    def prepare(self, image):
+        image.size
+        return super().prepare(image)
+
+class Batches(FakeEmbedder):
+    def run(self, batch):
+        return super().run(batch) + super().run(batch).mean(axis=0)
+
+class Random(FakeEmbedder):
+    def run(self, batch):
+        return np.random.default_rng().random((len(batch), self.dimension))
+
+class Constant(FakeEmbedder):
+    def run(self, batch):
+        return np.ones((len(batch), self.dimension))
+
+class Restless(FakeEmbedder):
+    numbers = itertools.count()
+    @property
+    def fingerprint(self):
+        return f"fake-{next(self.numbers)}"
+
+class TestOnlyPillow(EmbedderContract):
+    def make_embedder(self): return OnlyPillow()
+
+class TestBatches(EmbedderContract):
+    def make_embedder(self): return Batches()
+
+class TestRandom(EmbedderContract):
+    def make_embedder(self): return Random()
+
+class TestConstant(EmbedderContract):
+    def make_embedder(self): return Constant()
+
+class TestRestless(EmbedderContract):
+    def make_embedder(self): return Restless()
+"""
+
+
+def run_pytest(folder: Path, code: str) -> str:
+    (folder / "test_it.py").write_text(code)
+    command = [sys.executable, "-m", "pytest", "-q", "-rf", "-p", "no:cacheprovider", "test_it.py"]
+    run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert run.returncode == 1, run.stdout + run.stderr
+    return run.stdout
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return run_pytest(tmp_path_factory.mktemp("stores"), BROKEN_STORES)
+
+
+@pytest.fixture(scope="module")
+def embedders(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return run_pytest(tmp_path_factory.mktemp("embedders"), BROKEN_EMBEDDERS)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        "TestSorts::test_answers_in_the_order_asked",
+        "TestForgets::test_writes_nothing_if_it_fails",
+        "TestForgets::test_loses_no_increment",
+        "TestTears::test_shows_whole_commits_only",
+        "TestConfuses::test_returns_the_bytes_it_was_given[empty]",
+        "TestNotDurable::test_keeps_its_data",
+    ],
+)
+def test_finds_a_broken_store(stores: str, failure: str) -> None:
+    assert failure in stores
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        "TestOnlyPillow::test_takes_every_kind_of_picture[path]",
+        "TestBatches::test_ignores_the_batch[3]",
+        "TestRandom::test_repeats_itself",
+        "TestConstant::test_tells_pictures_apart",
+        "TestRestless::test_has_a_stable_fingerprint",
+    ],
+)
+def test_finds_a_broken_embedder(embedders: str, failure: str) -> None:
+    assert failure in embedders
+
+
+def test_shows_what_differed(stores: str) -> None:
+    assert "assert [b'cat', b'dog'" in stores
