@@ -1,0 +1,115 @@
+"""Milvus Lite files, each shared by all stores of the process that have it open."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections import Counter
+from importlib.util import find_spec
+from pathlib import Path
+
+from onnxsearch.errors import (
+    InvalidArgumentError,
+    MissingExtraError,
+    StoreCorruptError,
+    StoreError,
+    StoreLockedError,
+)
+
+_open_files: dict[str, LiteFile] = {}
+_opening = threading.Lock()
+
+
+class LiteFile:
+    """A `.db` path and the server in this process that serves it.
+
+    Milvus Lite loses acknowledged rows when two threads write at once, so every
+    write, through whichever store, holds `writing`.
+    """
+
+    def __init__(self, path: str, uri: str) -> None:
+        self.path = path
+        self.uri = uri
+        """Where its server listens, on the loopback interface."""
+        self.writing = threading.Lock()
+        self.unflushed: Counter[str] = Counter()
+        """Rows per collection that were written since the last flush."""
+        self.users = 0
+
+    def release(self) -> None:
+        """Give up one use; the last one stops the server and frees the file."""
+        with _opening:
+            self.users -= 1
+            if not self.users:
+                from milvus_lite.server_manager import server_manager_instance
+
+                del _open_files[self.path]
+                server_manager_instance.release_server(self.path)
+
+
+def open_lite(path: str | os.PathLike[str]) -> LiteFile:
+    """Open the Milvus Lite file at `path`, or create it, with the folders above.
+
+    Raises:
+        MissingExtraError: Milvus Lite is not installed.
+        InvalidArgumentError: The path does not end in `.db`.
+        StoreCorruptError: The file was written by Milvus Lite 2, or is none.
+        StoreLockedError: Another process has it open.
+        StoreError: It cannot be opened.
+    """
+    if find_spec("milvus_lite") is None:
+        raise MissingExtraError.for_package("milvus-lite", extra="lite")
+    real = os.path.realpath(path)
+    if not real.endswith(".db"):
+        raise InvalidArgumentError(f"{real}: expected the path of a Milvus Lite file, *.db")
+    if Path(real).is_file():
+        raise StoreCorruptError(
+            f"{real} is a single file: Milvus Lite 2 wrote it, or another application. Milvus "
+            "Lite 3 keeps folders. Choose another path and index again, or move the data with "
+            "the milvus-lite 2 that wrote it"
+        )
+    with _opening:
+        file = _open_files.get(real)
+        if file is None:
+            file = _open_files[real] = LiteFile(real, _start(real))
+        file.users += 1
+        return file
+
+
+def _start(path: str) -> str:
+    from milvus_lite.exceptions import DataDirLockedError
+    from milvus_lite.server_manager import server_manager_instance
+
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"cannot create the folder of {path}: {error}") from error
+    # Lite logs why it could not start, and returns nothing.
+    reason = _LastError()
+    logger = logging.getLogger("milvus_lite.server_manager")
+    logger.addFilter(reason)
+    try:
+        uri = server_manager_instance.start_and_get_uri(path)
+    finally:
+        logger.removeFilter(reason)
+    if uri is not None:
+        return str(uri)
+    if isinstance(reason.error, DataDirLockedError):
+        raise StoreLockedError(
+            f"another process has {path} open, and Milvus Lite serves one at a time. Close it "
+            "there, or use a Milvus server"
+        ) from reason.error
+    raise StoreError(f"Milvus Lite cannot open {path}: {reason.error}") from reason.error
+
+
+class _LastError(logging.Filter):
+    """Keeps the error that is logged, and the log quiet."""
+
+    error: BaseException | None = None
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info is None:
+            return True
+        self.error = record.exc_info[1]
+        return False
