@@ -1,0 +1,15 @@
+"""What tests of the engine say about a pair of stores."""
+
+from __future__ import annotations
+
+from onnxsearch import MetadataStore, VectorStore
+
+
+def assert_consistent(vectors: VectorStore, metadata: MetadataStore) -> None:
+    """Every vector has a record, every record a vector in each model, nothing is under way."""
+    keys = {key for key, _ in metadata.items("onnxsearch:records")}
+    for collection in vectors.collections():
+        assert set(vectors.ids(collection)) == keys, f"orphans in {collection}"
+    current = {value.decode() for _, value in metadata.items("onnxsearch:ids")}
+    assert current == keys
+    assert dict(metadata.items("onnxsearch:journal")) == {}
