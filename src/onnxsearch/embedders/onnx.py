@@ -59,18 +59,47 @@ class OnnxEmbedder(Embedder):
 
     Override `prepare` for preprocessing of your own, or `pool` for another way
     from the model's output to vectors. Such a class has fingerprints of its own, made
-    with its name: change the name when you change the arithmetic.
+    with its name: change the name when you change what it does.
+
+    Args:
+        model: Path of an .onnx file, or its bytes. Pickling keeps the path, so the
+            file must be there when the embedder is read back.
+        name: What the engine calls the model. By default the file's name.
+        profile: How pictures are prepared: a name such as `keras-caffe`, or a
+            profile. By default the one in the model's metadata.
+        output: The output that holds the vector. By default the only one that can,
+            or one with a usual name.
+        pooling: How to make a vector of tokens (`cls`, `mean`, `max`) or of a feature
+            map (`avg`, `max`).
+        providers: ONNX Runtime's execution providers, the preferred one first. Unlike
+            ONNX Runtime, this never falls back to another one.
+        threads: Cores for one run. By default all that this process may use.
+        max_pixels: Pixels in a picture, at most.
 
     Attributes:
         profile: The `PreprocessingProfile` in use.
         output: Name of the model's output in use.
-        input: What the model is fed: layout, number type, what it fixes.
+        input: What the model is fed: layout, number type, and what sizes it fixes.
+
+    Raises:
+        ModelLoadError: There is no such file, ONNX Runtime refuses it, or it takes no
+            pictures.
+        ModelOutputError: Which output to take, or how to pool it, is unclear.
+        ProfileError: No profile is known, or it does not fit the model.
+        ProviderError: A provider is not available.
+        InvalidArgumentError: The name or the number of threads cannot be used.
 
     Example:
         >>> from onnxsearch import OnnxEmbedder
         >>> embedder = OnnxEmbedder("resnet50.onnx", profile="keras-caffe")
         >>> embedder.embed(["a.jpg", "b.jpg"]).shape
         (2, 2048)
+
+        A way of pooling of one's own, here generalised mean pooling:
+
+        >>> class GeM(OnnxEmbedder):
+        ...     def pool(self, output):
+        ...         return (output.clip(1e-6) ** 3).mean((2, 3)) ** (1 / 3)
     """
 
     def __init__(
@@ -85,31 +114,6 @@ class OnnxEmbedder(Embedder):
         threads: int | None = None,
         max_pixels: int = DEFAULT_MAX_PIXELS,
     ) -> None:
-        """Load the model.
-
-        Args:
-            model: Path of an .onnx file, or its bytes. Pickling keeps the path,
-                so the file must be there when it is read back.
-            name: What the engine calls the model. By default the file's name.
-            profile: How pictures are prepared: a name (`keras-caffe`), or a profile.
-                By default the one in the model's metadata.
-            output: The output that holds the vector. By default the only one that
-                can, or one with a usual name.
-            pooling: How to make a vector of tokens (`cls`, `mean`, `max`) or of a
-                feature map (`avg`, `max`).
-            providers: ONNX Runtime's execution providers, the preferred one first.
-                Unlike ONNX Runtime, this never falls back to another one.
-            threads: Cores for one run. By default all that this process may use.
-            max_pixels: Pixels in a picture, at most.
-
-        Raises:
-            ModelLoadError: There is no such file, ONNX Runtime refuses it, or it
-                takes no pictures.
-            ModelOutputError: Which output to take, or how to pool it, is unclear.
-            ProfileError: No profile is known, or it does not fit the model.
-            ProviderError: A provider is not available.
-            InvalidArgumentError: The name or the number of threads cannot be used.
-        """
         if threads is not None and threads < 1:
             raise InvalidArgumentError(f"threads={threads}: expected at least 1")
         # ONNX Runtime refuses weights beside a link to the model (as in caches of
@@ -167,12 +171,10 @@ class OnnxEmbedder(Embedder):
 
     @property
     def name(self) -> str:
-        """The model's name, unique in an engine."""
         return self._name
 
     @property
     def dimension(self) -> int:
-        """Numbers in a vector."""
         return self._dimension
 
     @property
@@ -250,6 +252,8 @@ class OnnxEmbedder(Embedder):
         is fastest with all cores. The weights are then in memory twice. Other
         providers do their own scheduling, and the embedder itself is returned.
         """
+        if workers < 1:
+            raise InvalidArgumentError(f"workers={workers}: expected at least 1")
         threads = max(1, self._threads // workers)
         if threads == self._threads or self._sessions.providers != _ONE_PROVIDER:
             return self

@@ -162,6 +162,7 @@ class PreprocessingProfile:
 
         Raises:
             UnsupportedImageError: The image cannot be converted to RGB.
+            ProfileError: The arithmetic leaves the range of `dtype`.
         """
         pixels = np.asarray(self.pixels(image))
         table = _lookup_table(self.steps, np.dtype(dtype).name)
@@ -196,10 +197,13 @@ def _lookup_table(steps: tuple[Step, ...], dtype: str) -> NDArray[np.floating]:
     once in the library's own order, it is exact for every picture.
     """
     table = np.repeat(np.arange(256, dtype=np.float32)[np.newaxis], 3, axis=0)
-    for step in steps:
-        values = np.asarray(step.values, np.float32)[:, np.newaxis]
-        _OPERATIONS[step.operation](table, values, out=table)
-    table = table.astype(dtype)
+    with np.errstate(over="ignore", invalid="ignore"):  # found below
+        for step in steps:
+            values = np.asarray(step.values, np.float32)[:, np.newaxis]
+            _OPERATIONS[step.operation](table, values, out=table)
+        table = table.astype(dtype)
+    if not np.isfinite(table).all():
+        raise ProfileError(f"the arithmetic {steps} leaves the range of {dtype}")
     table.flags.writeable = False
     return table
 

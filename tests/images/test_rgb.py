@@ -1,0 +1,155 @@
+"""What becomes of rotation, transparency, and more or other channels than RGB."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from onnxsearch.errors import ProfileError
+from onnxsearch.images.decode import open_image
+from onnxsearch.images.rgb import AS_LIBRARIES, AS_SEEN, DecodePolicy, to_rgb
+
+UPRIGHT = np.random.default_rng(0).integers(0, 256, (5, 4, 3), dtype=np.uint8)
+
+# How each EXIF orientation stores the picture, after the EXIF 2.32 standard, 4.6.5.
+STORED = {
+    1: UPRIGHT,
+    2: UPRIGHT[:, ::-1],
+    3: UPRIGHT[::-1, ::-1],
+    4: UPRIGHT[::-1],
+    5: UPRIGHT.transpose(1, 0, 2),
+    6: np.rot90(UPRIGHT),
+    7: UPRIGHT[::-1, ::-1].transpose(1, 0, 2),
+    8: np.rot90(UPRIGHT, -1),
+}
+
+
+def saved(image: Image.Image, image_format: str, **options: object) -> Image.Image:
+    buffer = io.BytesIO()
+    image.save(buffer, image_format, **options)
+    return open_image(buffer.getvalue())
+
+
+@pytest.mark.parametrize("image_format", ["PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", STORED)
+def test_the_eight_orientations_of_a_picture_are_one_picture(
+    orientation: int, image_format: str
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"lossless": True} if image_format == "WEBP" else {}
+    stored = Image.fromarray(np.ascontiguousarray(STORED[orientation]))
+    image = saved(stored, image_format, exif=exif, **options)
+    assert np.array_equal(np.asarray(to_rgb(image, AS_SEEN)), UPRIGHT)
+    # Pillow itself turns TIFF files, so the libraries see them upright as well.
+    as_libraries = UPRIGHT if image_format == "TIFF" else STORED[orientation]
+    assert np.array_equal(np.asarray(to_rgb(image, AS_LIBRARIES)), as_libraries)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("exif", [b"Exif\0\0garbage", b"Exif\0\0MM\0*\xff\xff\xff\xff", b"\0"])
+def test_broken_exif_data_is_no_orientation(exif: bytes) -> None:
+    image = saved(Image.fromarray(UPRIGHT), "PNG", exif=exif)
+    assert np.array_equal(np.asarray(to_rgb(image, AS_SEEN)), UPRIGHT)
+
+
+@pytest.mark.parametrize("value", [0, 9, 255])
+def test_an_orientation_that_does_not_exist_turns_nothing(value: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = value
+    image = saved(Image.fromarray(UPRIGHT), "PNG", exif=exif)
+    assert np.array_equal(np.asarray(to_rgb(image, AS_SEEN)), UPRIGHT)
+
+
+def test_transparency_shows_white_or_is_dropped() -> None:
+    image = Image.new("RGBA", (2, 1), (200, 100, 0, 0))
+    image.putpixel((1, 0), (200, 100, 0, 255))
+    assert np.asarray(to_rgb(image, AS_SEEN)).tolist() == [[[255, 255, 255], [200, 100, 0]]]
+    assert np.asarray(to_rgb(image, AS_LIBRARIES)).tolist() == [[[200, 100, 0], [200, 100, 0]]]
+
+
+def test_half_transparency_is_mixed_with_white() -> None:
+    image = Image.new("LA", (1, 1), (0, 128))
+    assert to_rgb(image, AS_SEEN).getpixel((0, 0)) == (127, 127, 127)
+
+
+def test_a_transparent_palette_colour() -> None:
+    image = Image.new("P", (1, 1), 0)
+    image.putpalette([10, 20, 30])
+    image = saved(image, "PNG", transparency=0)
+    assert to_rgb(image, AS_SEEN).getpixel((0, 0)) == (255, 255, 255)
+    assert to_rgb(image, AS_LIBRARIES).getpixel((0, 0)) == (10, 20, 30)
+
+
+@pytest.mark.parametrize("image_format", ["PNG", "TIFF"])
+def test_16_bits_are_scaled_and_not_clipped(image_format: str) -> None:
+    values = np.array([[0, 255, 256, 32768, 65535]], np.uint16)
+    image = saved(Image.fromarray(values), image_format)
+    assert np.asarray(to_rgb(image, AS_SEEN))[0, :, 0].tolist() == [0, 0, 1, 128, 255]
+    assert np.asarray(to_rgb(image, AS_LIBRARIES))[0, :, 0].tolist() == [0, 255, 255, 255, 255]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0, 100, 255], [0, 100, 255]),
+        ([0, 256, 65535], [0, 1, 255]),
+        ([-5, 1 << 30, 2**31 - 1], [0, 128, 255]),
+    ],
+)
+def test_32_bits_are_scaled_by_the_range_in_use(values: list[int], expected: list[int]) -> None:
+    image = Image.fromarray(np.array([values], np.int32))
+    assert image.mode == "I"
+    assert np.asarray(to_rgb(image, AS_SEEN))[0, :, 0].tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0.0, 0.5, 1.0], [0, 128, 255]),
+        ([-3.0, 100.0, 255.0], [0, 100, 255]),
+        ([0.0, 257.0, 65535.0], [0, 1, 255]),
+        ([np.nan, np.inf, 1.0], [0, 0, 255]),
+        ([0.0, 0.0, 0.0], [0, 0, 0]),
+    ],
+)
+def test_floating_point_is_scaled_by_the_range_in_use(
+    values: list[float], expected: list[int]
+) -> None:
+    image = Image.fromarray(np.array([values], np.float32))
+    assert image.mode == "F"
+    assert np.asarray(to_rgb(image, AS_SEEN))[0, :, 0].tolist() == expected
+
+
+def test_cmyk_of_a_jpeg_keeps_its_colours() -> None:
+    red = Image.new("RGB", (16, 16), (200, 30, 40))
+    image = saved(red.convert("CMYK"), "JPEG", quality=100)
+    assert image.mode == "CMYK"
+    pixels = np.asarray(to_rgb(image, AS_SEEN)).astype(int)
+    assert np.abs(pixels - (200, 30, 40)).max() <= 4
+
+
+def test_lab_keeps_its_colours() -> None:
+    rgb = Image.new("RGB", (4, 4), (200, 30, 40))
+    srgb, lab = (ImageCms.ImageCmsProfile(ImageCms.createProfile(n)) for n in ("sRGB", "LAB"))
+    image = ImageCms.ImageCmsTransform(srgb, lab, "RGB", "LAB").apply(rgb)
+    pixels = np.asarray(to_rgb(image, AS_SEEN)).astype(int)
+    assert np.abs(pixels - (200, 30, 40)).max() <= 3
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "LA", "CMYK", "YCbCr", "HSV"])
+@pytest.mark.parametrize("policy", [AS_SEEN, AS_LIBRARIES], ids=["as seen", "as libraries"])
+def test_the_image_is_read_and_not_changed(mode: str, policy: DecodePolicy) -> None:
+    image = Image.new(mode, (6, 5))
+    before = image.tobytes(), dict(image.info), image.mode
+    rgb = to_rgb(image, policy)
+    assert (rgb.mode, rgb.size) == ("RGB", (6, 5))
+    assert (image.tobytes(), dict(image.info), image.mode) == before
+
+
+def test_a_policy_takes_no_other_words() -> None:
+    with pytest.raises(ProfileError, match="'white' or 'drop'"):
+        DecodePolicy(alpha="black")  # type: ignore[arg-type]
