@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeAlias, cast
+from typing import TypeAlias, cast
 from urllib.parse import parse_qsl, urlsplit
 
 import redis
 from redis.backoff import NoBackoff
+from redis.exceptions import NoPermissionError
 from redis.retry import Retry
 
 from onnxsearch.errors import (
@@ -28,7 +30,7 @@ Client: TypeAlias = "redis.Redis | redis.RedisCluster"
 
 _DEFAULT_URL = "redis://localhost:6379/0"
 _URL_OPTIONS = frozenset({"client_name", "db", "max_connections", "password", "username"})
-_KEYS_PER_HMGET = 10_000
+_PREFIX = re.compile(r"[!-z|~]{1,100}")
 _SCAN_COUNT = 16
 _SCAN_BYTES = 2**20
 
@@ -57,15 +59,19 @@ end
 return 1
 """
 
-_REMEDIES = {
-    "NOPERM": "Give its user HMGET, HLEN, HSCAN, EVALSHA, SCRIPT LOAD, TYPE, HGET, HSET, HDEL",
-    "NOAUTH": "Give the user name and password in the URL",
-    "WRONGPASS": "Check the user name and password",
-    "MISCONF": "It cannot save to its disk; its log says why",
-    "READONLY": "It is a replica; connect to the primary",
-    "OOM": "It has reached its maxmemory; raise that",
-}
-"""What to do, by the word with which the server's answer begins."""
+_REFUSALS: tuple[tuple[type[Exception] | tuple[()], str, str], ...] = (
+    (
+        NoPermissionError,
+        "NOPERM",
+        "Give its user HMGET, HLEN, HSCAN, EVALSHA, SCRIPT LOAD, TYPE, HGET, HSET, HDEL",
+    ),
+    (redis.AuthenticationError, "NOAUTH", "Check the user name and password in the URL"),
+    (redis.ReadOnlyError, "READONLY", "It is a replica; connect to the primary"),
+    (redis.OutOfMemoryError, "OOM", "It has reached its maxmemory; raise that"),
+    ((), "MISCONF", "It cannot save to its disk; its log says why"),
+)
+"""What redis-py makes of an answer, the word by which it is known inside a script or
+where redis-py has no class for it, and what to do."""
 
 _warned: set[str] = set()
 _warned_lock = threading.Lock()
@@ -98,7 +104,7 @@ class RedisMetadataStore(MetadataStore):
         prefix: Keeps applications apart on one server: 1 to 100 printable ASCII
             characters, no space, no brace.
         timeout: Seconds to wait for a connection, and for each answer. The default
-            makes an unreachable server known within 5 seconds.
+            makes an unreachable server known within 5 seconds. A `client` has its own.
 
     Raises:
         StoreUnavailableError: The server does not answer.
@@ -150,13 +156,8 @@ class RedisMetadataStore(MetadataStore):
     def _get_many(self, table: str, keys: Sequence[str]) -> list[bytes | None]:
         name = self._hash(table)
         with self._mapped_errors():
-            if len(keys) <= _KEYS_PER_HMGET:
-                return cast("list[bytes | None]", self._client.hmget(name, list(keys)))
-            # MULTI makes the parts one moment.
-            with self._client.pipeline(transaction=True) as pipeline:
-                for start in range(0, len(keys), _KEYS_PER_HMGET):
-                    pipeline.hmget(name, list(keys[start : start + _KEYS_PER_HMGET]))
-                return [value for part in pipeline.execute() for value in part]
+            # One command however many keys, hence one moment.
+            return cast("list[bytes | None]", self._client.hmget(name, list(keys)))
 
     def _commit(
         self, writes: Mapping[Cell, bytes | None], expect: Mapping[Cell, bytes | None]
@@ -202,19 +203,16 @@ class RedisMetadataStore(MetadataStore):
                 answer = self._client.config_get("appendonly", "appendfsync")
             except redis.ResponseError:
                 return  # many hosted servers keep their settings to themselves
-        found = {_text(name): _text(value) for name, value in cast("Any", answer).items()}
-        wanted = {"appendonly": "yes", "appendfsync": "always"}
-        wrong = {
-            name: found[name] for name in wanted if found.get(name, wanted[name]) != wanted[name]
-        }
+        found = cast("dict[str, str]", answer)
+        wanted = ("appendonly", "yes"), ("appendfsync", "always")
+        wrong = [f"{name} {found[name]}" for name, best in wanted if found.get(name, best) != best]
         with _warned_lock:
             if not wrong or self._address in _warned:
                 return
             _warned.add(self._address)
-        now = ", ".join(f"{name} {value}" for name, value in wrong.items())
         warnings.warn(
-            f"Redis at {self._address} has {now}: if it is killed, pictures are lost that "
-            "onnxsearch reported as stored. Set appendonly yes and appendfsync always",
+            f"Redis at {self._address} has {', '.join(wrong)}: if it is killed, pictures are "
+            "lost that were reported as stored. Set appendonly yes and appendfsync always",
             DurabilityWarning,
             stacklevel=3,
         )
@@ -229,17 +227,14 @@ class RedisMetadataStore(MetadataStore):
             raise self._mapped(error) from error
 
     def _mapped(self, error: Exception) -> StoreError:
-        # redis-py cuts the code off the answers that it knows; older servers put
-        # another text before the code of an error inside a script.
         said = str(error).rstrip(".")
-        answer = f"{getattr(error, 'status_code', None) or ''} {said}"
-        if "WRONGTYPE" in answer:
+        if "WRONGTYPE" in said:
             return StoreCorruptError(
                 f"Redis at {self._address} holds something else under a key of prefix "
                 f"{self._prefix!r}: {said}. Choose another prefix"
             )
-        for code, remedy in _REMEDIES.items():
-            if code in answer:
+        for kind, code, remedy in _REFUSALS:
+            if isinstance(error, kind) or code in said:
                 return StoreError(f"Redis at {self._address} refused: {said}. {remedy}")
         if isinstance(error, redis.ResponseError):
             return StoreError(f"Redis at {self._address} refused: {said}")
@@ -267,8 +262,7 @@ def _connect(url: str, timeout: float) -> redis.Redis:
 
 
 def _checked_prefix(prefix: str) -> str:
-    bad = set(prefix) - set(map(chr, range(33, 127))) | set(prefix) & set("{}")
-    if bad or not 0 < len(prefix) <= 100:
+    if not _PREFIX.fullmatch(prefix):
         raise InvalidArgumentError(
             f"prefix {prefix[:80]!r}: expected 1 to 100 printable ASCII characters without "
             "spaces and braces"
@@ -286,10 +280,10 @@ def _checked_url(url: str) -> str:
         numbers = f"{parts.port or 0}{options.get('db', 0)}{options.get('max_connections', 1)}"
     except ValueError:
         parts, options, numbers = urlsplit(""), {}, ""
-    path_is_good = parts.scheme == "unix" or parts.path.strip("/").isdigit() or parts.path in "/"
+    path_is_good = parts.scheme == "unix" or parts.path.strip("/").isdecimal() or parts.path in "/"
     if (
         parts.scheme not in ("redis", "rediss", "unix")
-        or not (path_is_good and numbers.isdigit())
+        or not (path_is_good and numbers.isdecimal())
         or parts.fragment
         or not options.keys() <= _URL_OPTIONS
     ):
@@ -306,7 +300,3 @@ def _address_of(client: Client) -> str:
         return "a cluster"
     settings = client.get_connection_kwargs()
     return str(settings.get("path") or f"{settings.get('host')}:{settings.get('port')}")
-
-
-def _text(value: str | bytes) -> str:
-    return value if isinstance(value, str) else value.decode()
