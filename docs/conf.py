@@ -50,7 +50,7 @@ napoleon_numpy_docstring = False
 
 # What others document: their pages cannot be asked for without a network.
 nitpick_ignore_regex = [
-    ("py:.*", r"(collections\.abc|numpy|os|pathlib|PIL|redis|typing)\..*"),
+    ("py:.*", r"(collections\.abc|numpy|os|pathlib|PIL|pymilvus|redis|typing)\..*"),
     ("py:class", r"Client|tuple\[str"),
 ]
 

@@ -72,16 +72,25 @@ if TYPE_CHECKING:
     from onnxsearch.vectors.base import CollectionSpec, Match, Vectors, VectorStore
     from onnxsearch.vectors.local import LocalVectorStore
     from onnxsearch.vectors.memory import InMemoryVectorStore
-    from onnxsearch.vectors.milvus import MilvusVectorStore
+    from onnxsearch.vectors.milvus import Consistency, MilvusVectorStore
+    from onnxsearch.vectors.milvus_index import (
+        AutoIndex,
+        FlatIndex,
+        HNSWIndex,
+        IVFFlatIndex,
+        MilvusIndex,
+    )
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AutoIndex",
     "BrokenImageError",
     "Cell",
     "ClosedError",
     "CollectionNotFoundError",
     "CollectionSpec",
+    "Consistency",
     "DecodePolicy",
     "DurabilityWarning",
     "Embedder",
@@ -89,7 +98,10 @@ __all__ = [
     "EmptySourceError",
     "F",
     "Filter",
+    "FlatIndex",
+    "HNSWIndex",
     "Hit",
+    "IVFFlatIndex",
     "ImageError",
     "ImageInput",
     "ImageNotFoundError",
@@ -105,6 +117,7 @@ __all__ = [
     "MetadataSource",
     "MetadataStore",
     "Metric",
+    "MilvusIndex",
     "MilvusVectorStore",
     "MissingExtraError",
     "ModelError",
@@ -169,7 +182,8 @@ _HOMES = {
     "vectors.base": "CollectionSpec Match VectorStore Vectors",
     "vectors.local": "LocalVectorStore",
     "vectors.memory": "InMemoryVectorStore",
-    "vectors.milvus": "MilvusVectorStore",
+    "vectors.milvus": "Consistency MilvusVectorStore",
+    "vectors.milvus_index": "AutoIndex FlatIndex HNSWIndex IVFFlatIndex MilvusIndex",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 

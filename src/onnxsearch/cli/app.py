@@ -23,7 +23,7 @@ from onnxsearch.cli import output
 DEFAULT_LOCATION = ".onnxsearch"
 
 EXIT_CODES = """Exit codes: 0 all went well; 1 an error, told on standard error; 2 wrong usage;
-3 finished, but some files could not be indexed; 130 interrupted."""
+3 finished, but some files could not be indexed; 130 interrupted.""".replace("\n", " ")
 
 app = typer.Typer(
     help="Find similar images.",
@@ -47,7 +47,7 @@ Records = Annotated[
     typer.Option(
         "--metadata",
         envvar=["ONNXSEARCH_METADATA", "REDIS_URL"],
-        help="A redis:// address to keep the records at, instead of a file at the location.",
+        help="A redis:// URL or an SQLite file for the records. Default: SQLite at the location.",
     ),
 ]
 Profile = Annotated[

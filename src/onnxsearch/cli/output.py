@@ -12,7 +12,6 @@ from dataclasses import asdict
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 from rich.text import Text
 
 from onnxsearch import IndexReport, JSONValue, SearchResults
@@ -81,14 +80,11 @@ def print_results(results: SearchResults) -> None:
     if not results:
         print_note("nothing is indexed here yet: run `onnxsearch index DIR` first")
         return
-    table = Table(box=None, pad_edge=False)
-    table.add_column("#", justify="right", style="dim")
-    table.add_column("distance", justify="right")
-    table.add_column("file", overflow="fold")
+    width = len(str(len(results)))
+    _print(f"{'#':>{width}}  distance  file", style="bold")
     for rank, hit in enumerate(results, 1):
         file = hit.id if hit.uri is None else short_path(hit.uri)
-        table.add_row(str(rank), f"{hit.distance:.4f}", Text(printable(file)))
-    _console().print(table)
+        _print(f"{rank:>{width}}  {hit.distance:8.4f}  {file}")
 
 
 def print_report(report: IndexReport, location: str) -> None:
@@ -132,8 +128,8 @@ def report_as_json(report: IndexReport, location: str) -> Mapping[str, JSONValue
     }
 
 
-def _print(line: str) -> None:
-    _console().print(Text(printable(line)))
+def _print(line: str, style: str = "") -> None:
+    _console().print(Text(printable(line), style))
 
 
 def _console(*, stderr: bool = False) -> Console:

@@ -1,0 +1,29 @@
+"""The documentation says what there is, and skips nothing without a reason."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import onnxsearch
+import onnxsearch.testing
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    reference = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"^\.\. auto\w+:: (?:[\w.]+\.)?(\w+)$", reference, re.M))
+    errors = {name for name in onnxsearch.__all__ if hasattr(onnxsearch.errors, name)}
+    assert ".. automodule:: onnxsearch.errors" in reference
+    public = {*onnxsearch.__all__, *onnxsearch.testing.__all__} - {"__version__"}
+    assert public - errors - documented == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_skipped_blocks_give_a_reason(page: Path) -> None:
+    for directive in re.findall(r"<!---\s*skip:.*?-->", page.read_text(encoding="utf-8"), re.S):
+        assert re.search(r'"[^"]{10,}"', directive), f"no reason in {directive!r}"
