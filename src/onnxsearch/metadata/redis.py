@@ -88,19 +88,16 @@ class RedisMetadataStore(MetadataStore):
     `appendonly yes` and `appendfsync always`. Otherwise there is a
     `DurabilityWarning`, once per server, if the server lets its settings be read.
 
-    The server answers nobody else while it writes a commit: about 5 ms per
-    thousand cells, 0.3 s for the largest commit that there can be.
+    While the server writes a commit (at most 0.3 s) it answers nobody else.
 
     Args:
-        url: `redis://`, `rediss://` (TLS) or `unix://` with a user name, password
-            and database where needed. Options after `?` are only `db`, `username`,
-            `password`, `client_name` and `max_connections`; for anything else,
-            pass `client`.
-        client: A `redis.Redis` or `redis.RedisCluster` to use instead of `url`. It
-            stays open when the store is closed. Make it with
-            `retry=Retry(NoBackoff(), 0)`, as the store does its own: a commit that
-            is sent again after its answer got lost finds its own writes, and then
-            says that its expectation failed.
+        url: `redis://`, `rediss://` (TLS) or `unix://`. After `?` there may be `db`,
+            `username`, `password`, `client_name` and `max_connections`; for anything
+            else, pass `client`.
+        client: A `redis.Redis` or `redis.RedisCluster` to use instead; it is never
+            closed here. Make it with `retry=Retry(NoBackoff(), 0)`: a commit that is
+            sent again, because its answer got lost, finds its own writes and reports
+            that its expectation failed.
         prefix: Keeps applications apart on one server: 1 to 100 printable ASCII
             characters, no space, no brace.
         timeout: Seconds to wait for a connection, and for each answer. The default

@@ -10,14 +10,31 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from onnxsearch.testing.embedder_contract import EmbedderContract
-    from onnxsearch.testing.fakes import FakeEmbedder, picture, picture_bytes, write_pictures
+    from onnxsearch.testing.fakes import (
+        FakeCalls,
+        FakeEmbedder,
+        picture,
+        picture_bytes,
+        write_pictures,
+    )
+    from onnxsearch.testing.faults import (
+        Faults,
+        FaultyMetadataStore,
+        FaultyVectorStore,
+        ProcessDied,
+    )
     from onnxsearch.testing.metadata_contract import MetadataStoreContract
     from onnxsearch.testing.vector_contract import VectorStoreContract
 
 __all__ = [
     "EmbedderContract",
+    "FakeCalls",
     "FakeEmbedder",
+    "Faults",
+    "FaultyMetadataStore",
+    "FaultyVectorStore",
     "MetadataStoreContract",
+    "ProcessDied",
     "VectorStoreContract",
     "picture",
     "picture_bytes",
@@ -26,8 +43,13 @@ __all__ = [
 
 _HOME = {
     "EmbedderContract": "embedder_contract",
+    "FakeCalls": "fakes",
     "FakeEmbedder": "fakes",
+    "Faults": "faults",
+    "FaultyMetadataStore": "faults",
+    "FaultyVectorStore": "faults",
     "MetadataStoreContract": "metadata_contract",
+    "ProcessDied": "faults",
     "VectorStoreContract": "vector_contract",
     "picture": "fakes",
     "picture_bytes": "fakes",

@@ -1,0 +1,26 @@
+"""What `onnxsearch.testing` promises to have is there."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from onnxsearch import testing
+
+
+@pytest.mark.parametrize("name", testing.__all__)
+def test_has_every_name(name: str) -> None:
+    assert getattr(testing, name).__name__ == name
+    assert name in dir(testing)
+
+
+def test_has_no_other_name() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'FakeStore'"):
+        _ = testing.FakeStore  # type: ignore[attr-defined]
+
+
+def test_the_package_itself_never_loads_pytest() -> None:
+    code = "import sys, onnxsearch.testing; sys.exit('pytest' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
