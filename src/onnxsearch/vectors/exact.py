@@ -60,8 +60,11 @@ def nearest(
                 near = rows[_candidates(ranks[rows], slack[rows], limit)]
             else:
                 near = _candidates(ranks, slack, limit)
-            exact = distances(metric, matrix, near, query).tolist()
-            matches = [Match(keys[row], exact[n]) for n, row in enumerate(near.tolist())]
+            exact = distances(metric, matrix, near, query)
+            matches = [
+                Match(keys[int(row)], float(distance))
+                for row, distance in zip(near, exact, strict=True)
+            ]
             matches.sort(key=_by_distance_then_key)
             found.append(matches[:limit])
     return found

@@ -34,6 +34,8 @@ _MOST_ROWS = 16_384
 """Rows that Milvus returns per query at most."""
 _SPARE = 8
 """Rows asked for beyond the limit, to see whether others are at the last one's distance."""
+_PAGE = 10_000
+"""Keys per request; a server takes 0.2 s for each."""
 _FLUSH_ROWS = 1_000
 """Lite takes about 0.1 ms to search a row that is not flushed."""
 _LITE_BYTES = 256 << 20
@@ -237,19 +239,25 @@ class MilvusVectorStore(VectorStore):
                 )
 
     def _ids(self, spec: CollectionSpec) -> Iterator[str]:
-        with self._connection.call() as client:
-            pages = client.query_iterator(
-                spec.name,
-                batch_size=1000,
-                output_fields=["id"],
-                timeout=self._timeout,
-                consistency_level=self._consistency,
-            )
-            try:
-                while page := pages.next():
-                    yield from (row["id"] for row in page)
-            finally:
-                pages.close()
+        # What pymilvus' own iterator asks for, which warns of Lite on every use.
+        in_order = {"iterator": "True", "reduce_stop_for_best": "True"}
+        last = ""
+        while True:
+            with self._connection.call() as client:
+                page = client.query(
+                    spec.name,
+                    filter=f'id > "{last}"',
+                    limit=_PAGE,
+                    output_fields=["id"],
+                    timeout=self._timeout,
+                    consistency_level=self._consistency,
+                    **in_order,
+                )
+            if not page:
+                return
+            for row in page:
+                yield row["id"]
+            last = page[-1]["id"]
 
     def _count(self, spec: CollectionSpec) -> int:
         with self._connection.call() as client:
@@ -276,9 +284,9 @@ class MilvusVectorStore(VectorStore):
         if text is None:
             return None
         mark = json.loads(text)
-        if mark["format"] != _FORMAT:
+        if mark.get("format") != _FORMAT:
             raise StoreCorruptError(
-                f"collection {name!r} is of format {mark['format']}, and this release of "
+                f"collection {name!r} is of format {mark.get('format')}, and this release of "
                 f"onnxsearch reads format {_FORMAT}. Use the release that wrote it, or drop the "
                 "collection and index again"
             )

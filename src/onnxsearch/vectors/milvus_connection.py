@@ -20,9 +20,11 @@ from onnxsearch.errors import (
 from onnxsearch.vectors.milvus_lite import LiteFile, open_lite
 
 _CONNECT_SECONDS = 4.0
-_CONNECT_FAILED = 2
-"""The code of pymilvus' errors when it cannot connect."""
-_GONE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+_GONE = (
+    2,  # pymilvus' own, when it cannot connect
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+)
 
 
 class MilvusConnection:
@@ -121,27 +123,23 @@ def _errors(address: str) -> Iterator[None]:
     try:
         yield
     except (MilvusException, grpc.RpcError) as error:
-        if _is_gone(error):
-            raise StoreUnavailableError(
-                f"Milvus at {address} cannot be reached, or did not answer in time. Check that "
-                "it runs, and that address and port are right"
-            ) from error
-        if isinstance(error, MilvusException):
-            if error.code == ErrorCode.COLLECTION_NOT_FOUND:
-                raise CollectionNotFoundError(f"Milvus at {address}: {error.message}") from error
-            raise StoreError(
-                f"Milvus at {address} refused with code {error.code}: {error.message}"
-            ) from error
-        raise StoreError(f"the call to Milvus at {address} failed: {_code(error)}") from error
+        raise _mapped(error, address) from error
 
 
-def _is_gone(error: BaseException | None) -> bool:
-    if isinstance(error, MilvusException):
-        # When its time is up, pymilvus puts gRPC's code in the place of Milvus'.
-        return error.code in (_CONNECT_FAILED, *_GONE) or _code(error.__cause__) in _GONE
-    return _code(error) in _GONE
+def _mapped(error: Exception, address: str) -> StoreError:
+    # When its time is up, pymilvus puts gRPC's code in the place of Milvus' own.
+    code = error.code if isinstance(error, MilvusException) else _status(error)
+    if code in _GONE or _status(error.__cause__) in _GONE:
+        return StoreUnavailableError(
+            f"Milvus at {address} cannot be reached, or did not answer in time. Check that it "
+            "runs, and that address and port are right"
+        )
+    reason = error.message if isinstance(error, MilvusException) else str(_status(error))
+    if code == ErrorCode.COLLECTION_NOT_FOUND:
+        return CollectionNotFoundError(f"Milvus at {address}: {reason}")
+    return StoreError(f"Milvus at {address} refused, with code {code}: {reason}")
 
 
-def _code(error: BaseException | None) -> grpc.StatusCode | None:
-    # Every error that a call raises has a code, though the base class has not.
+def _status(error: BaseException | None) -> grpc.StatusCode | None:
+    # Every error that a call raises has a code, though gRPC's base class has not.
     return error.code() if isinstance(error, grpc.Call) else None
