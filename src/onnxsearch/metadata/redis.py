@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import redis
 from redis.backoff import NoBackoff
-from redis.exceptions import NoPermissionError
+from redis.exceptions import NoPermissionError, RedisClusterException
 from redis.retry import Retry
 
 from onnxsearch.errors import (
@@ -197,7 +197,7 @@ class RedisMetadataStore(MetadataStore):
     def _warn_unless_durable(self) -> None:
         with self._mapped_errors():
             try:
-                answer = self._client.config_get("appendonly", "appendfsync")
+                answer = self._client.config_get("append*")  # Redis 6 takes one pattern
             except redis.ResponseError:
                 return  # many hosted servers keep their settings to themselves
         found = cast("dict[str, str]", answer)
@@ -220,7 +220,7 @@ class RedisMetadataStore(MetadataStore):
             raise ClosedError(f"{self!r} was closed; open a new one")
         try:
             yield
-        except (redis.RedisError, redis.RedisClusterException, OSError) as error:
+        except (redis.RedisError, RedisClusterException, OSError) as error:
             raise self._mapped(error) from error
 
     def _mapped(self, error: Exception) -> StoreError:
