@@ -188,6 +188,8 @@ class VectorStoreContract(ABC):
     )
     def test_refuses_another_space(self, photos: VectorStore, other: CollectionSpec) -> None:
         """The store opens a collection for another model, and would compare the incomparable."""
+        if other.metric not in photos.metrics:
+            pytest.skip(f"{photos!r} has no metric {other.metric.value!r}")
         with pytest.raises(SpaceMismatchError, match="model-1"):
             photos.ensure_collection(other)
         assert photos.describe("photos") == PHOTOS

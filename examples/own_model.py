@@ -1,0 +1,101 @@
+"""Four ways to a model of your own, from no code to all of it.
+
+    python examples/own_model.py [MODEL.onnx PROFILE]
+
+Without arguments it takes the smaller of the models that come with the package.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from onnxsearch import (
+    Embedder,
+    ImageInput,
+    InMemoryMetadataStore,
+    InMemoryVectorStore,
+    Metric,
+    OnnxEmbedder,
+    PreprocessingProfile,
+    SearchEngine,
+    Step,
+    Tensor,
+)
+from onnxsearch.images.decode import open_image
+from onnxsearch.models import bundled_model
+
+HERE = Path(__file__).parent
+
+
+# [profile]
+MY_PROFILE = PreprocessingProfile(
+    name="mine",
+    size=(224, 224),
+    fit="shortest",  # the shorter side becomes 256 pixels, then the middle is cut out
+    resize_to=256,
+    resample="bicubic",
+    steps=(Step("subtract", (127,)), Step("divide", (128,))),
+)
+# [profile end]
+
+
+# [subclass]
+class MirrorEmbedder(OnnxEmbedder):
+    """Takes a picture and its mirror image for the same."""
+
+    def run(self, batch: Tensor) -> Tensor:
+        width = 3 if self.input.layout == "NCHW" else 2
+        mirrored = np.ascontiguousarray(np.flip(batch, width))
+        return super().run(batch) + super().run(mirrored)
+
+
+# [subclass end]
+
+
+# [embedder]
+class DifferenceHash(Embedder):
+    """64 bits without any model: is a place brighter than its right neighbour?
+
+    Finds copies of a picture, resized or compressed, and nothing else.
+    """
+
+    name = "difference-hash"
+    dimension = 64
+    fingerprint = "difference-hash-1"  # change it whenever the vectors change
+    metric = Metric.HAMMING
+    profile = PreprocessingProfile("difference-hash", size=(8, 9))
+
+    def prepare(self, image: ImageInput) -> Tensor:
+        return np.asarray(self.profile.pixels(open_image(image)).convert("L"))
+
+    def run(self, batch: Tensor) -> Tensor:
+        brighter = batch[:, :, :-1] > batch[:, :, 1:]
+        return np.packbits(brighter.reshape(len(batch), 64), axis=1)
+
+
+# [embedder end]
+
+
+def main(model: str | Path, profile: str | PreprocessingProfile) -> None:
+    embedders = [
+        OnnxEmbedder(model, profile=profile),
+        MirrorEmbedder(model, profile=profile, name="mirror"),
+        DifferenceHash(),
+    ]
+    query = HERE / "queries" / "flower.jpg"
+    with InMemoryVectorStore() as vectors, InMemoryMetadataStore() as metadata:
+        engine = SearchEngine(embedders, vectors, metadata)
+        print(engine.index(HERE / "album"))
+        for name in engine.models:
+            found = engine.search(query, model=name, limit=3)
+            print(f"{name} ({found.metric.value})")
+            for hit in found:
+                print(f"  {hit.distance:.3f}  {Path(hit.id).name}")
+
+
+if __name__ == "__main__":
+    given = sys.argv[1:3]
+    main(*given) if len(given) == 2 else main(bundled_model("efficientnet-lite0"), MY_PROFILE)
