@@ -9,10 +9,10 @@ from uuid import uuid4
 
 import pytest
 import redis
-from tests.servers import RedisServer, free_port
 
 from onnxsearch import InMemoryMetadataStore, RedisMetadataStore, SQLiteMetadataStore
 from onnxsearch.testing import MetadataStoreContract
+from tests.servers import RedisServer, free_port
 
 
 class TestInMemory(MetadataStoreContract):

@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.servers import RedisServer
 
 from onnxsearch import (
     MetadataStore,
@@ -18,6 +17,7 @@ from onnxsearch import (
     StoreUnavailableError,
 )
 from onnxsearch.metadata.base import Cell
+from tests.servers import RedisServer
 
 pytestmark = pytest.mark.integration
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 import redis
-from tests.servers import NO_RETRY, RedisServer, free_port
 
 from onnxsearch import (
     InvalidArgumentError,
@@ -21,6 +20,7 @@ from onnxsearch import (
     StoreUnavailableError,
 )
 from onnxsearch.metadata.base import Cell, DurabilityWarning
+from tests.servers import NO_RETRY, RedisServer, free_port
 
 CELL = Cell("pets", "a")
 
