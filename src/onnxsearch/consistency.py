@@ -39,8 +39,6 @@ from onnxsearch.records import new_key
 from onnxsearch.types import Record
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from onnxsearch.vectors.base import Vectors, VectorStore
 
 logger = logging.getLogger("onnxsearch")
@@ -56,7 +54,7 @@ class Item:
     """One picture to store."""
 
     record: Record
-    vectors: Mapping[str, NDArray[np.generic]]
+    vectors: Mapping[str, Vectors]
     """Its vector by model, each of shape (columns,)."""
 
 

@@ -21,13 +21,12 @@ from onnxsearch.images.decode import open_image
 from onnxsearch.types import Outcome, Record, Status
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
     from PIL import Image
 
     from onnxsearch.embedders.base import Embedder, Tensor
     from onnxsearch.ledger import Stored
     from onnxsearch.survey import Candidate
+    from onnxsearch.vectors.base import Vectors
 
 _STATUS: Mapping[type[ImageError], Status] = {
     ImageNotFoundError: Status.MISSING,
@@ -46,9 +45,7 @@ class Picture:
     """What to tell of it once it is stored."""
     amends: str | None = None
     """Key of the stored picture that this adds to; None for a new one."""
-    vectors: dict[str, NDArray[np.generic]] = field(
-        default_factory=dict[str, "NDArray[np.generic]"]
-    )
+    vectors: dict[str, Vectors] = field(default_factory=dict[str, "Vectors"])
     """Vectors by model, as they become known."""
     tensors: dict[str, Tensor] = field(default_factory=dict[str, "Tensor"])
     """What the models are fed to get the vectors that are still unknown."""

@@ -34,6 +34,7 @@ class Retrieval:
         known: dict[str, Stored] = {}
         width = limit
         dropped: set[str] = set()
+        found: list[list[Match]] = []
         for _ in range(_ROUNDS):
             found = self.vectors.search(collection, queries, width, filter=filter)
             keys = {match.key for matches in found for match in matches}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import grpc
 from pymilvus import MilvusClient
@@ -126,7 +127,7 @@ def _errors(address: str) -> Iterator[None]:
         raise _mapped(error, address) from error
 
 
-def _mapped(error: Exception, address: str) -> StoreError:
+def _mapped(error: Any, address: str) -> StoreError:
     # When its time is up, pymilvus puts gRPC's code in the place of Milvus' own.
     code = error.code if isinstance(error, MilvusException) else _status(error)
     if code in _GONE or _status(error.__cause__) in _GONE:
