@@ -92,6 +92,12 @@ def test_16_bits_are_scaled_and_not_clipped(image_format: str) -> None:
     assert np.asarray(to_rgb(image, AS_LIBRARIES))[0, :, 0].tolist() == [0, 255, 255, 255, 255]
 
 
+def test_8_bits_in_16_are_not_scaled() -> None:
+    image = saved(Image.fromarray(np.array([[0, 100, 255]], np.uint16)), "PNG")
+    assert image.mode == "I;16"
+    assert np.asarray(to_rgb(image, AS_SEEN))[0, :, 0].tolist() == [0, 100, 255]
+
+
 @pytest.mark.parametrize(
     ("values", "expected"),
     [

@@ -11,8 +11,8 @@ from functools import cached_property
 
 import numpy as np
 
+from onnxsearch.cores import available_cores
 from onnxsearch.embedders.base import Embedder, Tensor, check_name
-from onnxsearch.embedders.cores import available_cores
 from onnxsearch.embedders.onnx_fingerprint import fingerprint
 from onnxsearch.embedders.onnx_graph import (
     ImageInputSpec,
@@ -223,16 +223,12 @@ class OnnxEmbedder(Embedder):
         Raises:
             EmbeddingError: ONNX Runtime failed.
         """
-        size = self.input.batch
-        if size is None or size == len(batch):
-            return self.pool(self._outputs(batch, [self.output])[0])
-        if not len(batch):
-            return np.empty((0, self.dimension), np.float32)
-        parts = [
-            self.pool(self._outputs(_filled(part, size), [self.output])[0])[: len(part)]
-            for part in (batch[start : start + size] for start in range(0, len(batch), size))
+        size = self.input.batch or max(1, len(batch))
+        outputs = [
+            self._outputs(self.input.filled(batch[start : start + size]), [self.output])[0]
+            for start in range(0, max(1, len(batch)), size)
         ]
-        return np.concatenate(parts)
+        return self.pool(np.concatenate(outputs)[: len(batch)])
 
     def pool(self, output: Tensor) -> Tensor:
         """Make vectors (n, dimension) of the model's output (n, ...).
@@ -274,11 +270,9 @@ class OnnxEmbedder(Embedder):
         if shapes is not None:
             return shapes
         names = [node.name for node in outputs]
-        height, width = self.profile.size
-        picture = (3, height, width) if self.input.layout == "NCHW" else (height, width, 3)
-        zeros = np.zeros((self.input.batch or 1, *picture), self.input.dtype)
+        zeros = np.zeros((1, *self.input.shape(self.profile.size)), self.input.dtype)
         try:
-            values = self._outputs(zeros, names)
+            values = self._outputs(self.input.filled(zeros), names)
         except EmbeddingError as error:
             raise ModelLoadError(f"a first run of the model on zeros failed: {error}") from error
         return {name: (1, *value.shape[1:]) for name, value in zip(names, values, strict=True)}
@@ -298,10 +292,3 @@ def _default_name(model: str | os.PathLike[str] | bytes) -> str:
         return f"onnx-{hashlib.sha256(model).hexdigest()[:12]}"
     stem = os.path.splitext(os.path.basename(os.fspath(model)))[0]
     return _FOREIGN.sub("-", stem).strip("._-")[:100] or "model"
-
-
-def _filled(batch: Tensor, size: int) -> Tensor:
-    missing = size - len(batch)
-    if not missing:
-        return batch
-    return np.concatenate([batch, np.zeros((missing, *batch.shape[1:]), batch.dtype)])

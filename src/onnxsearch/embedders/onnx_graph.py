@@ -11,6 +11,7 @@ import numpy as np
 from onnxsearch.embedders.base import Tensor
 from onnxsearch.errors import ModelLoadError, ModelOutputError
 from onnxsearch.images.profile import Layout
+from onnxsearch.images.resize import Size
 
 Pooling = Literal["cls", "mean", "max", "avg"]
 """How a vector is made of tokens (`cls`, `mean`, `max`) or a feature map (`avg`, `max`)."""
@@ -56,6 +57,17 @@ class ImageInputSpec:
     """Pixels, where the graph fixes it."""
     width: int | None
     """Pixels, where the graph fixes it."""
+
+    def shape(self, size: Size) -> tuple[int, ...]:
+        """Return the shape of one picture of the given (height, width)."""
+        return (3, *size) if self.layout == "NCHW" else (*size, 3)
+
+    def filled(self, batch: Tensor) -> Tensor:
+        """Return `batch`, filled up with zeros where the graph fixes its length."""
+        missing = 0 if self.batch is None else self.batch - len(batch)
+        if missing <= 0:
+            return batch
+        return np.concatenate([batch, np.zeros((missing, *batch.shape[1:]), batch.dtype)])
 
 
 def read_input(inputs: Sequence[Node]) -> ImageInputSpec:

@@ -103,18 +103,17 @@ def _from_lab(image: Image.Image) -> Image.Image:
 def _to_8_bits(image: Image.Image) -> Image.Image:
     """Scale an image of mode I;16, I or F to mode L.
 
-    Modes I and F don't say where white is. It is taken to be the smallest usual
-    number that holds all values: 1 (in F only), 255, 65535, or the largest there is.
+    Files don't say where white is; many hold 8 bits in 16. It is taken to be the
+    smallest usual number that no value exceeds: 1 (in F only), 255, 65535, or the
+    largest there is.
     """
     values = np.asarray(image)
-    if image.mode.startswith("I;16"):
-        # The high byte, which is what Pillow takes of 16-bit colours.
-        return Image.fromarray((values >> 8).astype(np.uint8))
-    if image.mode == "I":
-        largest = int(values.max())
-        shift = 0 if largest <= 0xFF else 8 if largest <= 0xFFFF else 23
-        return Image.fromarray(np.clip(values >> shift, 0, 255).astype(np.uint8))
-    values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
-    peak = float(values.max())
-    white = next((usual for usual in (1.0, 255.0, 65535.0) if peak <= usual), peak)
-    return Image.fromarray(np.clip(np.rint(values * (255 / white)), 0, 255).astype(np.uint8))
+    if image.mode == "F":
+        values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+        peak = float(values.max())
+        white = next((usual for usual in (1.0, 255.0, 65535.0) if peak <= usual), peak)
+        return Image.fromarray(np.clip(np.rint(values * (255 / white)), 0, 255).astype(np.uint8))
+    largest = int(values.max())
+    # Of 16 bits the high byte, which is what Pillow takes of 16-bit colours.
+    shift = 0 if largest <= 0xFF else 8 if largest <= 0xFFFF else 23
+    return Image.fromarray(np.clip(values >> shift, 0, 255).astype(np.uint8))
