@@ -1,37 +1,40 @@
-"""How many cores this process may use."""
+"""How many cores this process may use, in a container too."""
 
 from __future__ import annotations
 
 import os
+from math import ceil
 from pathlib import Path
 
 _CGROUP = Path("/sys/fs/cgroup")
 
 
 def available_cores() -> int:
-    """Return how many cores this process may use, at least 1.
+    """Return the number of cores that this process may use, at least 1.
 
-    The least of the machine's cores, the process's affinity, and the CPU quota of
-    its container (cgroup v2 `cpu.max`, v1 `cpu.cfs_quota_us`), rounded up. More
-    threads than that fight over the quota and are slower, not faster.
+    The smaller one of what the scheduler allows (`taskset`, cpusets) and the
+    quota of the container (`docker run --cpus`), rounded up. `os.cpu_count` tells
+    what the machine has, and a thread for each of those in a container with two
+    makes a model several times slower.
     """
-    if hasattr(os, "sched_getaffinity"):
-        cores = len(os.sched_getaffinity(0))
-    else:
-        cores = os.cpu_count() or 1
-    quota = _quota()
-    return max(1, cores if quota is None else min(cores, quota))
-
-
-def _quota() -> int | None:
     try:
-        limit, period = (_CGROUP / "cpu.max").read_text().split()
-    except (OSError, ValueError):
-        try:
-            limit = (_CGROUP / "cpu/cpu.cfs_quota_us").read_text()
-            period = (_CGROUP / "cpu/cpu.cfs_period_us").read_text()
-        except OSError:
-            return None
-    if not (limit.strip().isdigit() and period.strip().isdigit()):
-        return None  # "max", or -1: no limit
-    return -(-int(limit) // int(period))
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS and Windows have no affinity
+        cores = os.cpu_count() or 1
+    quota = _quota(_CGROUP)
+    return cores if quota is None else max(1, min(cores, ceil(quota)))
+
+
+def _quota(root: Path) -> float | None:
+    """Return the cores that the control group under `root` grants; None if unlimited."""
+    try:
+        if (version_2 := root / "cpu.max").exists():
+            quota, period = version_2.read_text().split()
+        else:
+            quota = (root / "cpu" / "cpu.cfs_quota_us").read_text()
+            period = (root / "cpu" / "cpu.cfs_period_us").read_text()
+        limit = int(quota) / int(period)
+    except (OSError, ValueError, ZeroDivisionError):
+        # No control groups here, or the word "max".
+        return None
+    return limit if limit > 0 else None

@@ -325,7 +325,8 @@ class SearchEngine:
             StoreError: A store failed.
         """
         self._check_open()
-        return self._catalog.remove(check_id(i) for i in ([id] if isinstance(id, str) else id))
+        ids = (check_id(each) for each in ([id] if isinstance(id, str) else id))
+        return [gone for batch in batched(ids, 256) for gone in self._catalog.remove(batch)]
 
     def count(self) -> int:
         """Return how many pictures are stored."""

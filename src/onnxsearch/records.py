@@ -6,12 +6,11 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, fields
 from hashlib import blake2b
-from typing import cast
 
 from onnxsearch.errors import InvalidArgumentError, StoreCorruptError
+from onnxsearch.json_text import metadata_text
 from onnxsearch.types import JSONValue, Metadata, Record
 
 _FIELDS = frozenset(field.name for field in fields(Record))
@@ -42,27 +41,13 @@ def check_id(id: str) -> str:
 
 
 def check_metadata(metadata: Metadata | None) -> dict[str, JSONValue]:
-    """Return a deep copy of `metadata` as JSON gives it back.
+    """Return a deep copy of `metadata` as every store gives them back.
 
     Raises:
-        InvalidArgumentError: It is no mapping of str to what JSON can say.
+        InvalidArgumentError: They are not what every store can keep.
     """
-    if metadata is None:
-        return {}
-    if not isinstance(metadata, Mapping):
-        raise InvalidArgumentError(
-            f"metadata of type {type(metadata).__name__}: expected a mapping of field names to "
-            "values"
-        )
-    try:
-        text = json.dumps(dict(metadata), allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidArgumentError(
-            f"metadata cannot be written as JSON ({error}): expected str, int, float, bool, "
-            "None, and lists and mappings of these, without NaN or infinity"
-        ) from error
-    _check_names(metadata)
-    return cast("dict[str, JSONValue]", json.loads(text))
+    values: dict[str, JSONValue] = json.loads(metadata_text({} if metadata is None else metadata))
+    return values
 
 
 def encode_record(record: Record) -> bytes:
@@ -92,20 +77,3 @@ def decode_record(data: bytes) -> Record:
 def absolute(path: str | os.PathLike[str]) -> str:
     """Return the absolute path of a file, `~` expanded and symbolic links kept."""
     return os.path.abspath(os.path.expanduser(os.fsdecode(path)))
-
-
-def _check_names(value: object) -> None:
-    # json.dumps would turn the keys 1, True and None into strings without a word.
-    pending = [value]
-    while pending:
-        current = pending.pop()
-        if isinstance(current, Mapping):
-            for name in current:
-                if not isinstance(name, str):
-                    raise InvalidArgumentError(
-                        f"metadata field name {name!r} is of type {type(name).__name__}: "
-                        "expected str"
-                    )
-            pending.extend(current.values())
-        elif isinstance(current, list | tuple):
-            pending.extend(current)

@@ -22,8 +22,7 @@ from onnxsearch import (
     UnknownModelError,
 )
 from onnxsearch.testing import FakeEmbedder, picture, picture_bytes, write_pictures
-
-from .stores import assert_consistent
+from tests.engine.stores import assert_consistent
 
 RANKINGS = {"query": ["cat", "dog", "fox"]}
 
@@ -129,7 +128,15 @@ def test_ids_are_given_where_the_caller_gives_none(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "id",
-    ["'] or id in ['", "back\\slash", "new\nline", "nul\0", "写真 🙂", "\udc80surrogate", "x" * 65536],
+    [
+        "'] or id in ['",
+        "back\\slash",
+        "new\nline",
+        "nul\0",
+        "写真 🙂",
+        "\udc80surrogate",
+        "x" * 65536,
+    ],
 )
 def test_an_id_may_be_any_string(id: str) -> None:
     engine = make()
@@ -194,7 +201,15 @@ def test_models_whose_names_look_alike_have_collections_of_their_own() -> None:
 
 @pytest.mark.parametrize(
     "metadata",
-    [{"a": float("nan")}, {"a": "\udc80"}, {"a": {1, 2}}, {1: "a"}, {"a": {True: 1}}, ["a"], {"a": object()}],
+    [
+        {"a": float("nan")},
+        {"a": "\udc80"},
+        {"a": {1, 2}},
+        {1: "a"},
+        {"a": {True: 1}},
+        ["a"],
+        {"a": object()},
+    ],
 )
 def test_metadata_that_json_cannot_say_are_refused(metadata: object) -> None:
     engine = make()

@@ -22,8 +22,7 @@ from onnxsearch import (
     Status,
 )
 from onnxsearch.testing import FakeEmbedder, picture, picture_bytes, write_pictures
-
-from .stores import assert_consistent
+from tests.engine.stores import assert_consistent
 
 
 class House:
@@ -32,9 +31,7 @@ class House:
         self.metadata = InMemoryMetadataStore()
 
     def engine(self, *embedders: FakeEmbedder, **settings: int) -> SearchEngine:
-        return SearchEngine(
-            embedders or (FakeEmbedder(),), self.vectors, self.metadata, **settings
-        )
+        return SearchEngine(embedders or (FakeEmbedder(),), self.vectors, self.metadata, **settings)
 
 
 @pytest.fixture
@@ -250,9 +247,7 @@ def test_progress_reaches_the_end(
     assert "3 of 3 images" in capsys.readouterr().err
 
 
-def test_order_and_outcomes_hold_for_more_files_than_a_commit(
-    house: House, tmp_path: Path
-) -> None:
+def test_order_and_outcomes_hold_for_more_files_than_a_commit(house: House, tmp_path: Path) -> None:
     names = [f"{number:03}" for number in range(150)]
     write_pictures(tmp_path, names)
     for number in range(0, 150, 10):
@@ -266,7 +261,12 @@ def test_order_and_outcomes_hold_for_more_files_than_a_commit(
 
 
 def test_names_of_files_may_be_anything(house: House, tmp_path: Path) -> None:
-    names = [b"\xff\xfe not utf-8.png", "naïve – 写真 🙂.png".encode(), b"new\nline.png", b"%41'\".png"]
+    names = [
+        b"\xff\xfe not utf-8.png",
+        "naïve – 写真 🙂.png".encode(),
+        b"new\nline.png",
+        b"%41'\".png",
+    ]
     for number, name in enumerate(names):
         (tmp_path / os.fsdecode(name)).write_bytes(picture_bytes(str(number)))
     engine = house.engine()

@@ -21,8 +21,7 @@ from onnxsearch.testing.faults import (
     Moment,
     ProcessDied,
 )
-
-from .stores import assert_consistent
+from tests.engine.stores import assert_consistent
 
 Operation = Callable[[SearchEngine], object]
 

@@ -1,5 +1,7 @@
 """Stores that fail when a test says so, to see what is left behind."""
 
+# A store that stands in front of another one calls its hooks.
+
 from __future__ import annotations
 
 import threading
@@ -8,7 +10,6 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from onnxsearch.errors import StoreUnavailableError
 from onnxsearch.metadata.base import Cell, MetadataStore
-from onnxsearch.types import Metadata
 from onnxsearch.vectors.base import CollectionSpec, Match, Vectors, VectorStore
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ class FaultyVectorStore(VectorStore):
         spec: CollectionSpec,
         keys: Sequence[str],
         vectors: Vectors,
-        metadata: Sequence[Metadata],
+        metadata: Sequence[str],
     ) -> None:
         number = self._faults.before("upsert")
         self._store._upsert(spec, keys, vectors, metadata)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from onnxsearch.embedders import cores
-from onnxsearch.embedders.cores import available_cores
+from onnxsearch import cores
+from onnxsearch.cores import available_cores
 
 
 @pytest.mark.parametrize(

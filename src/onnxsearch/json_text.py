@@ -1,0 +1,67 @@
+"""Metadata as JSON text that every store keeps alike."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+
+from onnxsearch.errors import InvalidArgumentError
+from onnxsearch.types import JSONValue, Metadata
+
+
+def metadata_text(metadata: Metadata) -> str:
+    """Return `metadata` as compact JSON text, in ASCII.
+
+    Raises:
+        InvalidArgumentError: They hold what not every back end can keep: a key
+            that is no string, NaN or infinity, an integer of more than 64 bits,
+            half a surrogate pair, or something that JSON has no word for; or
+            they are nested too deeply, or they are no mapping.
+    """
+    if not isinstance(metadata, Mapping):
+        raise InvalidArgumentError(
+            f"metadata of type {type(metadata).__name__}: expected a mapping of field names to "
+            "values"
+        )
+    try:
+        return json.dumps(_plain(metadata, "metadata"), separators=(",", ":"))
+    except RecursionError as error:
+        raise InvalidArgumentError(
+            "metadata are nested too deeply, or hold themselves: expected at most some hundred "
+            "levels"
+        ) from error
+
+
+def _plain(value: JSONValue, where: str) -> JSONValue:
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        if not value.isascii():
+            try:
+                value.encode()
+            except UnicodeEncodeError as error:
+                raise InvalidArgumentError(
+                    f"{where} holds half a surrogate pair, which is no character: expected "
+                    "text that UTF-8 can write"
+                ) from error
+        return value
+    if isinstance(value, int) and -(2**63) <= value < 2**63:
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    if isinstance(value, Mapping):
+        return {_key(key, where): _plain(item, f"{where}[{key!r}]") for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray, memoryview)):
+        return [_plain(item, f"{where}[{n}]") for n, item in enumerate(value)]
+    raise InvalidArgumentError(
+        f"{where} is {value!r:.80}: expected strings, booleans, None, finite numbers (integers "
+        "of at most 64 bits), lists and mappings of these"
+    )
+
+
+def _key(key: str, where: str) -> str:
+    if not isinstance(key, str):
+        raise InvalidArgumentError(f"{where} has the key {key!r:.80}: expected a string")
+    _plain(key, f"a key of {where}")
+    return key

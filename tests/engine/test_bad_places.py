@@ -1,0 +1,137 @@
+"""Locations, models and pictures that cannot be: clear errors, at once."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from onnxsearch import (
+    ImageNotFoundError,
+    InvalidArgumentError,
+    ModelLoadError,
+    OnnxEmbedder,
+    OnnxSearchError,
+    ProfileError,
+    ProviderError,
+    SearchEngine,
+    StoreError,
+    StoreUnavailableError,
+    UnsupportedImageError,
+)
+from onnxsearch.models import bundled_model
+from onnxsearch.testing import FakeEmbedder
+
+FAKE = FakeEmbedder()
+
+
+def closed_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+CASES: dict[str, tuple[Callable[[Path], object], type[OnnxSearchError], str]] = {
+    "unknown scheme": (
+        lambda tmp: SearchEngine.open("ftp://user:secret@host/x", embedders=FAKE),
+        InvalidArgumentError,
+        "expected a folder",
+    ),
+    "a file as folder": (
+        lambda tmp: SearchEngine.open(tmp / "text.txt", embedders=FAKE),
+        InvalidArgumentError,
+        "is a file",
+    ),
+    "a folder below a file": (
+        lambda tmp: SearchEngine.open(tmp / "text.txt" / "album", embedders=FAKE),
+        StoreError,
+        "cannot be made",
+    ),
+    "a server without records": (
+        lambda tmp: SearchEngine.open("http://127.0.0.1:1", embedders=FAKE),
+        OnnxSearchError,
+        "",
+    ),
+    "no Milvus there": (
+        lambda tmp: SearchEngine.open(
+            f"http://127.0.0.1:{closed_port()}", embedders=FAKE, metadata=tmp / "records.sqlite"
+        ),
+        StoreUnavailableError,
+        "127.0.0.1",
+    ),
+    "no Redis there": (
+        lambda tmp: SearchEngine.open(
+            tmp / "album",
+            embedders=FAKE,
+            metadata=f"redis://user:secret@127.0.0.1:{closed_port()}/0",
+        ),
+        StoreUnavailableError,
+        "127.0.0.1",
+    ),
+    "records nowhere": (
+        lambda tmp: SearchEngine.open(tmp / "album", embedders=FAKE, metadata="mysql://host"),
+        InvalidArgumentError,
+        "redis://",
+    ),
+    "a missing query": (
+        lambda tmp: SearchEngine.open(tmp / "album", embedders=FAKE).search(tmp / "absent.jpg"),
+        ImageNotFoundError,
+        "absent.jpg",
+    ),
+    "a folder as query": (
+        lambda tmp: SearchEngine.open(tmp / "album", embedders=FAKE).search(tmp),
+        UnsupportedImageError,
+        "folder",
+    ),
+    "text as query": (
+        lambda tmp: SearchEngine.open(tmp / "album", embedders=FAKE).search(tmp / "text.txt"),
+        UnsupportedImageError,
+        "text.txt",
+    ),
+    "a missing model": (
+        lambda tmp: OnnxEmbedder(tmp / "absent.onnx", profile="keras-caffe"),
+        ModelLoadError,
+        "absent.onnx",
+    ),
+    "text as model": (
+        lambda tmp: OnnxEmbedder(tmp / "text.txt", profile="keras-caffe"),
+        ModelLoadError,
+        "text.txt",
+    ),
+    "an unknown profile": (
+        lambda tmp: OnnxEmbedder(bundled_model("efficientnet-lite0"), profile="keras-coffee"),
+        ProfileError,
+        "keras-caffe",
+    ),
+    "a provider that is not here": (
+        lambda tmp: OnnxEmbedder(
+            bundled_model("efficientnet-lite0"), providers=["CUDAExecutionProvider"]
+        ),
+        ProviderError,
+        "CUDAExecutionProvider",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_cannot_be_is_told_clearly_and_soon(case: str, tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("neither picture nor model nor folder")
+    attempt, error, word = CASES[case]
+    started = time.monotonic()
+    with pytest.raises(error) as caught:
+        attempt(tmp_path)
+    assert time.monotonic() - started < 5
+    assert word in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_folder_keeps_what_was_indexed(tmp_path: Path) -> None:
+    from onnxsearch.testing import picture
+
+    with SearchEngine.open(tmp_path / "new/album", embedders=FAKE) as engine:
+        engine.add(picture("cat"), id="cat", metadata={"legs": 4})
+    with SearchEngine.open(tmp_path / "new/album", embedders=FAKE) as engine:
+        assert engine.search(picture("cat"))[0].metadata == {"legs": 4}
