@@ -148,8 +148,7 @@ def _slack(metric: Metric, lengths: Floats, query: Vectors) -> Floats:
 
 def _candidates(ranks: Floats, slack: Floats, limit: int) -> Positions:
     """Return where the `limit` lowest may be, given that each is off by up to `slack`."""
-    if len(ranks) <= limit:
+    if len(ranks) <= limit or not np.isfinite(slack).all():
         return np.arange(len(ranks))
     highest = np.partition(ranks + slack, limit - 1)[limit - 1]
-    # Said so that a NaN, from a product that overflowed, is a candidate.
-    return np.flatnonzero(~(ranks - slack > highest))
+    return np.flatnonzero(ranks - slack <= highest)

@@ -8,7 +8,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 from pymilvus import DataType, MilvusClient
@@ -174,7 +174,7 @@ class MilvusVectorStore(VectorStore):
 
     def _collections(self) -> list[str]:
         with self._connection.call() as client:
-            names = client.list_collections(timeout=self._timeout)
+            names = cast("list[str]", client.list_collections(timeout=self._timeout))
             return [
                 name
                 for name in names
@@ -239,8 +239,6 @@ class MilvusVectorStore(VectorStore):
                 )
 
     def _ids(self, spec: CollectionSpec) -> Iterator[str]:
-        # What pymilvus' own iterator asks for, which warns of Lite on every use.
-        in_order = {"iterator": "True", "reduce_stop_for_best": "True"}
         last = ""
         while True:
             with self._connection.call() as client:
@@ -251,7 +249,10 @@ class MilvusVectorStore(VectorStore):
                     output_fields=["id"],
                     timeout=self._timeout,
                     consistency_level=self._consistency,
-                    **in_order,
+                    # In the order of keys, as pymilvus' own iterator asks for it; that one
+                    # logs a warning for Lite, and for servers before 2.4, on every use.
+                    iterator="True",
+                    reduce_stop_for_best="True",
                 )
             if not page:
                 return
@@ -280,7 +281,10 @@ class MilvusVectorStore(VectorStore):
         return f"MilvusVectorStore({self._connection.address!r})"
 
     def _read_spec(self, client: MilvusClient, name: str) -> CollectionSpec | None:
-        text = client.describe_collection(name, timeout=self._timeout)["properties"].get(_MARK)
+        description = cast(
+            "dict[str, dict[str, str]]", client.describe_collection(name, timeout=self._timeout)
+        )
+        text = description["properties"].get(_MARK)
         if text is None:
             return None
         mark = json.loads(text)

@@ -128,14 +128,17 @@ def _errors(address: str) -> Iterator[None]:
 
 
 def _mapped(error: Any, address: str) -> StoreError:
-    # When its time is up, pymilvus puts gRPC's code in the place of Milvus' own.
-    code = error.code if isinstance(error, MilvusException) else _status(error)
+    code: int | grpc.StatusCode | None
+    if isinstance(error, MilvusException):
+        # When its time is up, pymilvus puts gRPC's code in the place of Milvus' own.
+        code, reason = error.code, str(error.message)
+    else:
+        code, reason = _status(error), "the call failed"
     if code in _GONE or _status(error.__cause__) in _GONE:
         return StoreUnavailableError(
             f"Milvus at {address} cannot be reached, or did not answer in time. Check that it "
             "runs, and that address and port are right"
         )
-    reason = error.message if isinstance(error, MilvusException) else str(_status(error))
     if code == ErrorCode.COLLECTION_NOT_FOUND:
         return CollectionNotFoundError(f"Milvus at {address}: {reason}")
     return StoreError(f"Milvus at {address} refused, with code {code}: {reason}")

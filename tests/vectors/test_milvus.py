@@ -1,0 +1,312 @@
+"""The Milvus store on Milvus Lite: sharing, killing, refusing, and filters."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from onnxsearch import (
+    CollectionSpec,
+    F,
+    Filter,
+    InMemoryVectorStore,
+    InvalidArgumentError,
+    Metadata,
+    Metric,
+    StoreCorruptError,
+    StoreError,
+    StoreLockedError,
+    StoreUnavailableError,
+    VectorStore,
+)
+from onnxsearch.testing.vector_contract import key, random_vectors
+from onnxsearch.vectors.milvus import MilvusVectorStore
+from onnxsearch.vectors.milvus_filter import document, expression
+from onnxsearch.vectors.milvus_index import (
+    AutoIndex,
+    FlatIndex,
+    HNSWIndex,
+    IVFFlatIndex,
+    MilvusIndex,
+)
+
+pytest.importorskip("milvus_lite", reason="Milvus Lite is not installed")
+
+SPEC = CollectionSpec("photos", 32, "model-1")
+VECTORS = random_vectors(SPEC, 3_000)
+
+OPENER = """
+import sys
+from onnxsearch import StoreLockedError
+from onnxsearch.vectors.milvus import MilvusVectorStore
+try:
+    MilvusVectorStore(sys.argv[1])
+except StoreLockedError as error:
+    print("locked:", error)
+"""
+
+WRITER = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from onnxsearch import CollectionSpec
+from onnxsearch.testing.vector_contract import key, random_vectors
+from onnxsearch.vectors.milvus import MilvusVectorStore
+spec = CollectionSpec("photos", 32, "model-1")
+vectors = random_vectors(spec, 3_000)
+stores = [MilvusVectorStore(sys.argv[1]) for _ in range(2)]
+stores[0].ensure_collection(spec)
+def write(thread):
+    for start in range(thread * 10, 3_000, 40):
+        keys = [key(number) for number in range(start, start + 10)]
+        stores[thread % 2].upsert("photos", keys, vectors[start : start + 10])
+        sys.stdout.write(f"{start}\\n")
+        sys.stdout.flush()
+with ThreadPoolExecutor(4) as threads:
+    list(threads.map(write, range(4)))
+"""
+
+
+def nearest(store: VectorStore, number: int) -> str:
+    (matches,) = store.search("photos", VECTORS[number : number + 1], 1)
+    return matches[0].key
+
+
+def test_what_four_threads_wrote_survives_kill_9(tmp_path: Path) -> None:
+    path = tmp_path / "vectors.db"
+    command = [sys.executable, "-c", WRITER, str(path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    acknowledged = [int(process.stdout.readline()) for _ in range(60)]
+    process.kill()
+    acknowledged += [int(line) for line in process.stdout if line.endswith("\n")]
+    process.stdout.close()
+    process.wait()
+    with MilvusVectorStore(path) as store:
+        keys = {key(start + n) for start in acknowledged for n in range(10)}
+        assert keys <= set(store.ids("photos"))
+        assert all(nearest(store, start) == key(start) for start in acknowledged[::10])
+
+
+def test_stores_share_a_file_and_the_last_one_frees_it(tmp_path: Path) -> None:
+    path = tmp_path / "vectors.db"
+    (tmp_path / "link.db").symlink_to(path)
+    first, second = MilvusVectorStore(path), MilvusVectorStore(tmp_path / "link.db")
+    first.ensure_collection(SPEC)
+    second.upsert("photos", [key(1)], VECTORS[1:2])
+    assert nearest(first, 1) == key(1)
+    first.close()
+    first.close()
+    assert nearest(second, 1) == key(1)
+    assert "locked" in opened_elsewhere(path)
+    second.close()
+    assert opened_elsewhere(path) == ""
+
+
+def opened_elsewhere(path: Path) -> str:
+    command = [sys.executable, "-c", OPENER, str(path)]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert result.stderr == ""
+    return result.stdout
+
+
+def test_says_that_another_process_has_the_file(tmp_path: Path) -> None:
+    fcntl = pytest.importorskip("fcntl", reason="Windows locks files in another way")
+    path = tmp_path / "vectors.db"
+    MilvusVectorStore(path).close()
+    with (path / "LOCK").open("r+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(StoreLockedError, match="another process"):
+            MilvusVectorStore(path)
+    MilvusVectorStore(path).close()
+
+
+def test_refuses_the_format_of_milvus_lite_2(tmp_path: Path) -> None:
+    path = tmp_path / "vectors.db"
+    path.write_bytes(b"SQLite format 3\0")
+    with pytest.raises(StoreCorruptError, match="Milvus Lite 2"):
+        MilvusVectorStore(path)
+
+
+@pytest.mark.parametrize("uri", ["vectors.sqlite", "redis://localhost", None])
+def test_refuses_what_is_no_address_of_milvus(uri: str | None) -> None:
+    with pytest.raises(InvalidArgumentError):
+        MilvusVectorStore(uri)
+
+
+def test_refuses_a_client_of_milvus_lite(tmp_path: Path) -> None:
+    from pymilvus import MilvusClient
+
+    with MilvusVectorStore(tmp_path / "vectors.db"):
+        client = MilvusClient(str(tmp_path / "vectors.db"))
+        with pytest.raises(InvalidArgumentError, match="uri"):
+            MilvusVectorStore(client=client)
+        client.close()
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        yield server.getsockname()[1]
+
+
+def test_an_unreachable_server_is_told_within_5_seconds(silent_port: int) -> None:
+    start = time.monotonic()
+    with pytest.raises(StoreUnavailableError, match=f"127.0.0.1:{silent_port}") as failure:
+        MilvusVectorStore(f"http://me:hunter2@127.0.0.1:{silent_port}", token="hunter3")
+    assert time.monotonic() - start < 5
+    assert failure.value.__cause__ is not None
+    assert "hunter" not in str(failure.value)
+    with pytest.raises(StoreUnavailableError):
+        MilvusVectorStore("http://127.0.0.1:1")
+
+
+def test_leaves_collections_of_others_alone(tmp_path: Path) -> None:
+    from pymilvus import MilvusClient
+
+    with MilvusVectorStore(tmp_path / "vectors.db") as store:
+        client = MilvusClient(str(tmp_path / "vectors.db"))
+        client.create_collection("theirs", dimension=32)
+        newer = json.dumps({"format": 99})
+        schema = MilvusClient.create_schema()
+        from pymilvus import DataType
+
+        schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=32)
+        schema.add_field("vector", DataType.FLOAT_VECTOR, dim=32)
+        client.create_collection("newer", schema=schema, properties={"onnxsearch": newer})
+        with pytest.raises(StoreError, match="did not make"):
+            store.ensure_collection(CollectionSpec("theirs", 32, "model-1"))
+        with pytest.raises(StoreError, match="did not make"):
+            store.drop("theirs")
+        with pytest.raises(StoreCorruptError, match="format 99"):
+            store.ensure_collection(CollectionSpec("newer", 32, "model-1"))
+        assert client.has_collection("theirs")
+        client.drop_collection("newer")
+        assert store.collections() == []
+        client.close()
+
+
+@pytest.mark.parametrize(
+    "index",
+    [FlatIndex(), IVFFlatIndex(lists=8, probes=8), HNSWIndex(), AutoIndex()],
+    ids=lambda index: index.kind,
+)
+def test_every_index_opens_again(tmp_path: Path, index: MilvusIndex) -> None:
+    with MilvusVectorStore(tmp_path / "vectors.db", index=index) as store:
+        store.ensure_collection(SPEC)
+        store.upsert("photos", [key(number) for number in range(3_000)], VECTORS)
+        assert nearest(store, 1_234) == key(1_234)
+    with MilvusVectorStore(tmp_path / "vectors.db") as store:
+        assert [nearest(store, number) for number in range(0, 3_000, 100)] == [
+            key(number) for number in range(0, 3_000, 100)
+        ]
+
+
+@pytest.mark.parametrize("make", [lambda: IVFFlatIndex(lists=0), lambda: HNSWIndex(links=1)])
+def test_refuses_parameters_out_of_range(make: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="expected"):
+        make()
+
+
+def test_refuses_limits_that_milvus_cannot_serve(tmp_path: Path) -> None:
+    with MilvusVectorStore(tmp_path / "vectors.db") as store:
+        spec = CollectionSpec("photos", 2, "model-1")
+        store.ensure_collection(spec)
+        store.upsert("photos", [key(number) for number in range(20)], random_vectors(spec, 20))
+        assert len(store.search("photos", random_vectors(spec, 1), 20_000)[0]) == 20
+
+
+def test_refuses_metadata_that_milvus_has_no_room_for(tmp_path: Path) -> None:
+    with MilvusVectorStore(tmp_path / "vectors.db") as store:
+        store.ensure_collection(SPEC)
+        with pytest.raises(InvalidArgumentError, match="65536"):
+            store.upsert("photos", [key(1)], VECTORS[:1], [{"text": "x" * 40_000}])
+        assert store.count("photos") == 0
+
+
+def test_expressions_hold_nothing_that_users_typed() -> None:
+    hostile = "') or id in ['"
+    filter = (F(hostile) == hostile) & F(hostile).startswith(hostile) & F("x").contains(hostile)
+    assert hostile not in expression(filter)
+    assert "id in" not in expression(filter)
+    assert document(json.dumps({hostile: hostile}))["fields"] == ["", "s" + hostile.encode().hex()]
+
+
+NAMES = st.sampled_from(["a", "b", 'it\'s "c"', ""])
+NUMBERS = st.one_of(
+    st.sampled_from([0, 1, -1, 0.5, 2**53, 2**53 + 1, float(2**53), 2**63 - 1, -(2**63), 1e300]),
+    st.integers(-(2**63), 2**63 - 1),
+    st.floats(allow_nan=False, allow_infinity=False),
+)
+TEXTS = st.one_of(
+    st.sampled_from(["", "a", "ab", "A", "1", "%", "_", "'", "é"]), st.text(max_size=3)
+)
+SCALARS = st.one_of(st.booleans(), NUMBERS, TEXTS)
+VALUES = st.one_of(st.none(), SCALARS, st.lists(SCALARS, max_size=3), st.just({"a": 1}))
+FIELDS = st.sampled_from(["a", "b", 'it\'s "c"']).map(F)
+LEAVES: st.SearchStrategy[Filter] = st.one_of(
+    st.builds(lambda field, value: field == value, FIELDS, SCALARS),
+    st.builds(lambda field, value: field != value, FIELDS, SCALARS),
+    st.builds(lambda field, value: field < value, FIELDS, NUMBERS | TEXTS),
+    st.builds(lambda field, value: field <= value, FIELDS, NUMBERS | TEXTS),
+    st.builds(lambda field, value: field > value, FIELDS, NUMBERS | TEXTS),
+    st.builds(lambda field, value: field >= value, FIELDS, NUMBERS | TEXTS),
+    st.builds(lambda field, values: field.in_(values), FIELDS, st.lists(SCALARS, max_size=3)),
+    st.builds(lambda field, value: field.contains(value), FIELDS, SCALARS),
+    st.builds(lambda field, prefix: field.startswith(prefix), FIELDS, TEXTS),
+    st.builds(lambda field: field.exists(), FIELDS),
+)
+FILTERS = st.recursive(
+    LEAVES,
+    lambda inner: st.one_of(
+        st.builds(lambda left, right: left & right, inner, inner),
+        st.builds(lambda left, right: left | right, inner, inner),
+        st.builds(lambda part: ~part, inner),
+    ),
+    max_leaves=6,
+)
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[VectorStore, VectorStore]]:
+    milvus = MilvusVectorStore(
+        os.environ.get("ONNXSEARCH_TEST_MILVUS_URI") or tmp_path_factory.mktemp("m") / "vectors.db"
+    )
+    memory = InMemoryVectorStore()
+    with milvus, memory:
+        yield milvus, memory
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rows=st.lists(st.dictionaries(NAMES, VALUES, max_size=3), min_size=1, max_size=12),
+    filters=st.lists(FILTERS, min_size=1, max_size=12),
+)
+def test_filters_find_what_they_match(
+    both: tuple[VectorStore, VectorStore], rows: list[Metadata], filters: list[Filter]
+) -> None:
+    spec = CollectionSpec("filtered", 4, "model-1", Metric.L2)
+    vectors = random_vectors(spec, len(rows))
+    keys = [key(number) for number in range(len(rows))]
+    for store in both:
+        store.ensure_collection(spec)
+        store.delete("filtered", list(store.ids("filtered")))
+        store.upsert("filtered", keys, vectors, rows)
+    for filter in filters:
+        found, wanted = (
+            [match.key for match in store.search("filtered", vectors[:1], 20, filter=filter)[0]]
+            for store in both
+        )
+        assert found == wanted, filter
