@@ -46,6 +46,7 @@ CODE = Wheel(
     "efficientnet_lite_pytorch-0.1.0-py3-none-any.whl",
     "ce0fe869b0e829aceafc32f84275a40c0e3418d19216401b03f695f5f20cbc41",
 )
+LICENCE = "efficientnet_lite_pytorch-0.1.0.dist-info/LICENSE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,7 @@ def _album(profile: PreprocessingProfile) -> Iterator[dict[str, np.ndarray]]:
 def main() -> None:
     COMPARED.mkdir(parents=True, exist_ok=True)
     sys.path.insert(0, str(CODE.path))
+    (SHIPPED / "LICENSE").write_bytes(CODE.read(LICENCE))
     for source in SOURCES:
         profile = PreprocessingProfile.named(source.name)
         exact = COMPARED / f"{source.name}.fp32.onnx"
