@@ -17,7 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from onnxsearch.embedders.base import Embedder, Tensor
+    from onnxsearch.embedders.base import Embedder, Tensor, TextQueries
     from onnxsearch.embedders.onnx import OnnxEmbedder
     from onnxsearch.embedders.onnx_graph import Pooling
     from onnxsearch.embedders.onnx_session import Provider
@@ -146,6 +146,7 @@ __all__ = [
     "StoreLockedError",
     "StoreUnavailableError",
     "Tensor",
+    "TextQueries",
     "UnknownModelError",
     "UnsupportedImageError",
     "VectorStore",
@@ -154,7 +155,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "embedders.base": "Embedder Tensor",
+    "embedders.base": "Embedder Tensor TextQueries",
     "embedders.onnx": "OnnxEmbedder",
     "embedders.onnx_graph": "Pooling",
     "embedders.onnx_session": "Provider",

@@ -6,7 +6,7 @@ import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -178,6 +178,31 @@ class Embedder(ABC):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}, {self.dimension} dimensions>"
+
+
+@runtime_checkable
+class TextQueries(Protocol):
+    """What an embedder that also understands words has beside `Embedder`'s methods.
+
+    `SearchEngine.search(text=...)` asks for it.
+    """
+
+    def embed_text(self, texts: str | Iterable[str]) -> Vectors:
+        """Return the vectors of `texts`, one a row, in the space of the pictures.
+
+        Args:
+            texts: Descriptions such as "a red apple", or a single one (which gives
+                one row).
+
+        Returns:
+            Matrix (n, dimension), of what `Embedder.embed` returns.
+
+        Raises:
+            InvalidArgumentError: The embedder has no text tower, or was given
+                something else than text.
+            EmbeddingError: The model gave NaN, zeros or another shape.
+        """
+        ...
 
 
 def check_name(name: str) -> str:
