@@ -66,7 +66,7 @@ def docs(session: nox.Session) -> None:
     """The documentation, with warnings as errors."""
     session.install("-e", ".[all]", *group("docs"))
     session.run(
-        "sphinx-build", "--fail-on-warning", "--keep-going", "--nitpicky", "--fresh-env",
+        "sphinx-build", "--fail-on-warning", "--keep-going", "--nitpicky", "--fresh-env", "--quiet",
         "docs", "docs/_build/html", *session.posargs,
     )  # fmt: skip
 
@@ -94,7 +94,9 @@ def wheel(session: nox.Session) -> None:
     session.install("build")
     session.run("python", "-m", "build", "--outdir", str(dist))
     (built,) = dist.glob("*.whl")
-    session.install("--force-reinstall", f"{built}[all]")
+    session.install(f"{built}[all]")
+    # A venv that is used again may hold an earlier build of the same version.
+    session.install("--force-reinstall", "--no-deps", str(built))
     session.run("python", "tests/smoke.py", *EXTRAS)
     session.run("python", "tests/distributions.py", str(dist))
 
