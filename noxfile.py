@@ -104,5 +104,5 @@ def wheel(session: nox.Session) -> None:
 @nox.session(python=OLDEST)
 def benchmarks(session: nox.Session) -> None:
     """How fast it is on this machine."""
-    session.install("-e", ".[all]", *group("benchmarks"))
+    session.install("-e", ".[all]")
     session.run("python", "-m", "benchmarks", *session.posargs)
