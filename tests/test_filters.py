@@ -69,7 +69,7 @@ def test_matches(filter: Filter, matches: bool) -> None:
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: F(""),
+        lambda: F(1),  # type: ignore[arg-type]
         lambda: F("\ud800"),
         lambda: F("year") == None,  # noqa: E711
         lambda: F("year") == [2020],

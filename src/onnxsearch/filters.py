@@ -88,8 +88,8 @@ class Comparison(Filter):
     value: Scalar
 
     def __post_init__(self) -> None:
-        _check_field(self.field)
-        _check_value(self.value)
+        _check_text(self.field)
+        _check_values(self.value)
         if isinstance(self.value, bool) and self.operator not in (Operator.EQ, Operator.NE):
             raise InvalidArgumentError(
                 f"{self.field!r} {self.operator.value} {self.value}: true and false have no "
@@ -109,9 +109,8 @@ class OneOf(Filter):
     values: tuple[Scalar, ...]
 
     def __post_init__(self) -> None:
-        _check_field(self.field)
-        for value in self.values:
-            _check_value(value)
+        _check_text(self.field)
+        _check_values(*self.values)
 
     def matches(self, metadata: Metadata) -> bool:
         found = metadata.get(self.field)
@@ -126,8 +125,8 @@ class Contains(Filter):
     value: Scalar
 
     def __post_init__(self) -> None:
-        _check_field(self.field)
-        _check_value(self.value)
+        _check_text(self.field)
+        _check_values(self.value)
 
     def matches(self, metadata: Metadata) -> bool:
         found = metadata.get(self.field)
@@ -146,7 +145,7 @@ class StartsWith(Filter):
     prefix: str
 
     def __post_init__(self) -> None:
-        _check_field(self.field)
+        _check_text(self.field)
         _check_text(self.prefix)
 
     def matches(self, metadata: Metadata) -> bool:
@@ -161,7 +160,7 @@ class Exists(Filter):
     field: str
 
     def __post_init__(self) -> None:
-        _check_field(self.field)
+        _check_text(self.field)
 
     def matches(self, metadata: Metadata) -> bool:
         return metadata.get(self.field) is not None
@@ -215,7 +214,7 @@ class F:
     __hash__ = None  # type: ignore[assignment]  # == makes a filter, so no set can hold it
 
     def __init__(self, name: str) -> None:
-        _check_field(name)
+        _check_text(name)
         self.name = name
 
     def __eq__(self, value: Scalar) -> Filter:  # type: ignore[override]
@@ -282,22 +281,17 @@ def _equal(found: JSONValue, value: Scalar) -> bool:
     return _same_type(found, value) and found == value
 
 
-def _check_field(name: object) -> None:
-    if not isinstance(name, str) or not name:
-        raise InvalidArgumentError(f"field {name!r}: expected the name of a field of the metadata")
-    _check_text(name)
-
-
-def _check_value(value: object) -> None:
-    if isinstance(value, str):
-        _check_text(value)
-    elif isinstance(value, int):
-        if not -(2**63) <= value < 2**63:
-            raise InvalidArgumentError(f"value {value}: expected an integer of at most 64 bits")
-    elif not isinstance(value, float) or not math.isfinite(value):
-        raise InvalidArgumentError(
-            f"value {value!r}: expected a string, a finite number, True or False"
-        )
+def _check_values(*values: object) -> None:
+    for value in values:
+        if isinstance(value, str):
+            _check_text(value)
+        elif isinstance(value, int):
+            if not -(2**63) <= value < 2**63:
+                raise InvalidArgumentError(f"value {value}: expected an integer of 64 bits")
+        elif not isinstance(value, float) or not math.isfinite(value):
+            raise InvalidArgumentError(
+                f"value {value!r}: expected a string, a finite number, True or False"
+            )
 
 
 def _check_text(text: object) -> None:

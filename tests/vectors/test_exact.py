@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onnxsearch import CollectionSpec, F, InMemoryVectorStore, Match, Metric, Vectors
-from onnxsearch.testing.vector_contract import key, random_vectors, true_distances
+from onnxsearch.testing.vector_samples import key, random_vectors, true_distances
 
 FLOAT_METRICS = st.sampled_from([Metric.L2, Metric.IP, Metric.COSINE])
 

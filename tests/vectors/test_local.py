@@ -18,7 +18,7 @@ from onnxsearch import (
     StoreError,
     VectorStore,
 )
-from onnxsearch.testing.vector_contract import key, random_vectors
+from onnxsearch.testing.vector_samples import key, random_vectors
 from onnxsearch.vectors import local
 
 SPEC = CollectionSpec("photos", 32, "model-1")
@@ -27,7 +27,7 @@ VECTORS = random_vectors(SPEC, 1_000)
 WRITER = """
 import sys
 from onnxsearch import CollectionSpec, LocalVectorStore
-from onnxsearch.testing.vector_contract import key, random_vectors
+from onnxsearch.testing.vector_samples import key, random_vectors
 path, first, last = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 spec = CollectionSpec("photos", 32, "model-1")
 vectors = random_vectors(spec, 1_000)

@@ -30,7 +30,7 @@ from onnxsearch import (
     StoreUnavailableError,
     VectorStore,
 )
-from onnxsearch.testing.vector_contract import key, random_vectors
+from onnxsearch.testing.vector_samples import key, random_vectors
 from onnxsearch.vectors.milvus import MilvusVectorStore
 from onnxsearch.vectors.milvus_filter import document, expression
 from onnxsearch.vectors.milvus_index import (
@@ -60,7 +60,7 @@ WRITER = """
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from onnxsearch import CollectionSpec
-from onnxsearch.testing.vector_contract import key, random_vectors
+from onnxsearch.testing.vector_samples import key, random_vectors
 from onnxsearch.vectors.milvus import MilvusVectorStore
 spec = CollectionSpec("photos", 32, "model-1")
 vectors = random_vectors(spec, 3_000)

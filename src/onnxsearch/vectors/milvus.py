@@ -11,22 +11,23 @@ from enum import StrEnum
 from typing import ClassVar, cast
 
 import numpy as np
-from pymilvus import DataType, MilvusClient
-from pymilvus.exceptions import MilvusException
+from pymilvus import MilvusClient
 
-from onnxsearch.errors import InvalidArgumentError, StoreCorruptError, StoreError
+from onnxsearch.errors import InvalidArgumentError, StoreError
 from onnxsearch.filters import Filter
 from onnxsearch.types import Metric
 from onnxsearch.vectors.base import CollectionSpec, Match, Vectors, VectorStore
+from onnxsearch.vectors.milvus_collection import (
+    LONG_SECONDS,
+    create_collection,
+    make_ready,
+    metric_name,
+    read_spec,
+)
 from onnxsearch.vectors.milvus_connection import MilvusConnection
 from onnxsearch.vectors.milvus_filter import document, expression
 from onnxsearch.vectors.milvus_index import FlatIndex, MilvusIndex
 
-_MARK = "onnxsearch"
-"""The property of a collection that holds its spec."""
-_FORMAT = 1
-_LOAD_SECONDS = 300.0
-"""Building an index and loading it read the whole collection."""
 _BATCH_BYTES = 8 << 20
 """Servers refuse messages of 64 MiB, and a request should not take seconds."""
 _BATCH_QUERIES = 100
@@ -136,7 +137,7 @@ class MilvusVectorStore(VectorStore):
             found = self._specs.get(name)
             if found is not None or not client.has_collection(name, timeout=self._timeout):
                 return found
-            spec = self._read_spec(client, name)
+            spec = read_spec(client, name, timeout=self._timeout)
             if spec is None:
                 raise StoreError(
                     f"Milvus at {self._connection.address} has a collection {name!r} that "
@@ -144,33 +145,16 @@ class MilvusVectorStore(VectorStore):
                 )
             with self._opening:
                 if name not in self._specs:
-                    self._open(client, spec)
+                    make_ready(client, spec, self._index, timeout=self._timeout)
+                    if self._connection.lite is not None:
+                        # What an earlier process wrote may not be flushed.
+                        self._connection.lite.unflushed[name] += _FLUSH_ROWS
                     self._specs[name] = spec
         return spec
 
     def _create(self, spec: CollectionSpec) -> None:
-        schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
-        schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=32)
-        schema.add_field("vector", DataType.FLOAT_VECTOR, dim=spec.dimension)
-        schema.add_field("metadata", DataType.JSON)
-        mark = {
-            "format": _FORMAT,
-            "dimension": spec.dimension,
-            "metric": spec.metric.value,
-            "fingerprint": spec.fingerprint,
-        }
         with self._connection.write() as client:
-            try:
-                client.create_collection(
-                    spec.name,
-                    schema=schema,
-                    properties={_MARK: json.dumps(mark)},
-                    consistency_level=self._consistency,
-                    timeout=self._timeout,
-                )
-            except MilvusException:
-                if not client.has_collection(spec.name, timeout=self._timeout):
-                    raise
+            create_collection(client, spec, consistency=self._consistency, timeout=self._timeout)
 
     def _collections(self) -> list[str]:
         with self._connection.call() as client:
@@ -178,7 +162,7 @@ class MilvusVectorStore(VectorStore):
             return [
                 name
                 for name in names
-                if name in self._specs or self._read_spec(client, name) is not None
+                if name in self._specs or read_spec(client, name, timeout=self._timeout) is not None
             ]
 
     def _drop(self, name: str) -> None:
@@ -280,44 +264,12 @@ class MilvusVectorStore(VectorStore):
     def __repr__(self) -> str:
         return f"MilvusVectorStore({self._connection.address!r})"
 
-    def _read_spec(self, client: MilvusClient, name: str) -> CollectionSpec | None:
-        description = cast(
-            "dict[str, dict[str, str]]", client.describe_collection(name, timeout=self._timeout)
-        )
-        text = description["properties"].get(_MARK)
-        if text is None:
-            return None
-        mark = json.loads(text)
-        if mark.get("format") != _FORMAT:
-            raise StoreCorruptError(
-                f"collection {name!r} is of format {mark.get('format')}, and this release of "
-                f"onnxsearch reads format {_FORMAT}. Use the release that wrote it, or drop the "
-                "collection and index again"
-            )
-        return CollectionSpec(name, mark["dimension"], mark["fingerprint"], Metric(mark["metric"]))
-
-    def _open(self, client: MilvusClient, spec: CollectionSpec) -> None:
-        """Make the collection ready for searches; whoever made it may have been killed."""
-        if not client.list_indexes(spec.name, timeout=self._timeout):
-            parameters = MilvusClient.prepare_index_params()
-            parameters.add_index(
-                "vector",
-                index_type=self._index.kind,
-                metric_type=_metric(spec),
-                params=dict(self._index.build),
-            )
-            client.create_index(spec.name, parameters, timeout=_LOAD_SECONDS)
-        client.load_collection(spec.name, timeout=_LOAD_SECONDS)
-        if self._connection.lite is not None:
-            # What an earlier process wrote may not be flushed.
-            self._connection.lite.unflushed[spec.name] += _FLUSH_ROWS
-
     def _flush(self, name: str) -> None:
         lite = self._connection.lite
         if lite is not None and lite.unflushed[name] >= _FLUSH_ROWS:
             with self._connection.write() as client:
                 lite.unflushed[name] = 0
-                client.flush(name, timeout=_LOAD_SECONDS)
+                client.flush(name, timeout=LONG_SECONDS)
 
     def _queries_per_request(self, spec: CollectionSpec, queries: int) -> int:
         if self._connection.lite is None or queries == 1:
@@ -338,7 +290,7 @@ class MilvusVectorStore(VectorStore):
                 # Lite would return every field, vectors included.
                 output_fields=["id"],
                 search_params={
-                    "metric_type": _metric(spec),
+                    "metric_type": metric_name(spec),
                     "params": dict(self._index.search(rows)),
                 },
                 timeout=self._timeout,
@@ -367,10 +319,6 @@ def _goes_on(matches: Sequence[Match], limit: int, rows: int) -> bool:
             f"limit {limit}: Milvus returns at most {_MOST_ROWS} rows, and the collection has more"
         )
     return False
-
-
-def _metric(spec: CollectionSpec) -> str:
-    return spec.metric.value.upper()
 
 
 def _distance(metric: Metric, value: float) -> float:

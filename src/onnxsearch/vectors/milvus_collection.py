@@ -1,0 +1,91 @@
+"""What a collection is in Milvus: its fields, its spec and its index."""
+
+from __future__ import annotations
+
+import json
+from typing import cast
+
+from pymilvus import DataType, MilvusClient
+from pymilvus.exceptions import MilvusException
+
+from onnxsearch.errors import StoreCorruptError
+from onnxsearch.types import Metric
+from onnxsearch.vectors.base import CollectionSpec
+from onnxsearch.vectors.milvus_index import MilvusIndex
+
+LONG_SECONDS = 300.0
+"""Time for calls that read or write a whole collection: index, load, flush."""
+
+_MARK = "onnxsearch"
+"""The property of a collection that holds its spec; Lite keeps no description."""
+_FORMAT = 1
+
+
+def create_collection(
+    client: MilvusClient, spec: CollectionSpec, *, consistency: str, timeout: float
+) -> None:
+    """Create the collection; if one of that name appears meanwhile, leave that alone."""
+    schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
+    schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=32)
+    schema.add_field("vector", DataType.FLOAT_VECTOR, dim=spec.dimension)
+    schema.add_field("metadata", DataType.JSON)
+    mark = {
+        "format": _FORMAT,
+        "dimension": spec.dimension,
+        "metric": spec.metric.value,
+        "fingerprint": spec.fingerprint,
+    }
+    try:
+        client.create_collection(
+            spec.name,
+            schema=schema,
+            properties={_MARK: json.dumps(mark)},
+            consistency_level=consistency,
+            timeout=timeout,
+        )
+    except MilvusException:
+        if not client.has_collection(spec.name, timeout=timeout):
+            raise
+
+
+def read_spec(client: MilvusClient, name: str, *, timeout: float) -> CollectionSpec | None:
+    """Return the spec of a collection that is there; None if onnxsearch did not make it.
+
+    Raises:
+        StoreCorruptError: It is of an unknown format.
+    """
+    description = cast(
+        "dict[str, dict[str, str]]", client.describe_collection(name, timeout=timeout)
+    )
+    text = description["properties"].get(_MARK)
+    if text is None:
+        return None
+    mark = json.loads(text)
+    if mark.get("format") != _FORMAT:
+        raise StoreCorruptError(
+            f"collection {name!r} is of format {mark.get('format')}, and this release of "
+            f"onnxsearch reads format {_FORMAT}. Use the release that wrote it, or drop the "
+            "collection and index again"
+        )
+    return CollectionSpec(name, mark["dimension"], mark["fingerprint"], Metric(mark["metric"]))
+
+
+def make_ready(
+    client: MilvusClient, spec: CollectionSpec, index: MilvusIndex, *, timeout: float
+) -> None:
+    """Load the collection; index it first, if who made it was killed before that."""
+    if not client.list_indexes(spec.name, timeout=timeout):
+        parameters = MilvusClient.prepare_index_params()
+        parameters.add_index(
+            "vector",
+            index_type=index.kind,
+            metric_type=metric_name(spec),
+            params=dict(index.build),
+        )
+        client.create_index(spec.name, parameters, timeout=LONG_SECONDS)
+    client.load_collection(spec.name, timeout=LONG_SECONDS)
+
+
+def metric_name(spec: CollectionSpec) -> str:
+    """Return what Milvus calls the metric of `spec`."""
+    return spec.metric.value.upper()
