@@ -16,6 +16,7 @@ from onnxsearch import (
     InMemoryMetadataStore,
     InMemoryVectorStore,
     SearchEngine,
+    Status,
     StoreUnavailableError,
 )
 from onnxsearch.testing import (
@@ -100,7 +101,7 @@ def test_asks_the_model_once_per_suggestion(shop: Shop, embedder: FakeEmbedder) 
 def test_indexes_a_folder(engine: SearchEngine, tmp_path: Path) -> None:
     write_pictures(tmp_path, ["couch", "scratched"])
     report = engine.index(tmp_path)
-    assert report.counts["indexed"] == 1
+    assert report.counts[Status.INDEXED] == 1
     assert [Path(failure.uri).stem for failure in report.failures] == ["scratched"]
 
 
