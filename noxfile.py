@@ -91,8 +91,8 @@ def wheel(session: nox.Session) -> None:
     """What users install: the wheel, built from the sdist, in an environment of its own."""
     dist = Path(session.create_tmp()) / "dist"
     shutil.rmtree(dist, ignore_errors=True)
-    session.install("build")
-    session.run("python", "-m", "build", "--outdir", str(dist))
+    session.install("build[uv]")
+    session.run("python", "-m", "build", "--installer", "uv", "--outdir", str(dist))
     (built,) = dist.glob("*.whl")
     session.install(f"{built}[all]")
     # A venv that is used again may hold an earlier build of the same version.
