@@ -14,7 +14,7 @@ import argparse
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -72,7 +72,7 @@ def randomise(model: keras.Model, photos: np.ndarray) -> None:
         return
     for layer in layers:
         if isinstance(layer, keras.layers.Conv2D):
-            before = keras.Model(model.input, layer.input).predict(photos, verbose=0)
+            before = keras.Model(model.input, layer.input)(photos)
             output = keras.ops.conv(before, layer.kernel, padding="same")
             mean, variance = keras.ops.moments(output, (0, 1, 2))
             scale = 1 / keras.ops.sqrt(variance)
@@ -109,9 +109,9 @@ def _photo(path: Path) -> np.ndarray:
     return preprocess_input(keras.utils.img_to_array(photo), mode="caffe")
 
 
-def _unit(vectors: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
-    matrix = np.asarray(vectors, np.float64)
-    return matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    exact = vectors.astype(np.float64)
+    return exact / np.linalg.norm(exact, axis=1, keepdims=True)
 
 
 if __name__ == "__main__":

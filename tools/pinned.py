@@ -40,7 +40,7 @@ def _fetch(wheel: Wheel) -> Path:
     python, _, platforms = wheel.filename.removesuffix(".whl").split("-")[-3:]
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--require-hashes"]
     command += ["--no-deps", "--only-binary=:all:", "--dest", str(CACHE)]
-    command += ["--find-links", str(CACHE), "--requirement", str(requirements)]
+    command += ["--requirement", str(requirements)]
     if platforms != "any":
         # The wheel of one platform, on whichever platform this runs.
         command += ["--python-version", python.removeprefix("cp"), "--implementation", "cp"]
