@@ -17,10 +17,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from onnxsearch.comparison import Agreement, Answer, Comparison
     from onnxsearch.embedders.base import Embedder, Tensor, TextQueries
     from onnxsearch.embedders.onnx import OnnxEmbedder
     from onnxsearch.embedders.onnx_graph import Pooling
-    from onnxsearch.embedders.onnx_session import Provider
+    from onnxsearch.embedders.onnx_session import Provider, RuntimeOptions
+    from onnxsearch.embedders.text import OnnxTextEmbedder
+    from onnxsearch.embedders.tokens import TextProfile
     from onnxsearch.engine import SearchEngine
     from onnxsearch.errors import (
         BrokenImageError,
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
         UnsupportedImageError,
     )
     from onnxsearch.filters import F, Filter
+    from onnxsearch.fusion import Fusion, FusionChoice, RankFusion, ScoreFusion
     from onnxsearch.images.profile import PreprocessingProfile, Step
     from onnxsearch.images.rgb import DecodePolicy
     from onnxsearch.metadata.base import Cell, DurabilityWarning, MetadataStore
@@ -55,6 +59,7 @@ if TYPE_CHECKING:
     from onnxsearch.metadata.redis import RedisMetadataStore
     from onnxsearch.metadata.sqlite import SQLiteMetadataStore
     from onnxsearch.progress import ProgressSink
+    from onnxsearch.queries import Query, QueryInput
     from onnxsearch.survey import MetadataSource
     from onnxsearch.types import (
         Hit,
@@ -84,12 +89,15 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Agreement",
+    "Answer",
     "AutoIndex",
     "BrokenImageError",
     "Cell",
     "ClosedError",
     "CollectionNotFoundError",
     "CollectionSpec",
+    "Comparison",
     "Consistency",
     "DecodePolicy",
     "DurabilityWarning",
@@ -99,6 +107,8 @@ __all__ = [
     "F",
     "Filter",
     "FlatIndex",
+    "Fusion",
+    "FusionChoice",
     "HNSWIndex",
     "Hit",
     "IVFFlatIndex",
@@ -125,6 +135,7 @@ __all__ = [
     "ModelOutputError",
     "OnnxEmbedder",
     "OnnxSearchError",
+    "OnnxTextEmbedder",
     "Outcome",
     "Pooling",
     "PreprocessingProfile",
@@ -133,9 +144,14 @@ __all__ = [
     "ProgressSink",
     "Provider",
     "ProviderError",
+    "Query",
+    "QueryInput",
+    "RankFusion",
     "Record",
     "RedisMetadataStore",
+    "RuntimeOptions",
     "SQLiteMetadataStore",
+    "ScoreFusion",
     "SearchEngine",
     "SearchResults",
     "SpaceMismatchError",
@@ -146,6 +162,7 @@ __all__ = [
     "StoreLockedError",
     "StoreUnavailableError",
     "Tensor",
+    "TextProfile",
     "TextQueries",
     "UnknownModelError",
     "UnsupportedImageError",
@@ -155,10 +172,13 @@ __all__ = [
 ]
 
 _HOMES = {
+    "comparison": "Agreement Answer Comparison",
     "embedders.base": "Embedder Tensor TextQueries",
     "embedders.onnx": "OnnxEmbedder",
     "embedders.onnx_graph": "Pooling",
-    "embedders.onnx_session": "Provider",
+    "embedders.onnx_session": "Provider RuntimeOptions",
+    "embedders.text": "OnnxTextEmbedder",
+    "embedders.tokens": "TextProfile",
     "engine": "SearchEngine",
     "errors": (
         "BrokenImageError ClosedError CollectionNotFoundError EmbeddingError EmptySourceError "
@@ -168,6 +188,7 @@ _HOMES = {
         "StoreLockedError StoreUnavailableError UnknownModelError UnsupportedImageError"
     ),
     "filters": "F Filter",
+    "fusion": "Fusion FusionChoice RankFusion ScoreFusion",
     "images.profile": "PreprocessingProfile Step",
     "images.rgb": "DecodePolicy",
     "metadata.base": "Cell DurabilityWarning MetadataStore",
@@ -175,6 +196,7 @@ _HOMES = {
     "metadata.redis": "RedisMetadataStore",
     "metadata.sqlite": "SQLiteMetadataStore",
     "progress": "ProgressSink",
+    "queries": "Query QueryInput",
     "survey": "MetadataSource",
     "types": (
         "Hit ImageInput IndexReport JSONValue Metadata Metric Outcome Progress Record "

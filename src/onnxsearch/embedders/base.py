@@ -163,18 +163,7 @@ class Embedder(ABC):
                     f"model {self.name!r} returned {output.dtype}: expected packed bits, uint8"
                 )
             return output.astype(np.uint8)
-        vectors = output.astype(np.float32)
-        # A NaN or an infinity in a row makes its norm one too. The norm is taken in
-        # float64: the square of a large float32 overflows.
-        norms: NDArray[np.float64] = np.linalg.norm(
-            vectors.astype(np.float64), axis=1, keepdims=True
-        )
-        if not (np.isfinite(norms).all() and (norms > 0).all()):
-            raise EmbeddingError(
-                f"model {self.name!r} returned NaN, infinity or only zeros. Float16 models "
-                "overflow on some pictures: try the float32 export"
-            )
-        return (vectors / norms).astype(np.float32)
+        return unit_vectors(output, self.name)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}, {self.dimension} dimensions>"
@@ -203,6 +192,24 @@ class TextQueries(Protocol):
             EmbeddingError: The model gave NaN, zeros or another shape.
         """
         ...
+
+
+def unit_vectors(output: Tensor, model: str) -> Vectors:
+    """Return the rows of `output` (n, dimension), each of length 1, as float32.
+
+    Raises:
+        EmbeddingError: A row holds NaN or infinity, or only zeros. `model` is named.
+    """
+    vectors = output.astype(np.float32)
+    # A NaN or an infinity in a row makes its norm one too. The norm is taken in
+    # float64: the square of a large float32 overflows.
+    norms: NDArray[np.float64] = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+    if not (np.isfinite(norms).all() and (norms > 0).all()):
+        raise EmbeddingError(
+            f"model {model!r} returned NaN, infinity or only zeros. Float16 models overflow on "
+            "some pictures: try the float32 export"
+        )
+    return (vectors / norms).astype(np.float32)
 
 
 def check_name(name: str) -> str:

@@ -6,46 +6,40 @@ import copy
 import hashlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from onnxsearch.cores import available_cores
 from onnxsearch.embedders.base import Embedder, Tensor, check_name
 from onnxsearch.embedders.onnx_fingerprint import fingerprint
-from onnxsearch.embedders.onnx_graph import (
-    ImageInputSpec,
-    Pooling,
-    choose_output,
-    fixed_shapes,
-    floating,
-    pool,
-    read_input,
-)
+from onnxsearch.embedders.onnx_graph import ImageInputSpec, Pooling, choose_output, pool
+from onnxsearch.embedders.onnx_model import ImageModel
 from onnxsearch.embedders.onnx_profile import resolve_profile
 from onnxsearch.embedders.onnx_session import (
     CPU,
-    RUNTIME_ERRORS,
     Provider,
+    RuntimeOptions,
     Sessions,
     check_providers,
 )
-from onnxsearch.errors import (
-    EmbeddingError,
-    InvalidArgumentError,
-    ModelLoadError,
-    ModelOutputError,
-)
+from onnxsearch.embedders.text import OnnxTextEmbedder
+from onnxsearch.errors import InvalidArgumentError, ModelOutputError
 from onnxsearch.images.decode import DEFAULT_MAX_PIXELS, open_image
 from onnxsearch.images.profile import PreprocessingProfile
 from onnxsearch.models import DEFAULT_MODEL, bundled_model
 from onnxsearch.types import ImageInput
 
+if TYPE_CHECKING:
+    from onnxsearch.vectors.base import Vectors
+
 PROFILE_KEY = "onnxsearch.profile"
 """The key under which a model's metadata holds its profile, as JSON."""
 
 _ONE_PROVIDER = (CPU,)
+_FAIR_SHARE = RuntimeOptions()
 _FOREIGN = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -74,17 +68,20 @@ class OnnxEmbedder(Embedder):
         providers: ONNX Runtime's execution providers, the preferred one first. Unlike
             ONNX Runtime, this never falls back to another one.
         threads: Cores for one run. By default all that this process may use.
+        runtime: How ONNX Runtime uses the machine otherwise.
         max_pixels: Pixels in a picture, at most.
+        text: The model's text tower, so that pictures are found by words. Vectors of
+            pictures stay the same, and so does the fingerprint.
 
     Attributes:
         profile: The `PreprocessingProfile` in use.
         output: Name of the model's output in use.
-        input: What the model is fed: layout, number type, and what sizes it fixes.
 
     Raises:
         ModelLoadError: There is no such file, ONNX Runtime refuses it, or it takes no
             pictures.
-        ModelOutputError: Which output to take, or how to pool it, is unclear.
+        ModelOutputError: Which output to take, or how to pool it, is unclear; or it is
+            of another dimension than the text tower's.
         ProfileError: No profile is known, or it does not fit the model.
         ProviderError: A provider is not available.
         InvalidArgumentError: The name or the number of threads cannot be used.
@@ -112,7 +109,9 @@ class OnnxEmbedder(Embedder):
         pooling: Pooling | None = None,
         providers: str | Sequence[Provider] = _ONE_PROVIDER,
         threads: int | None = None,
+        runtime: RuntimeOptions = _FAIR_SHARE,
         max_pixels: int = DEFAULT_MAX_PIXELS,
+        text: OnnxTextEmbedder | None = None,
     ) -> None:
         if threads is not None and threads < 1:
             raise InvalidArgumentError(f"threads={threads}: expected at least 1")
@@ -120,17 +119,14 @@ class OnnxEmbedder(Embedder):
         # Hugging Face models): it must be told where the file really is.
         source = model if isinstance(model, bytes) else os.path.realpath(model)
         self._name = check_name(_default_name(model) if name is None else name)
-        self._sessions = Sessions(source, check_providers(providers))
-        self._threads = threads or available_cores()
         self._max_pixels = max_pixels
         self._pooling: Pooling | None = pooling
-        session = self._sessions.get(self._threads)
-        self.input: ImageInputSpec = read_input(session.get_inputs())
-        metadata = session.get_modelmeta().custom_metadata_map
+        sessions = Sessions(source, check_providers(providers), runtime)
+        self._model = ImageModel(sessions, threads or available_cores(), self._name)
         self.profile: PreprocessingProfile = resolve_profile(
-            profile, metadata.get(PROFILE_KEY), self.input
+            profile, self._model.metadata.get(PROFILE_KEY), self.input
         )
-        shapes = self._output_shapes()
+        shapes = self._model.output_shapes(self.profile.size)
         self.output: str = choose_output(shapes, output, pooling)
         # Ones, since a subclass may divide by what it is given.
         pooled = self.pool(np.ones(shapes[self.output], np.float32))
@@ -140,6 +136,8 @@ class OnnxEmbedder(Embedder):
                 "(pictures, dimension)"
             )
         self._dimension = int(pooled.shape[1])
+        self._model = self._model.with_open_batch(self.profile.size, self.output)
+        self._text = None if text is None else self._fitting(text, shapes)
 
     @classmethod
     def bundled(
@@ -178,6 +176,11 @@ class OnnxEmbedder(Embedder):
         return self._dimension
 
     @property
+    def input(self) -> ImageInputSpec:
+        """What the model is fed: layout, number type, and what sizes it fixes."""
+        return self._model.input
+
+    @property
     def fingerprint(self) -> str:
         """Identifies the vector space: sha256 of all that makes a vector.
 
@@ -191,7 +194,7 @@ class OnnxEmbedder(Embedder):
         own = (OnnxEmbedder.prepare, OnnxEmbedder.run, OnnxEmbedder.pool)
         cls = type(self)
         return fingerprint(
-            self._sessions.model,
+            self._model.sessions.model,
             {
                 "format": "1",
                 "profile": self.profile.content(),
@@ -218,17 +221,28 @@ class OnnxEmbedder(Embedder):
         """Make of n tensors an array (n, dimension), not normalised.
 
         A model that fixes its batch is run as often as it takes, the last time
-        filled up with zeros.
+        filled up with zeros. With the package onnx (extra `onnx`), one that is fixed to
+        a single picture is opened to any number, if that provably changes nothing.
 
         Raises:
             EmbeddingError: ONNX Runtime failed.
         """
-        size = self.input.batch or max(1, len(batch))
-        outputs = [
-            self._outputs(self.input.filled(batch[start : start + size]), [self.output])[0]
-            for start in range(0, max(1, len(batch)), size)
-        ]
-        return self.pool(np.concatenate(outputs)[: len(batch)])
+        return self.pool(self._model.run(batch, self.output))
+
+    def embed_text(self, texts: str | Iterable[str]) -> Vectors:
+        """Return the vectors of `texts`, one a row, in the space of the pictures.
+
+        Raises:
+            InvalidArgumentError: The embedder was made without `text=`, or something is
+                no text.
+            EmbeddingError: The text tower gave NaN or zeros.
+        """
+        if self._text is None:
+            raise InvalidArgumentError(
+                f"model {self.name!r} knows no words: expected OnnxEmbedder(..., "
+                "text=OnnxTextEmbedder(...)), with the text tower of the same model"
+            )
+        return self._text.embed(texts)
 
     def pool(self, output: Tensor) -> Tensor:
         """Make vectors (n, dimension) of the model's output (n, ...).
@@ -250,11 +264,11 @@ class OnnxEmbedder(Embedder):
         """
         if workers < 1:
             raise InvalidArgumentError(f"workers={workers}: expected at least 1")
-        threads = max(1, self._threads // workers)
-        if threads == self._threads or self._sessions.providers != _ONE_PROVIDER:
+        threads = max(1, self._model.threads // workers)
+        if threads == self._model.threads or self._model.sessions.providers != _ONE_PROVIDER:
             return self
         sibling = copy.copy(self)
-        sibling._threads = threads  # noqa: SLF001
+        sibling._model = self._model.with_threads(threads)  # noqa: SLF001
         return sibling
 
     def close(self) -> None:
@@ -262,29 +276,21 @@ class OnnxEmbedder(Embedder):
 
         Using one of them again loads the model anew.
         """
-        self._sessions.close()
+        self._model.sessions.close()
+        if self._text is not None:
+            self._text.close()
 
-    def _output_shapes(self) -> dict[str, tuple[int, ...]]:
-        outputs = floating(self._sessions.get(self._threads).get_outputs())
-        shapes = fixed_shapes(outputs)
-        if shapes is not None:
-            return shapes
-        names = [node.name for node in outputs]
-        zeros = np.zeros((1, *self.input.shape(self.profile.size)), self.input.dtype)
-        try:
-            values = self._outputs(self.input.filled(zeros), names)
-        except EmbeddingError as error:
-            raise ModelLoadError(f"a first run of the model on zeros failed: {error}") from error
-        return {name: (1, *value.shape[1:]) for name, value in zip(names, values, strict=True)}
-
-    def _outputs(self, batch: Tensor, names: list[str]) -> list[Tensor]:
-        session = self._sessions.get(self._threads)
-        try:
-            return [np.asarray(value) for value in session.run(names, {self.input.name: batch})]
-        except RUNTIME_ERRORS as error:
-            raise EmbeddingError(
-                f"model {self.name!r} failed on input {batch.dtype} {batch.shape}: {error}"
-            ) from error
+    def _fitting(
+        self, text: OnnxTextEmbedder, shapes: Mapping[str, tuple[int, ...]]
+    ) -> OnnxTextEmbedder:
+        if text.dimension == self.dimension:
+            return text
+        listed = ", ".join(f"{name!r} {list(shape)}" for name, shape in shapes.items())
+        raise ModelOutputError(
+            f"the text tower gives {text.dimension} numbers, and output {self.output!r} of model "
+            f"{self.name!r} gives {self.dimension}: expected the same space. Say output=...; the "
+            f"model's outputs: {listed}"
+        )
 
 
 def _default_name(model: str | os.PathLike[str] | bytes) -> str:

@@ -121,7 +121,10 @@ def floating(outputs: Sequence[Node]) -> list[Node]:
 
 
 def choose_output(
-    shapes: Mapping[str, tuple[int, ...]], output: str | None, pooling: Pooling | None
+    shapes: Mapping[str, tuple[int, ...]],
+    output: str | None,
+    pooling: Pooling | None,
+    preferred: Sequence[str] = PREFERRED_OUTPUTS,
 ) -> str:
     """Return the name of the output that holds the vector.
 
@@ -130,6 +133,7 @@ def choose_output(
         output: The caller's choice.
         pooling: The caller's choice: with pooling, tokens and feature maps are
             meant, without it, vectors.
+        preferred: Names taken first where several outputs could be meant.
 
     Raises:
         ModelOutputError: There is no such output, or several could be meant.
@@ -142,9 +146,9 @@ def choose_output(
     vectors = [name for name, shape in shapes.items() if len(_squeezed(shape)) == 2]
     poolable = [name for name, shape in shapes.items() if len(shape) in _POOLINGS]
     candidates = (poolable or vectors) if pooling else (vectors or poolable)
-    preferred = [name for name in PREFERRED_OUTPUTS if name in candidates]
-    if preferred:
-        return preferred[0]
+    usual = [name for name in preferred if name in candidates]
+    if usual:
+        return usual[0]
     if len(candidates) == 1:
         return candidates[0]
     reason = "several could hold the vector" if candidates else "none can hold a vector"

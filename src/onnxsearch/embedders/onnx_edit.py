@@ -1,0 +1,103 @@
+"""Edits models, with the package onnx: opens their batch, writes their profile."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from onnxsearch.errors import MissingExtraError, ModelLoadError
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
+
+
+def onnx_is_installed() -> bool:
+    """Return whether the package onnx, which edits models, is there."""
+    return find_spec("onnx") is not None
+
+
+def open_batch(model: str | bytes) -> bytes:
+    """Return the model with a batch of any size where its own is 1.
+
+    Its first axes get a name instead of a number, and a `Reshape` to a constant shape
+    that begins with 1 keeps whatever length it is given there. That can be wrong, as a
+    1 need not mean the batch: compare the result with the model's own before using it.
+    Versions of format and operators stay.
+
+    Args:
+        model: Path of the model, or its bytes.
+
+    Raises:
+        MissingExtraError: The package onnx is not installed.
+        ModelLoadError: The package onnx cannot read the model, or its weights are in
+            other files, which a model in memory cannot refer to.
+    """
+    proto = _read(model)
+    if any(weights.external_data for weights in proto.graph.initializer):
+        raise ModelLoadError("the model's weights are in other files")
+    _open(proto.graph)
+    return bytes(proto.SerializeToString())
+
+
+def _read(model: str | bytes) -> ModelProto:
+    try:
+        import onnx
+        from google.protobuf.message import DecodeError
+    except ModuleNotFoundError as error:
+        raise MissingExtraError.for_package("onnx", extra="onnx") from error
+    try:
+        if isinstance(model, bytes):
+            return onnx.load_model_from_string(model)
+        return onnx.load_model(model, load_external_data=False)
+    except (DecodeError, OSError, ValueError) as error:
+        raise ModelLoadError(f"the package onnx cannot read the model: {error}") from error
+
+
+def _open(graph: GraphProto) -> None:
+    weights = {tensor.name for tensor in graph.initializer}
+    for value in (*graph.input, *graph.output):
+        if value.name not in weights:
+            _open_value(value)
+    # Shapes in between were inferred for one picture.
+    del graph.value_info[:]
+    for node in list(graph.node):
+        if node.op_type == "Reshape":
+            _open_reshape(graph, node)
+
+
+def _open_value(value: ValueInfoProto) -> None:
+    axes = value.type.tensor_type.shape.dim
+    if axes and axes[0].dim_value == 1:
+        axes[0].dim_param = "batch"
+
+
+def _open_reshape(graph: GraphProto, node: NodeProto) -> None:
+    import onnx
+
+    shape = _constant(graph, node.input[1])
+    if shape is None or len(shape) == 0 or shape[0] != 1:
+        return
+    # Other nodes may use the same constant, so it is copied.
+    name = f"{node.input[1]}_open_batch"
+    if all(tensor.name != name for tensor in graph.initializer):
+        shape[0] = 0
+        graph.initializer.append(onnx.helper.make_tensor(name, 7, [len(shape)], shape))
+    node.input[1] = name
+    # With it, 0 would mean an axis of no length instead of the length that is there.
+    kept = [attribute for attribute in node.attribute if attribute.name != "allowzero"]
+    del node.attribute[:]
+    node.attribute.extend(kept)
+
+
+def _constant(graph: GraphProto, name: str) -> list[int] | None:
+    from onnx import numpy_helper
+
+    for tensor in graph.initializer:
+        if tensor.name == name:
+            return [int(size) for size in numpy_helper.to_array(tensor)]
+    for node in graph.node:
+        if node.op_type == "Constant" and name in node.output:
+            for attribute in node.attribute:
+                if attribute.name == "value":
+                    return [int(size) for size in numpy_helper.to_array(attribute.t)]
+    return None
