@@ -9,6 +9,11 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
+
+# ONNX Runtime reports its use to Microsoft unless told not to, from the moment when it is
+# imported (its Privacy.md). What the user has set stays.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 import onnxruntime as ort
 from onnxruntime.capi import (
     onnxruntime_pybind11_state as state,  # pyright: ignore[reportAttributeAccessIssue]
@@ -42,7 +47,7 @@ RUNTIME_ERRORS: tuple[type[Exception], ...] = (
 # Sessions made in two threads at once have crashed (microsoft/onnxruntime#27063).
 _CONSTRUCTION = threading.Lock()
 
-# On Windows, ONNX Runtime reports its use to Microsoft unless told not to.
+# If somebody imported it before; of old releases, those for Windows know only this.
 ort.disable_telemetry_events()
 
 
