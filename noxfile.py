@@ -27,7 +27,8 @@ def group(name: str) -> tuple[str, ...]:
 def tests(session: nox.Session) -> None:
     """The fast suite, and every code block of the documentation."""
     session.install("-e", ".[all]", *group("tests"))
-    session.run("pytest", "-n", "2", *session.posargs)
+    # By file: the code blocks of a page build on one another.
+    session.run("pytest", "-n", "2", "--dist", "loadfile", *session.posargs)
 
 
 @nox.session(python=OLDEST)
