@@ -81,7 +81,8 @@ def read_input(inputs: Sequence[Node]) -> ImageInputSpec:
         names = ", ".join(repr(node.name) for node in inputs)
         raise ModelLoadError(
             f"the model has {len(inputs)} inputs ({names}): expected one, the picture. Of a "
-            "model for text and images, export the image part alone"
+            "model for text and images take the image tower alone: Hugging Face's ONNX "
+            "repositories have it as vision_model.onnx"
         )
     node = inputs[0]
     dtype = _INPUT_TYPES.get(node.type)
