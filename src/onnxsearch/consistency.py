@@ -1,41 +1,59 @@
 """Two stores, one truth: the protocol that keeps vectors and records together.
 
-Every write goes under a key that was never used before. A picture's vectors lie
-under that key in each model's collection, its record under the same key in the
+Every write goes under keys that were never used before. A picture's vectors lie
+under its key in each model's collection, its record under the same key in the
 metadata store, and one cell, `ids[id]`, says which key is the current one:
 
-    put     1 journal: the whole entry, vectors included
-            2 vectors: upsert under the new keys
-            3 metadata, one atomic commit: records, ids, contents; the journal
-              entry becomes a sweep of the keys that were replaced, or goes
-            4 vectors: delete what was replaced        5 journal: done
-    remove  1 metadata, one atomic commit: records gone; journal: sweep
-            2 vectors: delete                          3 journal: done
+    put     1 journal: these keys are begun
+            2 vectors: store them
+            3 metadata, one atomic commit, if the journal still says "begun": records,
+              ids, contents; the journal now names the keys that were replaced
+            4 vectors: delete those                    5 journal: done
+    remove  1 metadata, one atomic commit: records gone; journal: their keys
+            2 vectors: delete them                     3 journal: done
 
 A reader drops vectors without a record. So before step 3 it sees the old picture
-and after it the new one, never a mix of one's vector and the other's record. Each
-step can be done twice without harm, therefore recovery is: replay the journal.
-Nothing that a crash leaves behind can destroy what was acknowledged, since no put
-ever touches another one's rows.
+and after it the new one, never a mix of one's vector and the other's record. Of
+several writers of one id, the one whose commit comes last wins whole.
+
+Rows are never overwritten, and keys never used twice. Therefore a write that was
+cut off before step 3 is taken back, and nothing else changes with it: it had not
+been acknowledged, and what its ids held before is still whole. (In a scheme that
+writes rows in place, taking back destroys what was there; that one needs a journal
+with the vectors in it, to do the write again.) From step 3 on, all that is left is
+to delete rows. So whoever opens an engine, recovers by deleting what the journal
+names, which can be done twice, by several at once, and be cut off at any point.
+
+No clock and no heartbeat tells a dead writer from a slow one, and this needs
+neither. Taking a write back changes its journal entry, and step 3 expects it
+unchanged: of the two, exactly one comes first. A writer that was alive after all
+writes again under fresh keys; its entry then says "leased", and is left alone for
+a minute, so that engines that keep opening cannot keep it from ever finishing.
+
+One thing a slow writer can still do: store rows (step 2) after they were swept. So
+an entry that was taken back stays for an hour, and is swept again with each open.
+What remains is a process that sleeps for an hour between two steps and is killed
+as it wakes. It leaves rows that nobody sees; `onnxsearch.verification` finds them.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from onnxsearch.errors import CollectionNotFoundError, InvalidArgumentError, StoreError
-from onnxsearch.journal import Amend, Put, Sweep, decode_entry, encode_entry
+from onnxsearch.journal import Entry, State, encode_entry
 from onnxsearch.ledger import ATTEMPTS, Ledger, Stored
-from onnxsearch.metadata.base import Cell, MetadataStore
+from onnxsearch.metadata.base import MetadataStore
 from onnxsearch.records import new_key
+from onnxsearch.recovery import Recovery, replaced
 from onnxsearch.types import Record
 
 if TYPE_CHECKING:
@@ -43,10 +61,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("onnxsearch")
 
-_PutOrAmend = TypeVar("_PutOrAmend", bound=Put)
-
 # Single underscores only: two part the namespace from the model in a collection's name.
 _NAMESPACE = re.compile(r"[A-Za-z](_?[A-Za-z0-9])*")
+
+_Plan = Callable[[], "tuple[Sequence[Item], Mapping[str, Stored] | None]"]
+"""What to write, and what must still be stored under its ids; None for whatever is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +81,7 @@ class Catalog:
     """The pictures of one namespace: vectors in one store, records in another.
 
     Safe to use from several threads, and from several processes where both stores
-    are. Of several writers of one id, the one whose commit comes last wins whole.
+    are.
 
     Args:
         vectors: Holds a collection per model.
@@ -80,11 +99,11 @@ class Catalog:
                 f"namespace {namespace!r}: expected a letter, then letters, digits and single "
                 "underscores, 64 characters at most, the last no underscore"
             )
-        self._vectors = vectors
-        self._metadata = metadata
-        self._namespace = namespace
-        self._journal = f"{namespace}:journal"
+        self.vectors = vectors
+        self.metadata = metadata
         self.ledger = Ledger(metadata, namespace)
+        self._prefix = f"{namespace}__"
+        self.recovery = Recovery(metadata, self.ledger, self._delete)
 
     def collection(self, model: str) -> str:
         """Return the name of the collection that holds the vectors of `model`.
@@ -95,40 +114,39 @@ class Catalog:
         safe = "".join(c if c.isalnum() else "_" for c in model)
         if safe != model:
             safe += "_" + blake2b(model.encode(), digest_size=4).hexdigest()
-        return f"{self._namespace}__{safe}"
+        return self._prefix + safe
+
+    def collections(self) -> list[str]:
+        """Return the names of all collections of this namespace that there are."""
+        return [name for name in self.vectors.collections() if name.startswith(self._prefix)]
 
     def put(self, items: Iterable[Item]) -> None:
         """Store pictures, each in place of what its id held before.
 
         When this returns, they are found, also after a crash. When it raises, none
         is, and what the ids held before is still there; only if the stores cannot
-        be reached to make sure of that, the next `recover` decides. Of two items
-        with one id, the last one counts.
+        be reached to make sure of that, either may be so. Of two items with one id,
+        the last one counts.
 
         Raises:
-            InvalidArgumentError: The pictures do not all have the same models.
             StoreError: A store failed.
         """
         last = {item.record.id: item for item in items}
-        if last:
-            self._write(_entry(Put, [(new_key(), item) for item in last.values()]))
+        self._write(lambda: (list(last.values()), None))
 
-    def amend(self, items: Sequence[tuple[str, Item]]) -> None:
-        """Rewrite records under their keys, and add vectors of further models.
+    def amend(self, items: Sequence[Item]) -> None:
+        """Change the records of stored pictures, and add vectors of further models.
 
-        The vectors that are there stay. A picture that was replaced or removed
-        meanwhile is passed over.
+        A picture whose content is no longer that of its item was replaced or removed
+        meanwhile, and is passed over. The vectors of other models stay.
 
         Args:
-            items: Key of a stored picture, and its new record with the vectors of
-                the models that are new.
+            items: New records, with the vectors that are new.
 
         Raises:
-            InvalidArgumentError: The pictures do not all bring the same models.
             StoreError: A store failed.
         """
-        if items:
-            self._write(_entry(Amend, items))
+        self._write(lambda: self._amended(items))
 
     def remove(self, ids: Iterable[str]) -> list[str]:
         """Remove pictures from all models; return the ids that were there.
@@ -138,152 +156,141 @@ class Catalog:
         Raises:
             StoreError: A store failed.
         """
+        self.recovery.retry()
         wanted = list(ids)
-        op = Cell(self._journal, new_key())
+        op = new_key()
         for _ in range(ATTEMPTS):
             found = self.ledger.find(wanted)
             if not found:
                 return []
             change = self.ledger.removal(found.values())
-            sweep = Sweep(change.swept)
-            change.writes[op] = _left(sweep)
-            if self._metadata.commit(change.writes, expect=change.expect):
-                self._clean(op, sweep)
+            change.writes[self.recovery.cell(op)] = replaced(change.swept)
+            try:
+                committed = self.metadata.commit(change.writes, expect=change.expect)
+            except StoreError:
+                self.recovery.postpone(op)
+                raise
+            if committed:
+                self.recovery.clean(op, change.swept)
                 return list(found)
         raise _contended()
 
-    def vectors_of(self, stored: Stored) -> dict[str, Vectors]:
-        """Return the vectors of a picture by model, each of shape (columns,)."""
-        vectors: dict[str, Vectors] = {}
-        for model in stored.record.models:
+    def vectors_of(self, pictures: Collection[Stored]) -> dict[str, dict[str, Vectors]]:
+        """Return the vectors of pictures by key and model, each of shape (columns,).
+
+        What is not there, in spite of the record, is left out.
+        """
+        found: dict[str, dict[str, Vectors]] = {stored.key: {} for stored in pictures}
+        models: dict[str, list[str]] = {}
+        for stored in pictures:
+            for model in stored.record.models:
+                models.setdefault(model, []).append(stored.key)
+        for model, keys in models.items():
             with suppress(CollectionNotFoundError):
-                found = self._vectors.fetch(self.collection(model), [stored.key])
-                if stored.key in found:
-                    vectors[model] = found[stored.key]
-        return vectors
+                for key, vector in self.vectors.fetch(self.collection(model), keys).items():
+                    found[key][model] = vector
+        return found
 
     def recover(self) -> int:
-        """Finish every write that was begun and not ended; return how many.
+        """Finish or take back every write that was begun and not ended; return how many.
 
-        Writes of another engine that is running at the moment may be among them.
-        That does no harm: whoever comes second finds the work done.
+        Writes of another engine that is running at the moment may be among them. It
+        notices, and writes again.
 
         Raises:
             StoreCorruptError: A journal entry cannot be read.
             StoreError: A store failed.
         """
-        ops = sorted({op for op, _ in self._metadata.items(self._journal)})
-        for op in ops:
-            data = self._metadata.get(self._journal, op)
-            if data is None:
-                continue
-            cell, entry = Cell(self._journal, op), decode_entry(data)
-            if not isinstance(entry, Sweep):
-                entry = self._carry_out(cell, self._without_dropped(entry), data)
-            self._finish(cell, entry)
-        if ops:
-            logger.info("onnxsearch: finished %d interrupted writes", len(ops))
-        return len(ops)
+        return self.recovery.settle_all()
 
-    def _write(self, entry: Put) -> None:
-        op, data = Cell(self._journal, new_key()), encode_entry(entry)
-        self._metadata.commit({op: data})
-        try:
-            sweep = self._carry_out(op, entry, data)
-        except BaseException as error:
-            # If even the undoing fails, the error of the write is the one to tell.
-            with suppress(StoreError):
-                if not self._undo(op, entry, data) and isinstance(error, StoreError):
-                    logger.warning("onnxsearch: a write went through in spite of: %s", error)
-                    return
-            raise
-        self._clean(op, sweep)
-
-    def _carry_out(self, op: Cell, entry: Put, data: bytes) -> Sweep:
-        """Store the entry and make it visible; return what is to be swept after it."""
-        keys = list(entry.records)
-        metadata = [record.metadata for record in entry.records.values()]
-        for model, matrix in entry.vectors.items():
-            self._vectors.upsert(self.collection(model), keys, matrix, metadata)
-        for _ in range(ATTEMPTS):
-            change = (
-                self.ledger.amendment(entry)
-                if isinstance(entry, Amend)
-                else self.ledger.replacement(entry)
-            )
-            sweep = Sweep(change.swept)
-            change.expect[op] = data
-            change.writes[op] = _left(sweep)
-            if self._metadata.commit(change.writes, expect=change.expect):
-                return sweep
-            if self._metadata.get(*op) != data:
-                # Another engine recovered this entry, and finishes what comes after. If the
-                # pictures were replaced since then, the vectors stored above are nobody's.
-                self._sweep(_own_vectors(entry))
-                return Sweep({})
-        raise _contended()
-
-    def _clean(self, op: Cell, sweep: Sweep) -> None:
-        # The write itself is done and visible. What cannot be swept now is invisible,
-        # stays in the journal, and goes with the next recovery.
-        try:
-            self._finish(op, sweep)
-        except StoreError as error:
-            logger.warning("onnxsearch: replaced vectors are left for the next recovery: %s", error)
-
-    def _finish(self, op: Cell, sweep: Sweep) -> None:
-        if sweep.keys:
-            self._sweep(sweep)
-            self._metadata.commit({op: None})
-
-    def _sweep(self, sweep: Sweep) -> None:
-        standing = self.ledger.resolve([key for keys in sweep.keys.values() for key in keys])
-        for model, keys in sweep.keys.items():
-            # An amendment may have brought vectors back under a key swept for a failed one.
-            gone = [
-                key
-                for key in keys
-                if key not in standing or model not in standing[key].record.models
-            ]
+    def _delete(self, rows: Mapping[str, tuple[str, ...]]) -> None:
+        for model, keys in rows.items():
             # A collection that was dropped has nothing left to delete.
             with suppress(CollectionNotFoundError):
-                self._vectors.delete(self.collection(model), gone)
+                self.vectors.delete(self.collection(model), keys)
 
-    def _undo(self, op: Cell, entry: Put, data: bytes) -> bool:
-        """Take back an entry that failed; return False if it had gone through."""
-        sweep = _own_vectors(entry)
-        if not self._metadata.commit({op: _left(sweep)}, expect={op: data}):
+    def _write(self, plan: _Plan) -> None:
+        self.recovery.retry()
+        state = State.BEGUN
+        for _ in range(ATTEMPTS):
+            items, before = plan()
+            if not items or self._attempt({new_key(): item for item in items}, before, state):
+                return
+            state = State.LEASED
+        raise _contended()
+
+    def _attempt(
+        self, items: Mapping[str, Item], before: Mapping[str, Stored] | None, state: State
+    ) -> bool:
+        """Store the items under their new keys; return False if others came first."""
+        op, begun = new_key(), Entry(state, _keys(items))
+        self.recovery.begin(op, begun)
+        try:
+            self._store_vectors(items, begun)
+            swept = self._show(op, items, before, begun)
+        except BaseException as error:
+            self.recovery.postpone(op)
+            # If even taking it back fails, the error of the write is the one to tell.
+            with suppress(StoreError):
+                if not self.recovery.take_back(op, begun) and isinstance(error, StoreError):
+                    logger.warning("onnxsearch: a write went through in spite of: %s", error)
+                    return True
+            raise
+        if swept is None:
+            self.recovery.take_back(op, begun)
+            self.recovery.forget(op)
             return False
-        self._finish(op, sweep)
+        self.recovery.clean(op, swept)
         return True
 
-    def _without_dropped(self, entry: _PutOrAmend) -> _PutOrAmend:
-        # A model may have been dropped since the crash; the others' vectors still count.
-        there = set(self._vectors.collections())
-        vectors = {
-            model: matrix
-            for model, matrix in entry.vectors.items()
-            if self.collection(model) in there
+    def _store_vectors(self, items: Mapping[str, Item], begun: Entry) -> None:
+        for model, keys in begun.keys.items():
+            matrix = np.stack([items[key].vectors[model] for key in keys])
+            metadata = [items[key].record.metadata for key in keys]
+            self.vectors.upsert(self.collection(model), keys, matrix, metadata)
+
+    def _show(
+        self, op: str, items: Mapping[str, Item], before: Mapping[str, Stored] | None, begun: Entry
+    ) -> Mapping[str, tuple[str, ...]] | None:
+        """Make the items visible; return whose vectors they replace, None if it is too late."""
+        records = {key: item.record for key, item in items.items()}
+        cell, expected = self.recovery.cell(op), encode_entry(begun)
+        for _ in range(ATTEMPTS):
+            found = self.ledger.find(r.id for r in records.values()) if before is None else before
+            change = self.ledger.replacement(records, found)
+            change.expect[cell] = expected
+            change.writes[cell] = replaced(change.swept)
+            if self.metadata.commit(change.writes, expect=change.expect):
+                return change.swept
+            if before is not None or self.metadata.get(*cell) != expected:
+                return None
+        raise _contended()
+
+    def _amended(self, items: Sequence[Item]) -> tuple[list[Item], dict[str, Stored]]:
+        """Return the items with all that is stored of the same content already."""
+        stored = self.ledger.find(item.record.id for item in items)
+        before = {
+            item.record.id: stored[item.record.id]
+            for item in items
+            if item.record.content is not None
+            and item.record.id in stored
+            and stored[item.record.id].record.content == item.record.content
         }
-        return replace(entry, vectors=vectors)
+        kept = self.vectors_of(before.values())
+        amended: list[Item] = []
+        for item in (item for item in items if item.record.id in before):
+            vectors = {**kept[before[item.record.id].key], **item.vectors}
+            amended.append(Item(replace(item.record, models=tuple(vectors)), vectors))
+        return amended, before
 
 
-def _entry(kind: type[_PutOrAmend], items: Sequence[tuple[str, Item]]) -> _PutOrAmend:
-    """Turn pictures with a vector per model into a matrix per model."""
-    models = list(items[0][1].vectors)
-    if any(list(item.vectors) != models for _, item in items):
-        raise InvalidArgumentError("pictures of one write must all have the same models")
-    vectors = {model: np.stack([item.vectors[model] for _, item in items]) for model in models}
-    return kind({key: item.record for key, item in items}, vectors)
-
-
-def _own_vectors(entry: Put) -> Sweep:
-    return Sweep(dict.fromkeys(entry.vectors, tuple(entry.records)))
-
-
-def _left(sweep: Sweep) -> bytes | None:
-    """Return what stays in the journal until the sweep is done."""
-    return encode_entry(sweep) if sweep.keys else None
+def _keys(items: Mapping[str, Item]) -> dict[str, tuple[str, ...]]:
+    """Return the keys of items by model, in order."""
+    keys: dict[str, tuple[str, ...]] = {}
+    for key, item in items.items():
+        for model in item.vectors:
+            keys[model] = (*keys.get(model, ()), key)
+    return keys
 
 
 def _contended() -> StoreError:

@@ -43,8 +43,8 @@ class Picture:
     record: Record
     status: Status = Status.INDEXED
     """What to tell of it once it is stored."""
-    amends: str | None = None
-    """Key of the stored picture that this adds to; None for a new one."""
+    amends: bool = False
+    """Whether this adds to what is stored of an unchanged picture."""
     vectors: dict[str, Vectors] = field(default_factory=dict[str, "Vectors"])
     """Vectors by model, as they become known."""
     tensors: dict[str, Tensor] = field(default_factory=dict[str, "Tensor"])
@@ -121,7 +121,7 @@ class Worker:
                 models=tuple(embedder.name for embedder in self.embedders),
             ),
             status=Status.UNCHANGED,
-            amends=stored.key,
+            amends=True,
         )
         missing = [e for e in self.embedders if e.name not in before.models]
         if missing:
@@ -129,8 +129,6 @@ class Worker:
             picture.tensors = _prepare(missing, image)
             picture.status = Status.INDEXED
         if candidate.metadata != before.metadata:
-            # Filters look at the metadata beside the vectors, so those are written anew.
-            picture.vectors |= self.catalog.vectors_of(stored)
             picture.status = Status.INDEXED
         return picture
 

@@ -108,12 +108,12 @@ class _Writer:
 
     def flush(self) -> None:
         """Store what is waiting."""
-        for (amends, _), group in groupby(self._waiting, _shape):
-            items = [(p.amends, Item(p.record, p.vectors)) for p in group]
+        for amends, group in groupby(self._waiting, lambda picture: picture.amends):
+            items = [Item(picture.record, picture.vectors) for picture in group]
             if amends:
-                self.catalog.amend([(key, item) for key, item in items if key is not None])
+                self.catalog.amend(items)
             else:
-                self.catalog.put(item for _, item in items)
+                self.catalog.put(items)
         self._waiting.clear()
 
     def _enqueue(self, picture: Picture) -> Outcome:
@@ -125,8 +125,3 @@ class _Writer:
         if len(self._waiting) >= _COMMIT:
             self.flush()
         return Outcome(record.id, picture.status, id=record.id)
-
-
-def _shape(picture: Picture) -> tuple[bool, tuple[str, ...]]:
-    """Pictures of one write are all new or all amended, and have the same models."""
-    return picture.amends is not None, tuple(picture.vectors)

@@ -1,105 +1,74 @@
-"""The journal: what a write is about to do, written down before it is done.
+"""The journal: which rows of the vector store may be nobody's, and why.
 
-An entry holds all that is needed to finish the write, vectors included, so that
-recovery needs neither the model nor the picture. On disk it is a line of JSON and
-then the raw numbers of its matrices.
+An entry names keys, never pictures: rows are written once and under keys of their
+own, so all that a crash can leave to do is to delete some.
 """
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
-
-import numpy as np
+from dataclasses import dataclass
+from enum import StrEnum
 
 from onnxsearch.errors import StoreCorruptError
-from onnxsearch.records import decode_record, encode_record
-from onnxsearch.types import Record
 
-if TYPE_CHECKING:
-    from onnxsearch.vectors.base import Vectors
-
-_VERSION = 1
-_DTYPES = ("float32", "uint8")
+_VERSION = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
-    """Store these pictures, each in place of what its id held before."""
+class State(StrEnum):
+    """How far the write has come."""
 
-    records: Mapping[str, Record]
-    """Record by its new key."""
-    vectors: Mapping[str, Vectors] = field(default_factory=dict[str, "Vectors"])
-    """Matrix by model; its rows are in the order of `records`."""
+    BEGUN = "begun"
+    """The rows are being written. Whoever opens an engine may take the write back."""
+    LEASED = "leased"
+    """As begun, by a writer that was taken back before: to be left alone for a while."""
+    TAKEN_BACK = "taken back"
+    """The rows will never be shown; a writer that is late may still add some."""
+    REPLACED = "replaced"
+    """The rows were shown, and other ones have taken their place."""
 
 
 @dataclass(frozen=True, slots=True)
-class Amend(Put):
-    """Rewrite these records and add vectors to them, where their keys still stand."""
+class Entry:
+    """Rows that nothing refers to yet, or any more."""
 
-
-@dataclass(frozen=True, slots=True)
-class Sweep:
-    """Delete these vectors: nothing refers to them any more."""
-
+    state: State
     keys: Mapping[str, tuple[str, ...]]
     """Keys by model."""
 
 
-Entry: TypeAlias = Put | Amend | Sweep
-
-
 def encode_entry(entry: Entry) -> bytes:
-    """Return the entry as bytes."""
-    if isinstance(entry, Sweep):
-        return json.dumps({"version": _VERSION, "kind": "sweep", "keys": entry.keys}).encode()
-    head = {
-        "version": _VERSION,
-        "kind": "amend" if isinstance(entry, Amend) else "put",
-        "records": {key: encode_record(r).decode() for key, r in entry.records.items()},
-        "vectors": {
-            name: [matrix.dtype.name, *matrix.shape] for name, matrix in entry.vectors.items()
-        },
-    }
-    matrices = (matrix.tobytes() for matrix in entry.vectors.values())
-    return b"\n".join([json.dumps(head).encode(), b"".join(matrices)])
+    """Return the entry as JSON."""
+    return json.dumps(
+        {"version": _VERSION, "state": entry.state, "keys": entry.keys}, separators=(",", ":")
+    ).encode("ascii")
 
 
 def decode_entry(data: bytes) -> Entry:
     """Return the entry that `encode_entry` wrote.
 
     Raises:
-        StoreCorruptError: It did not write that, or a later version did.
+        StoreCorruptError: It did not write that, or another version did.
     """
-    line, _, raw = data.partition(b"\n")
     try:
-        head = json.loads(line)
-        if head["version"] != _VERSION:
+        # Up to the first line's end: version 1 kept raw numbers after it.
+        values = json.loads(data.partition(b"\n")[0])
+        if values["version"] != _VERSION:
             raise StoreCorruptError(
-                f"a journal entry is of version {head['version']}, this onnxsearch writes "
+                f"a journal entry is of version {values['version']}, this onnxsearch writes "
                 f"{_VERSION}: open the index with the onnxsearch that wrote it"
             )
-        if head["kind"] == "sweep":
-            return Sweep({name: tuple(keys) for name, keys in head["keys"].items()})
-        kind = {"put": Put, "amend": Amend}[head["kind"]]
-        records = {key: decode_record(text.encode()) for key, text in head["records"].items()}
-        return kind(records, _matrices(head["vectors"], raw))
+        keys = {model: tuple(map(str, keys)) for model, keys in values["keys"].items()}
+        return Entry(State(values["state"]), keys)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreCorruptError(
-            f"the journal holds {line[:60]!r} where an entry was expected: another application "
+            f"the journal holds {data[:60]!r} where an entry was expected: another application "
             "writes under the same prefix, or the store is damaged"
         ) from error
 
 
-def _matrices(shapes: Mapping[str, tuple[str, int, int]], raw: bytes) -> dict[str, Vectors]:
-    matrices: dict[str, Vectors] = {}
-    offset = 0
-    for name, (dtype, rows, columns) in shapes.items():
-        if dtype not in _DTYPES:
-            raise ValueError(f"matrix of type {dtype}")
-        matrix = np.frombuffer(raw, dtype, rows * columns, offset).reshape(rows, columns)
-        matrices[name] = matrix
-        offset += matrix.nbytes
-    return matrices
+def age(op: str) -> float:
+    """Return how many seconds ago the key `op` was made, by the clocks of two machines."""
+    return (time.time_ns() - int(op[:16], 16)) / 1e9

@@ -3,20 +3,20 @@
     ids[hash of id]    the key that is current for this id
     records[key]       the record, as JSON
     contents[hash]     the key of a picture whose file had these bytes
-    journal[op]        a write under way; see `onnxsearch.consistency`
+    journal[op]        rows that may be nobody's; see `onnxsearch.journal`
 
 Changes are worked out here as plain values; the protocol commits them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from onnxsearch.errors import StoreCorruptError
-from onnxsearch.journal import Amend, Put
 from onnxsearch.metadata.base import Cell, MetadataStore
+from onnxsearch.parallel import batched
 from onnxsearch.records import decode_record, encode_record, key_of
 from onnxsearch.types import Record
 
@@ -25,6 +25,9 @@ Cells: TypeAlias = dict[Cell, bytes | None]
 ATTEMPTS = 1000
 """How often other writers of the same ids may be faster. A store that lets nobody
 through this often is broken, and a loop without end would hide it."""
+
+_BATCH = 1000
+"""Cells read at once when all are read: bounded memory, few round trips."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,31 +58,20 @@ class Ledger:
 
     def __init__(self, metadata: MetadataStore, namespace: str) -> None:
         self._metadata = metadata
-        self._ids = f"{namespace}:ids"
-        self._records = f"{namespace}:records"
+        self.ids_table = f"{namespace}:ids"
+        self.records_table = f"{namespace}:records"
+        self.journal_table = f"{namespace}:journal"
         self._contents = f"{namespace}:contents"
 
     def find(self, ids: Iterable[str]) -> dict[str, Stored]:
         """Return what is stored under `ids`, by id; ids that are not are left out."""
-        found: dict[str, Stored] = {}
-        pending = list(dict.fromkeys(ids))
-        for _ in range(ATTEMPTS):
-            cells = self._metadata.get_many(self._ids, [key_of(id) for id in pending])
-            keys = {id: cell.decode() for id, cell in zip(pending, cells, strict=True) if cell}
-            stored = self.resolve(list(keys.values()))
-            found |= {id: stored[key] for id, key in keys.items() if key in stored}
-            # A record that is gone was replaced between the two reads: look again.
-            pending = [id for id, key in keys.items() if key not in stored]
-            if not pending:
-                return found
-        raise StoreCorruptError(
-            f"id {pending[0]!r} has a key but no record: the metadata store is damaged"
-        )
+        wanted = {key_of(id): id for id in ids}
+        return {wanted[hash]: stored for hash, stored in self._current(wanted)}
 
     def resolve(self, keys: Sequence[str]) -> dict[str, Stored]:
         """Return what is stored under `keys`, by key; keys without record are left out."""
         unique = list(dict.fromkeys(keys))
-        values = self._metadata.get_many(self._records, unique)
+        values = self._metadata.get_many(self.records_table, unique)
         return {
             key: Stored(key, decode_record(value))
             for key, value in zip(unique, values, strict=True)
@@ -94,14 +86,23 @@ class Ledger:
         stored = self.resolve([key.decode()]).get(key.decode())
         return stored.record if stored else None
 
+    def pictures(self) -> Iterator[Stored]:
+        """Yield every picture, in bounded memory and no particular order.
+
+        One that is there before the call and stays is yielded at least once, also if
+        it is replaced meanwhile.
+        """
+        for batch in batched(self._metadata.items(self.ids_table), _BATCH):
+            for _, stored in self._current(hash for hash, _ in batch):
+                yield stored
+
     def records(self) -> Iterator[Record]:
-        """Yield the record of every picture, in bounded memory, at least once each."""
-        for _, value in self._metadata.items(self._records):
-            yield decode_record(value)
+        """Yield the record of every picture, as `pictures` does."""
+        return (stored.record for stored in self.pictures())
 
     def count(self) -> int:
         """Return how many pictures are stored."""
-        return self._metadata.count(self._records)
+        return self._metadata.count(self.records_table)
 
     def removal(self, pictures: Iterable[Stored]) -> Change:
         """Work out how to remove pictures."""
@@ -109,7 +110,7 @@ class Ledger:
         contents: dict[str, str] = {}
         for key, record in ((stored.key, stored.record) for stored in pictures):
             self._set_current(change, record.id, key, None)
-            change.writes[Cell(self._records, key)] = None
+            change.writes[Cell(self.records_table, key)] = None
             if record.content is not None:
                 contents[record.content] = key
             for model in record.models:
@@ -121,37 +122,41 @@ class Ledger:
                 change.expect[Cell(self._contents, content)] = holder
         return change
 
-    def replacement(self, entry: Put) -> Change:
-        """Work out how to store pictures in place of what their ids held before."""
-        before = self.find(record.id for record in entry.records.values())
+    def replacement(self, records: Mapping[str, Record], before: Mapping[str, Stored]) -> Change:
+        """Work out how to store records under new keys, in place of what was `before`."""
         change = self.removal(before.values())
-        for key, record in entry.records.items():
+        for key, record in records.items():
             current = before.get(record.id)
             self._set_current(change, record.id, current.key if current else None, key)
-            change.writes[Cell(self._records, key)] = encode_record(record)
+            change.writes[Cell(self.records_table, key)] = encode_record(record)
             if record.content is not None:
                 change.writes[Cell(self._contents, record.content)] = key.encode()
         return change
 
-    def amendment(self, entry: Amend) -> Change:
-        """Work out how to rewrite records where they still stand."""
-        change = Change()
-        keys = list(entry.records)
-        gone: list[str] = []
-        for key, value in zip(keys, self._metadata.get_many(self._records, keys), strict=True):
-            cell = Cell(self._records, key)
-            change.expect[cell] = value
-            if value is None:
-                gone.append(key)
-            else:
-                record = entry.records[key]
-                models = dict.fromkeys((*decode_record(value).models, *record.models))
-                change.writes[cell] = encode_record(replace(record, models=tuple(models)))
-        if gone:
-            change.swept.update(dict.fromkeys(entry.vectors, tuple(gone)))
-        return change
+    def relisting(self, stored: Stored, models: Iterable[str]) -> Change:
+        """Work out how to say that a picture has the vectors of these models only."""
+        cell = Cell(self.records_table, stored.key)
+        listed = replace(stored.record, models=tuple(models))
+        return Change({cell: encode_record(listed)}, {cell: encode_record(stored.record)})
+
+    def _current(self, hashes: Iterable[str]) -> Iterator[tuple[str, Stored]]:
+        """Yield the hash of each id that is stored, and what is stored under it."""
+        pending = list(hashes)
+        for _ in range(ATTEMPTS):
+            cells = self._metadata.get_many(self.ids_table, pending)
+            keys = {hash: key.decode() for hash, key in zip(pending, cells, strict=True) if key}
+            stored = self.resolve(list(keys.values()))
+            yield from ((hash, stored[key]) for hash, key in keys.items() if key in stored)
+            # A record that is gone was replaced between the two reads: look again.
+            pending = [hash for hash, key in keys.items() if key not in stored]
+            if not pending:
+                return
+        raise StoreCorruptError(
+            f"{len(pending)} ids have a key but no record: the metadata store is damaged. "
+            "verify(repair=True) mends it"
+        )
 
     def _set_current(self, change: Change, id: str, before: str | None, after: str | None) -> None:
-        cell = Cell(self._ids, key_of(id))
+        cell = Cell(self.ids_table, key_of(id))
         change.expect[cell] = None if before is None else before.encode()
         change.writes[cell] = None if after is None else after.encode()
