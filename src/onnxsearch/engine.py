@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
 from uuid import uuid4
 
+import numpy as np
+
+from onnxsearch.comparison import Answer, Comparison
 from onnxsearch.consistency import Catalog, Item
 from onnxsearch.cores import available_cores
 from onnxsearch.embedders.base import Embedder
 from onnxsearch.errors import ClosedError, InvalidArgumentError, UnknownModelError
+from onnxsearch.fusion import as_fusion
 from onnxsearch.images.decode import DEFAULT_MAX_PIXELS, open_image
 from onnxsearch.indexing import Pipeline
 from onnxsearch.parallel import batched, ordered_map
+from onnxsearch.queries import Query, Reader
 from onnxsearch.records import absolute, check_id, check_metadata
-from onnxsearch.retrieval import Retrieval
+from onnxsearch.retrieval import Retrieval, Selection
+from onnxsearch.snapshot import Snapshot, save_snapshot
 from onnxsearch.sources import read_source
+from onnxsearch.transfer import CatalogSource, TransferReport, transfer
 from onnxsearch.types import (
     ImageInput,
     IndexReport,
@@ -26,11 +34,14 @@ from onnxsearch.types import (
     SearchResults,
 )
 from onnxsearch.vectors.base import CollectionSpec
+from onnxsearch.verification import VerifyReport, verify
 
 if TYPE_CHECKING:
     from onnxsearch.filters import Filter
+    from onnxsearch.fusion import FusionChoice
     from onnxsearch.metadata.base import MetadataStore
     from onnxsearch.progress import ProgressSink
+    from onnxsearch.queries import QueryInput
     from onnxsearch.survey import MetadataSource
     from onnxsearch.vectors.base import Vectors, VectorStore
 
@@ -97,6 +108,7 @@ class SearchEngine:
                 raise InvalidArgumentError(f"{name} {value}: expected at least 1")
         self._catalog = Catalog(vectors, metadata, namespace)
         self._retrieval = Retrieval(self._catalog, vectors)
+        self._reader = Reader(self._catalog, vectors, max_pixels)
         self._owned: list[Embedder | VectorStore | MetadataStore] = []
         self._closed = False
         for embedder in self._embedders.values():
@@ -243,34 +255,68 @@ class SearchEngine:
 
     def search(
         self,
-        image: ImageInput,
+        query: QueryInput | None = None,
         *,
+        text: str | None = None,
         model: str | None = None,
+        models: Sequence[str] | None = None,
+        fusion: FusionChoice = "rrf",
         limit: int = 10,
+        offset: int = 0,
         filter: Filter | None = None,
+        max_distance: float | None = None,
+        group_by: str | None = None,
+        diversity: float = 0.0,
     ) -> SearchResults:
-        """Return the pictures that are most like `image`, nearest first.
+        """Return the pictures that are most like the query, nearest first.
 
         Args:
-            image: A picture, or the path of one. It need not be stored; if it is,
-                it comes first, at distance 0.
+            query: A picture, or the path of one; or a `Query`: a stored picture by its
+                id, a text, a vector, several examples. A picture need not be stored; if
+                it is, it comes first, at distance 0.
+            text: Short for `Query.text(text)`.
             model: Name of the model to search with; by default the first one.
+            models: Names of several models instead, whose rankings are fused. A fused
+                hit's distance is 1 - score, with a score from 0 to 1.
+            fusion: How: `"rrf"`, `"scores"`, or a `Fusion` with weights.
             limit: How many pictures, at least 1. An engine with fewer gives all.
+            offset: How many of the nearest to leave out, for the next page.
             filter: Leaves only pictures whose metadata match.
+            max_distance: Leaves only pictures that are not further away.
+            group_by: A metadata field: of the pictures with the same value only the
+                nearest is given. A picture without that field stands for itself.
+            diversity: Above 0, hits are chosen to be near the query and unlike each
+                other, by maximal marginal relevance, and come in the order they were
+                chosen; 1 cares for unlikeness only. For one model.
 
         Raises:
             ImageError: The picture cannot be used.
             UnknownModelError: There is no model of that name.
-            InvalidArgumentError: `limit` is below 1.
+            InvalidArgumentError: Not exactly one query was given, or an argument is
+                not as said.
             StoreError: A store failed.
 
         Example:
             >>> for hit in engine.search("query.jpg", limit=5):
             ...     print(f"{hit.distance:.3f}  {hit.uri}")
+            >>> engine.search(Query.examples(like=["rose.jpg"], unlike=["cactus.jpg"]))
+            >>> engine.search("query.jpg", models=["vgg16", "resnet50"])
         """
-        embedder = self._embedder(model, limit)
-        query = self._embed(embedder, [image])
-        return self._retrieval.search(embedder, query, limit, filter)[0]
+        self._check_open()
+        query = _one_query(query, text)
+        selection = Selection(limit, offset, filter, max_distance, group_by, diversity)
+        if models is None:
+            embedder = self._embedder(model)
+            row = self._reader.vectors(query, [embedder])[embedder.name]
+            return self._retrieval.search(embedder, row[np.newaxis], selection)[0]
+        if model is not None or max_distance is not None or diversity:
+            raise InvalidArgumentError(
+                "models=[...] does not go with model, max_distance or diversity: those speak of "
+                "one model's distances"
+            )
+        several = self._several(models)
+        rows = self._reader.vectors(query, several)
+        return self._retrieval.fused(several, rows, as_fusion(fusion), selection)
 
     def search_many(
         self,
@@ -292,22 +338,79 @@ class SearchEngine:
             InvalidArgumentError: `limit` is below 1, or `images` is a single picture.
             StoreError: A store failed.
         """
-        embedder = self._embedder(model, limit)
+        self._check_open()
+        embedder = self._embedder(model)
+        selection = Selection(limit, filter=filter)
         if isinstance(images, str | bytes | os.PathLike) or not isinstance(images, Iterable):
             raise InvalidArgumentError(
                 f"search_many was given a {type(images).__name__}: expected an iterable of "
                 "pictures. For one picture use search()"
             )
-        return self._search_many(embedder, images, limit, filter)
+        return self._search_many(embedder, images, selection)
 
     def _search_many(
-        self, embedder: Embedder, images: Iterable[ImageInput], limit: int, filter: Filter | None
+        self, embedder: Embedder, images: Iterable[ImageInput], selection: Selection
     ) -> Iterator[SearchResults]:
         view = embedder.parallel(self._workers)
         batches = batched(images, self._batch_size)
         matrices = ordered_map(lambda b: self._embed(view, b), batches, workers=self._workers)
         for matrix in matrices:
-            yield from self._retrieval.search(embedder, matrix, limit, filter)
+            yield from self._retrieval.search(embedder, matrix, selection)
+
+    def compare(
+        self,
+        query: QueryInput | Sequence[QueryInput],
+        *,
+        models: Sequence[str] | None = None,
+        limit: int = 10,
+        filter: Filter | None = None,
+    ) -> Comparison:
+        """Ask several models the same, and tell how far their answers agree.
+
+        A picture is decoded once for all models.
+
+        Args:
+            query: What `search` takes; or a list of such queries, whose measures are
+                averaged.
+            models: Names of the models, at least two; by default all.
+            limit: How many pictures of each model. An engine with fewer gives all.
+            filter: Leaves only pictures whose metadata match.
+
+        Raises:
+            ImageError: A picture cannot be used.
+            UnknownModelError: There is no model of that name.
+            InvalidArgumentError: There are fewer than two models, or no query.
+            StoreError: A store failed.
+
+        Example:
+            >>> comparison = engine.compare("query.jpg", limit=10)
+            >>> comparison.results["vgg16"][0].distance
+            >>> comparison.overlap(5)
+        """
+        self._check_open()
+        several = self._several(models)
+        # A text is a sequence too, of texts.
+        queries = query if isinstance(query, list | tuple) else [cast("QueryInput", query)]
+        if len(several) < 2 or not queries:
+            raise InvalidArgumentError(
+                f"compare was given {len(queries)} queries and {len(several)} models: expected at "
+                "least one query, and two models to compare"
+            )
+        selection = Selection(limit, filter=filter)
+        answers = [self._answer(each, several, selection) for each in queries]
+        return Comparison(tuple(answers), limit)
+
+    def _answer(
+        self, query: QueryInput, embedders: Sequence[Embedder], selection: Selection
+    ) -> Answer:
+        rows = self._reader.vectors(query, embedders)
+        return Answer(
+            query,
+            {
+                e.name: self._retrieval.search(e, rows[e.name][np.newaxis], selection)[0]
+                for e in embedders
+            },
+        )
 
     def get(self, id: str) -> Record | None:
         """Return what is stored under `id`, or None."""
@@ -333,6 +436,90 @@ class SearchEngine:
         self._check_open()
         return self._catalog.ledger.count()
 
+    def verify(self, *, repair: bool = False) -> VerifyReport:
+        """Check every vector against the records, and every record against the vectors.
+
+        What a crash leaves behind is put right when an engine is made. This is for what
+        that cannot know of: a store that lost writes, a backup of only one of the two,
+        a collection that was dropped. It takes bounded memory, and the engine may be
+        in use meanwhile, here and elsewhere.
+
+        Args:
+            repair: Also mend what is wrong, as `Defect` tells.
+
+        Returns:
+            A report with `.ok`, counts, and each defect found.
+
+        Raises:
+            StoreCorruptError: A record cannot be read.
+            StoreError: A store failed.
+        """
+        self._check_open()
+        return verify(self._catalog, repair=repair)
+
+    def copy_to(self, other: SearchEngine, *, progress: ProgressSink = False) -> TransferReport:
+        """Copy all pictures into another engine, on whatever stores: no model runs.
+
+        Pictures of `other` with the same id are replaced, all else stays. What is there
+        already and equal is passed over, so a copy that was stopped goes on where it
+        ended. Takes bounded memory.
+
+        Args:
+            other: Where to.
+            progress: True writes a line to standard error; a callable gets a
+                `Progress` after each 256 pictures.
+
+        Raises:
+            SpaceMismatchError: `other` has vectors of another space under the name of
+                one of the models.
+            StoreError: A store failed; what was copied until then stays.
+
+        Example:
+            >>> with SearchEngine.open("album") as here:
+            ...     with SearchEngine.open("http://milvus:19530", metadata=redis_url) as there:
+            ...         here.copy_to(there, progress=True)
+        """
+        self._check_open()
+        other._check_open()
+        return transfer(CatalogSource(self._catalog), other._catalog, progress)
+
+    def save_snapshot(
+        self, path: str | os.PathLike[str], *, progress: ProgressSink = False
+    ) -> int:
+        """Write all pictures, records and vectors, to one portable file; return how many.
+
+        A picture that is replaced meanwhile is in it as it was or as it is, but whole.
+
+        Args:
+            path: The file, a zip; an existing one is replaced when the new one is whole.
+            progress: As for `copy_to`.
+
+        Raises:
+            StoreError: The file cannot be written, or a store failed.
+        """
+        self._check_open()
+        return save_snapshot(CatalogSource(self._catalog), Path(absolute(path)), progress)
+
+    def load_snapshot(
+        self, path: str | os.PathLike[str], *, progress: ProgressSink = False
+    ) -> TransferReport:
+        """Store the pictures of a snapshot, as `copy_to` would have; no model runs.
+
+        The file may come from anybody: whatever it holds, the worst is an error.
+
+        Args:
+            path: A file that `save_snapshot` wrote.
+            progress: As for `copy_to`.
+
+        Raises:
+            StoreCorruptError: It is no snapshot, or damaged, or of a later version.
+            SpaceMismatchError: Its vectors are of another model, profile or output.
+            StoreError: It cannot be read, or a store failed.
+        """
+        self._check_open()
+        with Snapshot(Path(absolute(path))) as snapshot:
+            return transfer(snapshot, self._catalog, progress)
+
     def close(self) -> None:
         """Release what `open` made; closing twice is harmless.
 
@@ -346,11 +533,7 @@ class SearchEngine:
         opened = (open_image(image, max_pixels=self._max_pixels) for image in images)
         return embedder.embed(opened, batch_size=self._batch_size)
 
-    def _embedder(self, model: str | None, limit: int) -> Embedder:
-        """Return the embedder that searches, after all that can be checked at once."""
-        self._check_open()
-        if limit < 1:
-            raise InvalidArgumentError(f"limit {limit}: expected at least 1")
+    def _embedder(self, model: str | None) -> Embedder:
         if model is None:
             return next(iter(self._embedders.values()))
         if model not in self._embedders:
@@ -358,6 +541,15 @@ class SearchEngine:
                 f"there is no model {model!r} here: expected one of {', '.join(self._embedders)}"
             )
         return self._embedders[model]
+
+    def _several(self, models: Sequence[str] | None) -> list[Embedder]:
+        names = list(self._embedders) if models is None else list(models)
+        if isinstance(models, str) or not names or len(set(names)) < len(names):
+            raise InvalidArgumentError(
+                f"models={models!r}: expected a list of different names out of "
+                f"{', '.join(self._embedders)}"
+            )
+        return [self._embedder(name) for name in names]
 
     def _check_open(self) -> None:
         if self._closed:
@@ -376,6 +568,17 @@ class SearchEngine:
 
     def __repr__(self) -> str:
         return f"<SearchEngine {', '.join(self._embedders)}{', closed' if self._closed else ''}>"
+
+
+def _one_query(query: QueryInput | None, text: str | None) -> QueryInput:
+    if text is not None and query is None:
+        return Query.text(text)
+    if query is None or text is not None:
+        given = "no query" if query is None else "two queries, a text among them"
+        raise InvalidArgumentError(
+            f"search was given {given}: expected a picture, a Query, or text=..."
+        )
+    return query
 
 
 def _by_name(embedders: Embedder | Sequence[Embedder]) -> dict[str, Embedder]:

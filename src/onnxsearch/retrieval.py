@@ -2,21 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from onnxsearch.consistency import Catalog
+from onnxsearch.diversity import most_diverse
+from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.types import Hit, SearchResults
 
 if TYPE_CHECKING:
     from onnxsearch.embedders.base import Embedder
     from onnxsearch.filters import Filter
+    from onnxsearch.fusion import Fusion
     from onnxsearch.ledger import Stored
     from onnxsearch.vectors.base import Match, Vectors, VectorStore
 
 _ROUNDS = 10
 """Searches at most for one call, however busy the writers are."""
+
+_POOL = 4
+"""Hits to choose a diverse one from."""
+
+_FUSED = 100
+"""Ranks of each model that are fused at least: a picture that one model ranks low can
+still come first on the others' account."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which of the ranked pictures a search returns."""
+
+    limit: int = 10
+    offset: int = 0
+    filter: Filter | None = None
+    max_distance: float | None = None
+    group_by: str | None = None
+    diversity: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.limit < 1:
+            raise InvalidArgumentError(f"limit {self.limit}: expected at least 1")
+        if self.offset < 0:
+            raise InvalidArgumentError(f"offset {self.offset}: expected at least 0")
+        if self.max_distance is not None and math.isnan(self.max_distance):
+            raise InvalidArgumentError("max_distance NaN: expected a number")
+        if not 0 <= self.diversity <= 1:
+            raise InvalidArgumentError(f"diversity {self.diversity}: expected 0 to 1")
+
+    @property
+    def wanted(self) -> int:
+        """How many hits it takes to serve this."""
+        return (self.offset + self.limit) * (_POOL if self.diversity else 1)
+
+    def candidates(self, ranking: SearchResults) -> list[Hit]:
+        """Return the hits that may be returned, in order, as many as are wanted."""
+        limit = math.inf if self.max_distance is None else self.max_distance
+        hits = [hit for hit in ranking if hit.distance <= limit]
+        if self.group_by is not None:
+            hits = _first_of_each(hits, self.group_by)
+        return hits[: self.wanted]
+
+    def is_served_by(self, ranking: SearchResults, depth: int) -> bool:
+        """Return whether a ranking of the first `depth` says all that there is to say."""
+        if len(ranking) < depth or len(self.candidates(ranking)) == self.wanted:
+            return True
+        return self.max_distance is not None and ranking[-1].distance > self.max_distance
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +82,72 @@ class Retrieval:
     vectors: VectorStore
 
     def search(
-        self, embedder: Embedder, queries: Vectors, limit: int, filter: Filter | None
+        self, embedder: Embedder, queries: Vectors, selection: Selection
     ) -> list[SearchResults]:
         """Return the results for each row of `queries`."""
+
+        def ranked(depth: int) -> list[SearchResults]:
+            return self._ranked(embedder, queries, depth, selection.filter)
+
+        rankings = _deep_enough(ranked, selection, selection.wanted)
+        chosen = [selection.candidates(ranking) for ranking in rankings]
+        if selection.diversity:
+            chosen = [
+                self._diverse(embedder, query, hits, selection)
+                for query, hits in zip(queries, chosen, strict=True)
+            ]
+        return [
+            SearchResults(tuple(hits[selection.offset :]), embedder.name, embedder.metric)
+            for hits in chosen
+        ]
+
+    def fused(
+        self,
+        embedders: Sequence[Embedder],
+        query: Mapping[str, Vectors],
+        fusion: Fusion,
+        selection: Selection,
+    ) -> SearchResults:
+        """Return one ranking by several models; `query` holds a vector for each."""
+
+        def ranked(depth: int) -> list[SearchResults]:
+            rankings = {
+                e.name: self._ranked(e, query[e.name][np.newaxis], depth, selection.filter)[0]
+                for e in embedders
+            }
+            return [fusion.fuse(rankings)]
+
+        (ranking,) = _deep_enough(ranked, selection, max(_FUSED, _POOL * selection.wanted))
+        hits = selection.candidates(ranking)[selection.offset :]
+        return SearchResults(tuple(hits), ranking.model, ranking.metric)
+
+    def rows(self, embedder: Embedder, ids: Sequence[str]) -> dict[str, Vectors]:
+        """Return the stored vectors by id, each of shape (columns,); absent ones are left out."""
+        keys = {id: stored.key for id, stored in self.catalog.ledger.find(ids).items()}
+        collection = self.catalog.collection(embedder.name)
+        found = self.vectors.fetch(collection, list(keys.values()))
+        return {id: found[key] for id, key in keys.items() if key in found}
+
+    def _diverse(
+        self, embedder: Embedder, query: Vectors, hits: Sequence[Hit], selection: Selection
+    ) -> list[Hit]:
+        rows = self.rows(embedder, [hit.id for hit in hits])
+        # One that was removed since it was found has no vector any more.
+        there = [hit for hit in hits if hit.id in rows]
+        if not there:
+            return []
+        matrix = np.stack([rows[hit.id] for hit in there])
+        count = selection.offset + selection.limit
+        order = most_diverse(embedder.metric, query, matrix, count, selection.diversity)
+        return [there[position] for position in order]
+
+    def _ranked(
+        self, embedder: Embedder, queries: Vectors, depth: int, filter: Filter | None
+    ) -> list[SearchResults]:
+        """Return the nearest `depth` pictures for each query."""
         collection = self.catalog.collection(embedder.name)
         known: dict[str, Stored] = {}
-        width = limit
+        width = depth
         dropped: set[str] = set()
         found: list[list[Match]] = []
         for _ in range(_ROUNDS):
@@ -46,14 +161,36 @@ class Retrieval:
             if without <= dropped:
                 break
             dropped |= without
-            width = limit + len(dropped)
-        return [self._results(embedder, matches, known, limit) for matches in found]
+            width = depth + len(dropped)
+        return [_results(embedder, matches, known, depth) for matches in found]
 
-    def _results(
-        self, embedder: Embedder, matches: Sequence[Match], known: dict[str, Stored], limit: int
-    ) -> SearchResults:
-        hits = [_hit(embedder, match, known[match.key]) for match in matches if match.key in known]
-        return SearchResults(tuple(hits[:limit]), embedder.name, embedder.metric)
+
+def _deep_enough(
+    ranked: Callable[[int], list[SearchResults]], selection: Selection, depth: int
+) -> list[SearchResults]:
+    """Rank deeper and deeper until every ranking serves the selection."""
+    while True:
+        rankings = ranked(depth)
+        if all(selection.is_served_by(ranking, depth) for ranking in rankings):
+            return rankings
+        depth *= 4
+
+
+def _first_of_each(hits: Sequence[Hit], field: str) -> list[Hit]:
+    """Keep the first hit of each value of a metadata field; without the field, all."""
+    firsts: dict[str, Hit] = {}
+    for number, hit in enumerate(hits):
+        value = json.dumps(hit.metadata[field], sort_keys=True) if field in hit.metadata else None
+        # No value looks like this: JSON never begins with a hash sign.
+        firsts.setdefault(f"#{number}" if value is None else value, hit)
+    return list(firsts.values())
+
+
+def _results(
+    embedder: Embedder, matches: Sequence[Match], known: Mapping[str, Stored], limit: int
+) -> SearchResults:
+    hits = [_hit(embedder, match, known[match.key]) for match in matches if match.key in known]
+    return SearchResults(tuple(hits[:limit]), embedder.name, embedder.metric)
 
 
 def _hit(embedder: Embedder, match: Match, stored: Stored) -> Hit:

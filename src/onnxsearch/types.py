@@ -28,6 +28,10 @@ ImageInput: TypeAlias = (
 """A picture: a path, the bytes of a file, an open binary file, a Pillow image,
 or an array of shape (height, width, 3), uint8, RGB."""
 
+Vectors: TypeAlias = "NDArray[np.float32 | np.uint8]"
+"""A matrix of vectors, one a row: (n, dimension) float32, or for `Metric.HAMMING`
+(n, dimension / 8) uint8, eight bits packed in each byte."""
+
 
 class Metric(StrEnum):
     """How far two vectors are apart. Smaller distances are nearer, always.
@@ -86,13 +90,14 @@ class Hit:
     uri: str | None
     """Where the picture came from; for files the absolute path."""
     distance: float
-    """Distance to the query, by the metric's definition; smaller is nearer."""
+    """Distance to the query, by the metric's definition; smaller is nearer. Of a fused
+    hit: 1 - score."""
     score: float
     """Likeness to the query; higher is better, whatever the metric."""
     metadata: Metadata
     """What was said about the picture when it was added."""
     model: str
-    """Name of the model that found it."""
+    """Name of the model that found it; of a fused hit all names, parted by "+"."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -101,9 +106,9 @@ class SearchResults(Sequence[Hit]):
 
     hits: tuple[Hit, ...]
     model: str
-    """Name of the model that was asked."""
-    metric: Metric
-    """How the distances are measured."""
+    """Name of the model that was asked; where several were, all names, parted by "+"."""
+    metric: Metric | None
+    """How the distances are measured; None where several models' hits were fused."""
 
     @overload
     def __getitem__(self, index: int) -> Hit: ...
@@ -127,7 +132,8 @@ class SearchResults(Sequence[Hit]):
         lines = [f"  {hit.distance:8.4f}  {hit.uri or hit.id}" for hit in self.hits[:20]]
         if len(self.hits) > 20:
             lines.append(f"  ... {len(self.hits) - 20} more")
-        head = f"<SearchResults {len(self.hits)} hits, model {self.model!r}, {self.metric.value}>"
+        metric = self.metric.value if self.metric else "fused"
+        head = f"<SearchResults {len(self.hits)} hits, model {self.model!r}, {metric}>"
         return "\n".join([head, *lines])
 
 

@@ -69,7 +69,7 @@ def open_and_search(location: str) -> list[str]:
         first: Hit = results[0]
         best: tuple[Hit, ...] = results[:3]
         metadata: Metadata = first.metadata
-        metric: Metric = results.metric
+        metric: Metric | None = results.metric
         print(best, metadata, metric, first.distance + first.score)
         return results.ids
 

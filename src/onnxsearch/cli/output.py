@@ -113,7 +113,7 @@ def results_as_json(results: SearchResults) -> Mapping[str, JSONValue]:
     """Return what `search --json` prints."""
     return {
         "model": results.model,
-        "metric": results.metric.value,
+        "metric": results.metric.value if results.metric else None,
         "hits": [asdict(hit) for hit in results],
     }
 

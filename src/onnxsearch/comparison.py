@@ -1,0 +1,163 @@
+"""Several models' answers to the same queries, and how far they agree."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+from onnxsearch.agreement import kendall_tau, overlap, rank_biased_overlap
+from onnxsearch.errors import InvalidArgumentError
+from onnxsearch.types import SearchResults
+
+if TYPE_CHECKING:
+    from onnxsearch.queries import QueryInput
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What each model found for one query."""
+
+    query: QueryInput
+    results: Mapping[str, SearchResults]
+    """The hits by name of the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How far two models agree, as the mean over all queries."""
+
+    models: tuple[str, str]
+    overlap: float
+    """Share of hits that both found, from 0 to 1."""
+    rank_biased_overlap: float
+    """The same with more weight for the first ranks, from 0 to 1; p = 0.9."""
+    kendall_tau: float
+    """Whether both order their common hits alike, from -1 to 1; NaN without such hits."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Comparison:
+    """What `SearchEngine.compare` returns: the models' answers, side by side.
+
+    Measures are means over all queries and all pairs of models; `agreements` has them
+    for each pair.
+
+    Example:
+        >>> comparison = engine.compare("query.jpg", limit=10)
+        >>> comparison.results["vgg16"].ids
+        >>> comparison.overlap(5), comparison.rank_biased_overlap()
+    """
+
+    answers: tuple[Answer, ...]
+    """One entry per query."""
+    limit: int
+    """How many hits each model was asked for."""
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of the models, in the engine's order."""
+        return tuple(self.answers[0].results)
+
+    @property
+    def results(self) -> Mapping[str, SearchResults]:
+        """What each model found, by its name.
+
+        Raises:
+            InvalidArgumentError: There were several queries: see `answers`.
+        """
+        if len(self.answers) > 1:
+            raise InvalidArgumentError(
+                f"this compares {len(self.answers)} queries: take one of them with "
+                "comparison.answers[i].results"
+            )
+        return self.answers[0].results
+
+    @property
+    def agreements(self) -> tuple[Agreement, ...]:
+        """How far each pair of models agrees."""
+        return tuple(
+            Agreement(
+                pair,
+                self._mean(lambda a, b: overlap(a, b, self.limit), [pair]),
+                self._mean(rank_biased_overlap, [pair]),
+                self._mean(kendall_tau, [pair]),
+            )
+            for pair in self._pairs
+        )
+
+    def overlap(self, k: int | None = None) -> float:
+        """Return the share of the first `k` hits that two models both found, from 0 to 1.
+
+        Args:
+            k: By default the limit of the comparison. Where the album is smaller, its
+                size counts.
+
+        Raises:
+            InvalidArgumentError: `k` is below 1 or above the limit.
+        """
+        k = self.limit if k is None else k
+        if not 1 <= k <= self.limit:
+            raise InvalidArgumentError(
+                f"overlap({k}): expected 1 to {self.limit}, the limit of this comparison"
+            )
+        return self._mean(lambda a, b: overlap(a, b, k), self._pairs)
+
+    def rank_biased_overlap(self, p: float = 0.9) -> float:
+        """Return the rank-biased overlap, from 0 to 1; the first ranks weigh most.
+
+        See Webber, Moffat and Zobel, "A Similarity Measure for Indefinite Rankings"
+        (ACM TOIS 28(4), 2010), equation 32.
+
+        Args:
+            p: Between 0 and 1; 0.9 gives the first ten ranks 86 % of the weight.
+
+        Raises:
+            InvalidArgumentError: `p` is not between 0 and 1.
+        """
+        return self._mean(lambda a, b: rank_biased_overlap(a, b, p), self._pairs)
+
+    def kendall_tau(self) -> float:
+        """Return Kendall's tau over the hits that two models have in common, from -1 to 1.
+
+        Queries where fewer than two hits are common don't count; NaN if that holds
+        for all.
+        """
+        return self._mean(kendall_tau, self._pairs)
+
+    @property
+    def _pairs(self) -> list[tuple[str, str]]:
+        return list(combinations(self.models, 2))
+
+    def _mean(
+        self,
+        measure: Callable[[Sequence[str], Sequence[str]], float],
+        pairs: Sequence[tuple[str, str]],
+    ) -> float:
+        values = [
+            value
+            for answer in self.answers
+            for first, second in pairs
+            if not math.isnan(
+                value := measure(answer.results[first].ids, answer.results[second].ids)
+            )
+        ]
+        return sum(values) / len(values) if values else math.nan
+
+    def __iter__(self) -> Iterator[Answer]:
+        return iter(self.answers)
+
+    def __len__(self) -> int:
+        return len(self.answers)
+
+    def __repr__(self) -> str:
+        queries = f"{len(self)} queries" if len(self) > 1 else "1 query"
+        lines = [f"<Comparison of {', '.join(self.models)}, {queries}, limit {self.limit}>"]
+        for each in self.agreements:
+            lines.append(
+                f"  {' / '.join(each.models)}: overlap {each.overlap:.2f}, rank-biased "
+                f"{each.rank_biased_overlap:.2f}, Kendall's tau {each.kendall_tau:.2f}"
+            )
+        return "\n".join(lines)

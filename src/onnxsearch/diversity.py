@@ -1,0 +1,56 @@
+"""Hits that are near the query and unlike each other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxsearch.types import Metric
+
+if TYPE_CHECKING:
+    from onnxsearch.vectors.base import Vectors
+
+
+def most_diverse(
+    metric: Metric, query: Vectors, candidates: Vectors, count: int, diversity: float
+) -> list[int]:
+    """Choose rows by maximal marginal relevance; return their positions, best first.
+
+    Carbonell and Goldstein, "The Use of MMR, Diversity-Based Reranking" (SIGIR 1998):
+    each step takes the row with the greatest (1 - diversity) * likeness to the query
+    - diversity * greatest likeness to a row that was taken before. Likeness is the
+    cosine; for `Metric.HAMMING`, which counts a bit as +1 or -1, too.
+
+    Args:
+        metric: Tells bits from numbers.
+        query: Of shape (columns,).
+        candidates: Of shape (n, columns).
+        count: How many to choose, at most.
+        diversity: 0 ranks by nearness alone, 1 by unlikeness alone.
+    """
+    rows = _directions(metric, candidates)
+    relevance = (1 - diversity) * (rows @ _directions(metric, query[np.newaxis])[0])
+    # Before the first is taken there is nothing to be unlike.
+    repetition = np.zeros(len(rows))
+    chosen: list[int] = []
+    left = np.ones(len(rows), bool)
+    for _ in range(min(count, len(rows))):
+        merit = np.where(left, relevance - diversity * repetition, -np.inf)
+        best = int(merit.argmax())
+        likeness = rows @ rows[best]
+        repetition = np.maximum(repetition, likeness) if chosen else likeness
+        chosen.append(best)
+        left[best] = False
+    return chosen
+
+
+def _directions(metric: Metric, matrix: Vectors) -> NDArray[np.float64]:
+    wide = (
+        np.unpackbits(matrix.astype(np.uint8), axis=1) * 2.0 - 1.0
+        if metric is Metric.HAMMING
+        else matrix.astype(np.float64)
+    )
+    lengths: NDArray[np.float64] = np.linalg.norm(wide, axis=1, keepdims=True)
+    return wide / np.maximum(lengths, np.finfo(np.float64).tiny)
