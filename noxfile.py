@@ -34,14 +34,14 @@ def tests(session: nox.Session) -> None:
 @nox.session(python=OLDEST)
 def integration(session: nox.Session) -> None:
     """Real servers, killed processes."""
-    session.install("-e", ".[all]", *group("tests"))
+    session.install("-e", ".[all]", *group("tests"), *group("servers"))
     session.run("pytest", "-m", "integration", *session.posargs)
 
 
 @nox.session(python=OLDEST)
 def slow(session: nox.Session) -> None:
     """All of the real photos in ../shared, and long searches for defects."""
-    session.install("-e", ".[all]", *group("tests"))
+    session.install("-e", ".[all]", *group("tests"), *group("servers"))
     session.run("pytest", "-m", "slow", *session.posargs, env={"HYPOTHESIS_PROFILE": "thorough"})
 
 

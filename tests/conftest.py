@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
+
+from tests.servers import MilvusServer
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
@@ -43,3 +45,18 @@ def shared() -> Callable[[str], Path]:
 def album() -> Path:
     """Return the folder of openly licensed photos that comes with the examples."""
     return ROOT / "examples" / "album"
+
+
+@pytest.fixture(scope="session")
+def milvus_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Start a Milvus server for all tests that want one, or skip them.
+
+    `ONNXSEARCH_TEST_MILVUS_URI` names one that runs already. Each test makes
+    databases or collections of its own there.
+    """
+    given = os.environ.get("ONNXSEARCH_TEST_MILVUS_URI")
+    if given is not None:
+        yield given
+        return
+    with MilvusServer(tmp_path_factory.mktemp("milvus") / "server").start() as server:
+        yield server.url

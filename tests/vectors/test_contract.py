@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
 from onnxsearch import InMemoryVectorStore, LocalVectorStore, VectorStore
 from onnxsearch.testing import VectorStoreContract
-
-SERVER = os.environ.get("ONNXSEARCH_TEST_MILVUS_URI")
 
 
 class TestInMemoryVectorStore(VectorStoreContract):
@@ -43,12 +40,12 @@ class TestMilvusLite(VectorStoreContract):
 
 
 @pytest.mark.integration
-@pytest.mark.skipif(SERVER is None, reason="ONNXSEARCH_TEST_MILVUS_URI names no Milvus server")
 class TestMilvusServer(VectorStoreContract):
     """The server's databases `onnxsearch_test_*` are emptied for every test."""
 
     @pytest.fixture(autouse=True)
-    def forget(self) -> None:
+    def server(self, milvus_url: str) -> None:
+        self.url = milvus_url
         self.opened: set[str] = set()
 
     def make_store(self, place: str = "one") -> VectorStore:
@@ -56,15 +53,14 @@ class TestMilvusServer(VectorStoreContract):
 
         from onnxsearch import MilvusVectorStore
 
-        assert SERVER is not None
         database = f"onnxsearch_test_{place}"
         if place not in self.opened:
             self.opened.add(place)
-            client = MilvusClient(SERVER, timeout=10)
+            client = MilvusClient(self.url, timeout=10)
             if database not in client.list_databases(timeout=10):
                 client.create_database(database, timeout=10)
             client.close()
-            with MilvusVectorStore(SERVER, db_name=database) as store:
+            with MilvusVectorStore(self.url, db_name=database) as store:
                 for name in store.collections():
                     store.drop(name)
-        return MilvusVectorStore(SERVER, db_name=database)
+        return MilvusVectorStore(self.url, db_name=database)

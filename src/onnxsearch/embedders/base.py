@@ -6,17 +6,14 @@ import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onnxsearch.errors import EmbeddingError, InvalidArgumentError
 from onnxsearch.parallel import batched
-from onnxsearch.types import ImageInput, Metric
-
-if TYPE_CHECKING:
-    from onnxsearch.vectors.base import Vectors
+from onnxsearch.types import ImageInput, Metric, Vectors
 
 Tensor: TypeAlias = "NDArray[np.generic]"
 """What a model is fed: an array of any shape and type."""

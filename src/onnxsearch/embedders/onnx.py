@@ -8,7 +8,6 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -30,10 +29,7 @@ from onnxsearch.errors import InvalidArgumentError, ModelOutputError
 from onnxsearch.images.decode import DEFAULT_MAX_PIXELS, open_image
 from onnxsearch.images.profile import PreprocessingProfile
 from onnxsearch.models import DEFAULT_MODEL, bundled_model
-from onnxsearch.types import ImageInput
-
-if TYPE_CHECKING:
-    from onnxsearch.vectors.base import Vectors
+from onnxsearch.types import ImageInput, Vectors
 
 PROFILE_KEY = "onnxsearch.profile"
 """The key under which a model's metadata holds its profile, as JSON."""
@@ -115,9 +111,7 @@ class OnnxEmbedder(Embedder):
     ) -> None:
         if threads is not None and threads < 1:
             raise InvalidArgumentError(f"threads={threads}: expected at least 1")
-        # ONNX Runtime refuses weights beside a link to the model (as in caches of
-        # Hugging Face models): it must be told where the file really is.
-        source = model if isinstance(model, bytes) else os.path.realpath(model)
+        source = model if isinstance(model, bytes) else os.path.abspath(model)
         self._name = check_name(_default_name(model) if name is None else name)
         self._max_pixels = max_pixels
         self._pooling: Pooling | None = pooling

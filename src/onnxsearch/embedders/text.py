@@ -23,7 +23,7 @@ from onnxsearch.embedders.tokens import TextEncoder, TextProfile, TokenIds
 from onnxsearch.errors import EmbeddingError, InvalidArgumentError, ModelLoadError
 
 if TYPE_CHECKING:
-    from onnxsearch.vectors.base import Vectors
+    from onnxsearch.types import Vectors
 
 PREFERRED_OUTPUTS = ("text_embeds", "sentence_embedding", "pooler_output", "embedding", "output_0")
 """Outputs taken first where several could be the vector: the names that exporters of
@@ -81,7 +81,7 @@ class OnnxTextEmbedder:
     ) -> None:
         if threads is not None and threads < 1:
             raise InvalidArgumentError(f"threads={threads}: expected at least 1")
-        source = model if isinstance(model, bytes) else os.path.realpath(model)
+        source = model if isinstance(model, bytes) else os.path.abspath(model)
         self._label = "text model" if isinstance(source, bytes) else os.path.basename(source)
         self._sessions = Sessions(source, check_providers(providers), RuntimeOptions())
         self._threads = threads or available_cores()

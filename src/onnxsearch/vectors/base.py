@@ -7,10 +7,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from onnxsearch.errors import (
     CollectionNotFoundError,
@@ -19,13 +18,10 @@ from onnxsearch.errors import (
 )
 from onnxsearch.json_text import metadata_text
 from onnxsearch.types import Metadata, Metric
+from onnxsearch.types import Vectors as Vectors
 
 if TYPE_CHECKING:
     from onnxsearch.filters import Filter
-
-Vectors: TypeAlias = "NDArray[np.float32 | np.uint8]"
-"""A matrix of vectors, one a row: (n, dimension) float32, or for `Metric.HAMMING`
-(n, dimension / 8) uint8, eight bits packed in each byte."""
 
 _KEY = re.compile(r"[0-9a-f]{32}")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,199}")
