@@ -52,7 +52,8 @@ if TYPE_CHECKING:
     )
     from onnxsearch.filters import F, Filter
     from onnxsearch.fusion import Fusion, FusionChoice, RankFusion, ScoreFusion
-    from onnxsearch.images.profile import PreprocessingProfile, Step
+    from onnxsearch.images.arithmetic import Step
+    from onnxsearch.images.profile import PreprocessingProfile
     from onnxsearch.images.rgb import DecodePolicy
     from onnxsearch.metadata.base import Cell, DurabilityWarning, MetadataStore
     from onnxsearch.metadata.memory import InMemoryMetadataStore
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from onnxsearch.progress import ProgressSink
     from onnxsearch.queries import Query, QueryInput
     from onnxsearch.survey import MetadataSource
+    from onnxsearch.transfer import TransferReport
     from onnxsearch.types import (
         Hit,
         ImageInput,
@@ -85,6 +87,7 @@ if TYPE_CHECKING:
         IVFFlatIndex,
         MilvusIndex,
     )
+    from onnxsearch.verification import Defect, Finding, VerifyReport
 
 __version__ = "0.1.0"
 
@@ -100,12 +103,14 @@ __all__ = [
     "Comparison",
     "Consistency",
     "DecodePolicy",
+    "Defect",
     "DurabilityWarning",
     "Embedder",
     "EmbeddingError",
     "EmptySourceError",
     "F",
     "Filter",
+    "Finding",
     "FlatIndex",
     "Fusion",
     "FusionChoice",
@@ -164,10 +169,12 @@ __all__ = [
     "Tensor",
     "TextProfile",
     "TextQueries",
+    "TransferReport",
     "UnknownModelError",
     "UnsupportedImageError",
     "VectorStore",
     "Vectors",
+    "VerifyReport",
     "__version__",
 ]
 
@@ -189,7 +196,8 @@ _HOMES = {
     ),
     "filters": "F Filter",
     "fusion": "Fusion FusionChoice RankFusion ScoreFusion",
-    "images.profile": "PreprocessingProfile Step",
+    "images.arithmetic": "Step",
+    "images.profile": "PreprocessingProfile",
     "images.rgb": "DecodePolicy",
     "metadata.base": "Cell DurabilityWarning MetadataStore",
     "metadata.memory": "InMemoryMetadataStore",
@@ -198,6 +206,7 @@ _HOMES = {
     "progress": "ProgressSink",
     "queries": "Query QueryInput",
     "survey": "MetadataSource",
+    "transfer": "TransferReport",
     "types": (
         "Hit ImageInput IndexReport JSONValue Metadata Metric Outcome Progress Record "
         "SearchResults Status"
@@ -207,6 +216,7 @@ _HOMES = {
     "vectors.memory": "InMemoryVectorStore",
     "vectors.milvus": "Consistency MilvusVectorStore",
     "vectors.milvus_index": "AutoIndex FlatIndex HNSWIndex IVFFlatIndex MilvusIndex",
+    "verification": "Defect Finding VerifyReport",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 

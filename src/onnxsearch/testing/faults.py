@@ -23,10 +23,12 @@ class ProcessDied(BaseException):
 
 
 class Faults:
-    """Decides which write to a store fails, and how.
+    """Decides which write to a store fails or hangs, and how.
 
     Writes are counted over all stores that share one object. A write can fail
     before it is done, or after: then the store has it and only its answer is lost.
+    One that hangs does so until `release`, or until its time is up, as with a store
+    that stops answering: then it fails. Meanwhile others can do what they like.
     Once `ProcessDied` was raised, every further access raises it, as nothing runs in
     a process that is dead; `revive` ends that, as a restart would.
 
@@ -48,6 +50,10 @@ class Faults:
         self._moment: Moment = "before"
         self._error: BaseException | None = None
         self._dead = False
+        self._timeout: float | None = None
+        self.hanging = threading.Event()
+        """Set as soon as a write hangs."""
+        self._released = threading.Event()
         self._lock = threading.Lock()
 
     def fail(
@@ -62,10 +68,30 @@ class Faults:
         """
         with self._lock:
             self.writes.clear()
-            self._at, self._moment = at, moment
+            self._at, self._moment, self._timeout = at, moment, None
             self._error = error or StoreUnavailableError(
                 f"write {at} failed, as the test asked for"
             )
+
+    def hang(self, *, at: int, moment: Moment = "before", timeout: float = 5.0) -> None:
+        """Let a write hang, once.
+
+        Args:
+            at: Which one, counted from 0 on from now.
+            moment: Whether the store has it already when it begins to hang.
+            timeout: Seconds after which it fails with `StoreUnavailableError`, as the
+                stores that talk to a server do.
+        """
+        self.hanging.clear()
+        self._released.clear()
+        error = StoreUnavailableError(f"write {at} was not answered within {timeout} s")
+        with self._lock:
+            self.writes.clear()
+            self._at, self._moment, self._timeout, self._error = at, moment, timeout, error
+
+    def release(self) -> None:
+        """Let a write that hangs go on."""
+        self._released.set()
 
     def revive(self) -> None:
         """Let everything work again."""
@@ -93,12 +119,16 @@ class Faults:
 
     def _strike(self, number: int, moment: Moment) -> None:
         if number == self._at and moment == self._moment and self._error is not None:
+            if self._timeout is not None:
+                self.hanging.set()
+                if self._released.wait(self._timeout):
+                    return
             self._dead = isinstance(self._error, ProcessDied)
             raise self._error
 
 
 class FaultyVectorStore(VectorStore):
-    """Passes everything on to another store, but for the writes that are to fail."""
+    """Passes everything on to another store, but for the writes that fail or hang."""
 
     def __init__(self, store: VectorStore, faults: Faults) -> None:
         self._store = store
@@ -161,7 +191,7 @@ class FaultyVectorStore(VectorStore):
 
 
 class FaultyMetadataStore(MetadataStore):
-    """Passes everything on to another store, but for the commits that are to fail."""
+    """Passes everything on to another store, but for the commits that fail or hang."""
 
     def __init__(self, store: MetadataStore, faults: Faults) -> None:
         self._store = store
