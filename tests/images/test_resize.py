@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from onnxsearch.images.profile import PreprocessingProfile
-from onnxsearch.images.resize import centre_crop, resize, resize_shortest
+from onnxsearch.images.resize import Fit, centre_crop, resize, resize_to_fit
 
 
 @pytest.mark.parametrize("rest", range(8))
@@ -17,9 +17,10 @@ def test_crops_begin_where_torchvision_and_transformers_begin(rest: int) -> None
     half_even = np.asarray(centre_crop(image, (10, 10), "half-even"))
     assert half_even[0, 0] == int(round(rest / 2.0))  # noqa: RUF046
     assert np.asarray(centre_crop(image, (10, 10), "floor"))[0, 0] == rest // 2
+    assert np.asarray(centre_crop(image, (10, 10), "truncate"))[0, 0] == rest // 2
 
 
-@pytest.mark.parametrize(("rounding", "before"), [("half-even", 1), ("floor", 2)])
+@pytest.mark.parametrize(("rounding", "before"), [("half-even", 1), ("floor", 2), ("truncate", 1)])
 def test_a_picture_smaller_than_the_crop_gets_a_black_border(rounding: str, before: int) -> None:
     image = Image.new("RGB", (7, 7), "white")
     pixels = np.asarray(centre_crop(image, (10, 10), rounding))  # type: ignore[arg-type]
@@ -29,9 +30,26 @@ def test_a_picture_smaller_than_the_crop_gets_a_black_border(rounding: str, befo
     assert (pixels[before : before + 7, before : before + 7] == 255).all()
 
 
-def test_the_longer_side_is_rounded_down() -> None:
-    assert resize_shortest(Image.new("RGB", (333, 500)), 224, "bilinear").size == (224, 336)
-    assert resize_shortest(Image.new("RGB", (500, 333)), 224, "bilinear").size == (336, 224)
+def fitted(size: tuple[int, int], fit: Fit, target: tuple[int, int]) -> tuple[int, int]:
+    return resize_to_fit(Image.new("RGB", size), fit, target, "bilinear", "pillow").size
+
+
+@pytest.mark.parametrize(
+    ("fit", "target", "expected"),
+    [
+        ("shortest", (224, 224), (336, 224)),  # 336.3
+        ("cover", (224, 224), (336, 224)),
+        ("cover", (225, 224), (338, 225)),  # 337.8, rounded to the nearest
+        ("contain", (224, 224), (224, 149)),  # 149.2
+        ("contain", (100, 224), (150, 100)),
+        ("squash", (100, 224), (224, 100)),
+    ],
+)
+def test_the_side_that_is_left_follows(
+    fit: Fit, target: tuple[int, int], expected: tuple[int, int]
+) -> None:
+    assert fitted((500, 333), fit, target) == expected
+    assert fitted((333, 500), fit, target[::-1]) == expected[::-1]
 
 
 def test_width_is_resized_before_height() -> None:

@@ -56,7 +56,8 @@ class OnnxEmbedder(Embedder):
             file must be there when the embedder is read back.
         name: What the engine calls the model. By default the file's name.
         profile: How pictures are prepared: a name such as `keras-caffe`, or a
-            profile. By default the one in the model's metadata.
+            profile. By default the one in the model's metadata, or what the
+            configuration of transformers, timm or OpenCLIP beside it says.
         output: The output that holds the vector. By default the only one that can,
             or one with a usual name.
         pooling: How to make a vector of tokens (`cls`, `mean`, `max`) or of a feature
@@ -118,7 +119,10 @@ class OnnxEmbedder(Embedder):
         sessions = Sessions(source, check_providers(providers), runtime)
         self._model = ImageModel(sessions, threads or available_cores(), self._name)
         self.profile: PreprocessingProfile = resolve_profile(
-            profile, self._model.metadata.get(PROFILE_KEY), self.input
+            profile,
+            self._model.metadata.get(PROFILE_KEY),
+            self.input,
+            None if isinstance(model, bytes) else model,
         )
         shapes = self._model.output_shapes(self.profile.size)
         self.output: str = choose_output(shapes, output, pooling)

@@ -2,41 +2,52 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
+
 from onnxsearch.embedders.onnx_graph import ImageInputSpec
 from onnxsearch.errors import ProfileError
 from onnxsearch.images.named import needs_size, profile_names
 from onnxsearch.images.profile import PreprocessingProfile
+from onnxsearch.images.sidecar import find_sidecar
 
 
 def resolve_profile(
-    given: str | PreprocessingProfile | None, carried: str | None, model: ImageInputSpec
+    given: str | PreprocessingProfile | None,
+    carried: str | None,
+    model: ImageInputSpec,
+    path: str | os.PathLike[str] | None = None,
 ) -> PreprocessingProfile:
-    """Return the profile for a model: the caller's, else the one that the model carries.
+    """Return the caller's profile, else the model's own, else that of the files beside it.
 
     Args:
         given: The caller's choice, by name or as it is.
         carried: JSON from the model's metadata.
         model: What the model is fed.
+        path: The model's file, if it is one; links to it are not followed.
 
     Raises:
-        ProfileError: There is none, or its size is not the model's.
+        ProfileError: There is none, it cannot be read, or its size is not the model's.
     """
     if isinstance(given, PreprocessingProfile):
         profile = given
     elif given is not None:
         profile = _named(given, model)
     elif carried is not None:
-        profile = PreprocessingProfile.from_json(carried)
+        profile = replace(PreprocessingProfile.from_json(carried), source="the model's metadata")
+    elif path is not None and (found := find_sidecar(path)) is not None:
+        profile, _ = found
     else:
         raise ProfileError(
-            "nothing says how pictures are prepared for this model: pass profile=..., a "
+            "nothing says how pictures are prepared for this model, neither its metadata nor a "
+            "configuration file beside it or one folder up: pass profile=..., a "
             f"PreprocessingProfile or one of {', '.join(profile_names())}. What the model was "
             "trained with is in its documentation; a wrong one gives wrong neighbours"
         )
     height, width = profile.size
     if model.height not in (None, height) or model.width not in (None, width):
         raise ProfileError(
-            f"profile {profile.name!r} makes pictures of {height} x {width} pixels, and the "
+            f"profile {profile.name!r} (from {profile.source}) makes pictures of {height} x {width} pixels, and the "
             f"model takes {model.height} x {model.width}: use a profile of that size, such as "
             "PreprocessingProfile.named(..., size=...)"
         )

@@ -2,8 +2,9 @@
 
 Sources: Keras 3 `applications/imagenet_utils.py` (`preprocess_input`) and
 `utils/image_utils.py` (`load_img`); torchvision `transforms/_presets.py`
-(`ImageClassification`); open_clip `constants.py`; transformers'
-`image_processing_*.py`; tensorflow/tpu `efficientnet_lite_builder.py`.
+(`ImageClassification`); open_clip `constants.py`; apple/ml-mobileclip
+`mobileclip/__init__.py`; transformers' `image_processing_*.py`; tensorflow/tpu
+`efficientnet_lite_builder.py`.
 """
 
 from __future__ import annotations
@@ -12,9 +13,19 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 from onnxsearch.errors import ProfileError
-from onnxsearch.images.profile import PreprocessingProfile, Step
-from onnxsearch.images.resize import Size
-from onnxsearch.images.rgb import AS_LIBRARIES
+from onnxsearch.images.arithmetic import Step
+from onnxsearch.images.config import Config
+from onnxsearch.images.profile import PreprocessingProfile
+from onnxsearch.images.resize import Resample, Size
+from onnxsearch.images.rgb import AS_LIBRARIES, AS_OPEN_CLIP
+from onnxsearch.images.transformers import (
+    CLIP_DEVIATION,
+    CLIP_MEAN,
+    IMAGENET_DEVIATION,
+    IMAGENET_MEAN,
+    HFBackend,
+    transformers_profile,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +42,8 @@ def _normalise(mean: tuple[float, ...], deviation: tuple[float, ...]) -> tuple[S
     return Step("divide", (255,)), Step("subtract", mean), Step("divide", deviation)
 
 
-_IMAGENET = _normalise((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-_CLIP = _normalise((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
-_HALVES = _normalise((0.5,), (0.5,))
+_IMAGENET = _normalise(IMAGENET_MEAN, IMAGENET_DEVIATION)
+_CLIP = _normalise(CLIP_MEAN, CLIP_DEVIATION)
 _LITE = (Step("subtract", (127,)), Step("divide", (128,)))
 
 
@@ -49,6 +59,21 @@ def _torchvision(name: str, resize: int) -> PreprocessingProfile:
     )
 
 
+def _clip(name: str, size: int, resample: Resample, steps: tuple[Step, ...]) -> _Named:
+    profile = PreprocessingProfile(
+        name, (size, size), fit="shortest", resample=resample, steps=steps, decode=AS_OPEN_CLIP
+    )
+    return _Named(profile, margin=0)
+
+
+def _transformers(
+    name: str, family: str, values: dict[str, object], backend: HFBackend = "pil"
+) -> PreprocessingProfile:
+    """Return what transformers makes of a configuration that differs in `values` only."""
+    config = Config({"image_processor_type": f"{family}ImageProcessor", **values}, name)
+    return replace(transformers_profile(config, backend), name=name)
+
+
 def _lite(name: str, size: int) -> PreprocessingProfile:
     return PreprocessingProfile(
         name,
@@ -60,6 +85,12 @@ def _lite(name: str, size: int) -> PreprocessingProfile:
     )
 
 
+# What the published checkpoints say; the classes' own defaults differ.
+_STATISTICS: dict[str, object] = {
+    "image_mean": list(IMAGENET_MEAN),
+    "image_std": list(IMAGENET_DEVIATION),
+}
+
 _ALL = [
     _Named(
         replace(_keras("keras-caffe", Step("subtract", (103.939, 116.779, 123.68))), colours="BGR")
@@ -69,13 +100,19 @@ _ALL = [
     _Named(_keras("keras-raw")),
     _Named(_torchvision("torchvision", 256)),
     _Named(_torchvision("torchvision-v2", 232)),
+    _clip("openai-clip", 224, "bicubic", _CLIP),
+    _clip("open-clip", 224, "bicubic", _CLIP),
+    _clip("mobileclip", 256, "bilinear", (Step("divide", (255,)),)),
+    _Named(_transformers("hf-clip", "CLIP", {}), margin=0),
+    _Named(_transformers("hf-clip-torchvision", "CLIP", {}, "torchvision"), margin=0),
+    _Named(_transformers("hf-vit", "ViT", {})),
+    _Named(_transformers("siglip", "Siglip", {})),
+    _Named(_transformers("dinov2", "Bit", {"size": {"shortest_edge": 256}, **_STATISTICS})),
     _Named(
-        PreprocessingProfile(
-            "open-clip", (224, 224), fit="shortest", resample="bicubic", steps=_CLIP
-        ),
-        margin=0,
+        _transformers("hf-convnext", "ConvNext", {"size": {"shortest_edge": 224}, **_STATISTICS})
     ),
-    _Named(PreprocessingProfile("siglip", (224, 224), resample="bicubic", steps=_HALVES)),
+    _Named(_transformers("deit", "DeiT", _STATISTICS)),
+    _Named(_transformers("mobilenet-hf", "MobileNetV2", {})),
     _Named(_lite("efficientnet-lite", 224), margin=32, needs_size=True),
     *(
         _Named(_lite(f"efficientnet-lite{number}", size), margin=32)
@@ -104,7 +141,7 @@ def named_profile(name: str, size: Size | None) -> PreprocessingProfile:
         raise ProfileError(
             f"no preprocessing profile is named {name!r}.{hint} Known: {', '.join(_BY_NAME)}"
         )
-    profile = named.profile
+    profile = replace(named.profile, source=f"named profile {name!r}")
     if size is None:
         if named.needs_size:
             raise ProfileError(
@@ -113,8 +150,9 @@ def named_profile(name: str, size: Size | None) -> PreprocessingProfile:
             )
         return profile
     if named.margin is not None:
-        return replace(profile, size=size, resize_to=min(size) + named.margin)
-    if profile.fit == "squash" or size == profile.size:
+        resize_to = min(size) + named.margin if named.margin else None
+        return replace(profile, size=size, resize_to=resize_to)
+    if (profile.fit == "squash" and profile.resize_to is None) or size == profile.size:
         return replace(profile, size=size)
     raise ProfileError(
         f"profile {name!r} is defined for {profile.size} only, not for {size}: how far to "

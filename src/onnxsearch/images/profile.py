@@ -3,56 +3,37 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
-from typing import Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from PIL import Image
 
-from onnxsearch.errors import ProfileError
+from onnxsearch.errors import ProfileError, UnsupportedImageError
+from onnxsearch.images.arithmetic import Step, check_choice, lookup_table
+from onnxsearch.images.pillow import PILLOW_ERRORS
 from onnxsearch.images.resize import (
+    Colour,
+    Fit,
     Resample,
+    Resampler,
     Rounding,
     Size,
     centre_crop,
-    resize,
-    resize_shortest,
+    resize_to_fit,
 )
-from onnxsearch.images.rgb import AS_SEEN, DecodePolicy, to_rgb
+from onnxsearch.images.rgb import AS_SEEN, DecodePolicy, flat, to_rgb, upright
 
-Fit: TypeAlias = Literal["squash", "shortest"]
+if TYPE_CHECKING:
+    from onnxsearch.images.transformers import HFBackend
+
 Colours: TypeAlias = Literal["RGB", "BGR"]
-Operation: TypeAlias = Literal["add", "subtract", "multiply", "divide"]
 Layout: TypeAlias = Literal["NHWC", "NCHW"]
 
-_OPERATIONS = {
-    "add": np.add,
-    "subtract": np.subtract,
-    "multiply": np.multiply,
-    "divide": np.divide,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One operation on pixel values, in float32."""
-
-    operation: Operation
-    values: tuple[float, ...]
-    """One number for all channels, or one for each, in the model's order of colours."""
-
-    def __post_init__(self) -> None:
-        _check_choice("operation", self.operation, Operation)
-        # A list compares and hashes differently from a tuple of the same numbers.
-        object.__setattr__(self, "values", tuple(float(value) for value in self.values))
-        if len(self.values) not in (1, 3) or not np.isfinite(self.values).all():
-            raise ProfileError(
-                f"values of {self.operation!r}: {self.values}, expected 1 or 3 numbers"
-            )
-        if self.operation == "divide" and 0.0 in self.values:
-            raise ProfileError("values of 'divide': expected numbers other than 0")
+MAX_SIDE = 8192
+"""Pixels in a side of what a model is fed: more is a mistake, or meant to fill memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,40 +55,61 @@ class PreprocessingProfile:
     size: Size
     """(height, width) of what the model is fed, in pixels."""
     fit: Fit = "squash"
-    """Resize both sides whatever the aspect (`squash`), or the shorter side
-    (`shortest`)."""
-    resize_to: int | None = None
-    """Pixels to resize both sides (`squash`) or the shorter one (`shortest`) to,
-    before `size` is cut out of the middle. None: what `size` says."""
+    """Resize both sides whatever the aspect (`squash`); the shorter side (`shortest`);
+    until `resize_to` is covered (`cover`), or holds all of it (`contain`)."""
+    resize_to: int | Size | None = None
+    """Pixels to resize to, both sides or (height, width), before `size` is cut out of
+    the middle. None: what `size` says."""
     rounding: Rounding = "half-even"
     """Where to cut when an odd number of pixels is left over."""
+    fill: Colour = (0, 0, 0)
+    """RGB colour of the border around pictures that are smaller than `size`."""
     resample: Resample = "bilinear"
     """Filter for resizing; all but `nearest` average over what they shrink."""
+    resampler: Resampler = "pillow"
+    """Whose bits resizing gives: Pillow's, or torch's on tensors of bytes."""
     colours: Colours = "RGB"
     """Order of the channels."""
     steps: tuple[Step, ...] = ()
     """Arithmetic on values of 0 to 255, in this order."""
     decode: DecodePolicy = AS_SEEN
     """What becomes of rotation, transparency and more than 8 bits."""
+    source: str = field(default="declared", compare=False)
+    """Where the profile came from, for messages."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "size", tuple(self.size))
-        object.__setattr__(self, "steps", tuple(self.steps))
-        if len(self.size) != 2:
-            raise ProfileError(f"size: {self.size}, expected (height, width) in pixels")
-        for pixels in (*self.size, 1 if self.resize_to is None else self.resize_to):
-            _check_pixels(pixels)
-        _check_choice("fit", self.fit, Fit)
-        _check_choice("rounding", self.rounding, Rounding)
-        _check_choice("resample", self.resample, Resample)
-        _check_choice("colours", self.colours, Colours)
+        for name in ("size", "steps", "fill", "resize_to"):
+            value = getattr(self, name)
+            if isinstance(value, list):  # as JSON has it
+                object.__setattr__(self, name, tuple(value))
+        if not isinstance(self.name, str):
+            raise ProfileError(f"name: {self.name!r:.80}, expected text")
+        _check_size("size", self.size)
+        if self.resize_to is not None:
+            _check_size("resize_to", self._resized)
+        _check_colour(self.fill)
+        needs_rgb = self.resampler == "torch" or self.fill != (0, 0, 0)
+        if needs_rgb and self.decode.convert == "last":
+            raise ProfileError(
+                "torch's resampler, and borders other than black, need pictures converted to RGB "
+                "first: use a decode policy with convert='first'"
+            )
+        if self.resampler == "torch" and self.resample not in ("bilinear", "bicubic"):
+            raise ProfileError(
+                f"resample: {self.resample!r}, but torch's resampler has bilinear and bicubic only"
+            )
+        check_choice("fit", self.fit, Fit)
+        check_choice("resampler", self.resampler, Resampler)
+        check_choice("rounding", self.rounding, Rounding)
+        check_choice("resample", self.resample, Resample)
+        check_choice("colours", self.colours, Colours)
 
     @classmethod
     def named(cls, name: str, size: int | Size | None = None) -> PreprocessingProfile:
         """Return the profile that is known as `name`.
 
         Args:
-            name: For example `keras-caffe`; see `onnxsearch.images.named`.
+            name: For example `keras-caffe`; a wrong one gets the list.
             size: Pixels (height, width, or one number for both) instead of the
                 profile's own.
 
@@ -120,6 +122,27 @@ class PreprocessingProfile:
         return named_profile(name, (size, size) if isinstance(size, int) else size)
 
     @classmethod
+    def from_config(
+        cls, path: str | os.PathLike[str], *, hf_backend: HFBackend | None = None
+    ) -> PreprocessingProfile:
+        """Return the profile that a model's own configuration file describes.
+
+        Args:
+            path: A `preprocessor_config.json` or `processor_config.json` of
+                transformers, a `config.json` of timm, or an `open_clip_config.json`.
+            hf_backend: Which of its two implementations transformers would use; their
+                pixels differ in about 1 of 100 by up to 3 levels. By default `pil`, with
+                which models up to transformers 4 were evaluated, or `torchvision` where
+                the file names a class that ends in `Fast`.
+
+        Raises:
+            ProfileError: The file is missing, damaged, or of a kind not known here.
+        """
+        from onnxsearch.images.sidecar import profile_from_config
+
+        return profile_from_config(path, hf_backend)
+
+    @classmethod
     def from_json(cls, text: str) -> PreprocessingProfile:
         """Return the profile that `to_json` made `text` of.
 
@@ -127,16 +150,18 @@ class PreprocessingProfile:
             ProfileError: The text is not JSON, or not a profile.
         """
         try:
-            values = {"name": "unnamed", **json.loads(text)}
+            values = {"name": "unnamed", "source": "JSON", **json.loads(text)}
             values["steps"] = tuple(Step(**step) for step in values.get("steps", ()))
             values["decode"] = DecodePolicy(**values.get("decode", {}))
             return cls(**values)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
             raise ProfileError(f"profile {text[:80]!r} cannot be read: {error}") from error
 
     def to_json(self) -> str:
         """Return the profile as JSON; the same text for the same profile, always."""
-        return _json(asdict(self))
+        values = asdict(self)
+        del values["source"]
+        return _json(values)
 
     def content(self) -> str:
         """Return what two profiles share if they are equal: no name, and no defaults.
@@ -145,8 +170,11 @@ class PreprocessingProfile:
         isn't used, so that fingerprints outlive upgrades.
         """
         values = asdict(self)
-        default = asdict(PreprocessingProfile(self.name, self.size))
+        default = asdict(PreprocessingProfile(self.name, self.size, source=self.source))
         decode = _difference(values.pop("decode"), default.pop("decode"))
+        for step in values["steps"]:
+            if step["precision"] == "float32":
+                del step["precision"]
         return _json({"size": self.size, "decode": decode, **_difference(values, default)})
 
     def apply(
@@ -165,7 +193,7 @@ class PreprocessingProfile:
             ProfileError: The arithmetic leaves the range of `dtype`.
         """
         pixels = np.asarray(self.pixels(image))
-        table = _lookup_table(self.steps, np.dtype(dtype).name)
+        table = lookup_table(self.steps, np.dtype(dtype).name)
         order = (2, 1, 0) if self.colours == "BGR" else (0, 1, 2)
         shape = (3, *self.size) if layout == "NCHW" else (*self.size, 3)
         tensor = np.empty(shape, dtype)
@@ -180,43 +208,43 @@ class PreprocessingProfile:
 
     def pixels(self, image: Image.Image) -> Image.Image:
         """Return the RGB picture of `size` whose pixels the arithmetic is done on."""
-        rgb = to_rgb(image, self.decode)
-        if self.fit == "shortest":
-            resized = resize_shortest(rgb, self.resize_to or min(self.size), self.resample)
-        else:
-            target = (self.resize_to, self.resize_to) if self.resize_to else self.size
-            resized = resize(rgb, target, self.resample)
-        return centre_crop(resized, self.size, self.rounding)
+        if self.decode.convert == "first":
+            return self._cut(to_rgb(image, self.decode))
+        try:
+            cut = self._cut(upright(image, self.decode))
+        except PILLOW_ERRORS as error:
+            raise UnsupportedImageError(
+                f"a picture of mode {image.mode} cannot be resized as it is: {error}"
+            ) from error
+        return flat(cut, self.decode)
+
+    @property
+    def _resized(self) -> Size:
+        if self.resize_to is None:
+            return self.size
+        return (
+            (self.resize_to, self.resize_to) if isinstance(self.resize_to, int) else self.resize_to
+        )
+
+    def _cut(self, image: Image.Image) -> Image.Image:
+        resized = resize_to_fit(image, self.fit, self._resized, self.resample, self.resampler)
+        return centre_crop(resized, self.size, self.rounding, self.fill)
 
 
-@lru_cache(maxsize=64)
-def _lookup_table(steps: tuple[Step, ...], dtype: str) -> NDArray[np.floating]:
-    """Return what the steps make of each byte: array (3, 256), in the model's colours.
-
-    A byte has 256 values, so the arithmetic need be done on no more than these; done
-    once in the library's own order, it is exact for every picture.
-    """
-    table = np.repeat(np.arange(256, dtype=np.float32)[np.newaxis], 3, axis=0)
-    with np.errstate(over="ignore", invalid="ignore"):  # found below
-        for step in steps:
-            values = np.asarray(step.values, np.float32)[:, np.newaxis]
-            _OPERATIONS[step.operation](table, values, out=table)
-        table = table.astype(dtype)
-    if not np.isfinite(table).all():
-        raise ProfileError(f"the arithmetic {steps} leaves the range of {dtype}")
-    table.flags.writeable = False
-    return table
+def _check_size(field: str, size: tuple[object, ...]) -> None:
+    if len(size) != 2 or not all(_is_whole(side, 1, MAX_SIDE) for side in size):
+        raise ProfileError(
+            f"{field}: {size!r:.80}, expected pixels as (height, width), each from 1 to {MAX_SIDE}"
+        )
 
 
-def _check_choice(field: str, value: object, choices: object) -> None:
-    if value not in get_args(choices):
-        expected = ", ".join(repr(choice) for choice in get_args(choices))
-        raise ProfileError(f"{field}: {value!r}, expected one of {expected}")
+def _check_colour(fill: tuple[object, ...]) -> None:
+    if len(fill) != 3 or not all(_is_whole(level, 0, 255) for level in fill):
+        raise ProfileError(f"fill: {fill!r:.80}, expected three numbers from 0 to 255")
 
 
-def _check_pixels(value: object) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ProfileError(f"{value!r}: expected a number of pixels, at least 1")
+def _is_whole(value: object, low: int, high: int) -> bool:
+    return type(value) is int and low <= value <= high
 
 
 def _difference(values: dict[str, object], default: dict[str, object]) -> dict[str, object]:

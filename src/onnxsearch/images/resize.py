@@ -6,8 +6,13 @@ from typing import Literal, TypeAlias
 
 from PIL import Image
 
+from onnxsearch.images.torch_resize import torch_resize
+
 Resample: TypeAlias = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
-Rounding: TypeAlias = Literal["half-even", "floor"]
+Resampler: TypeAlias = Literal["pillow", "torch"]
+Rounding: TypeAlias = Literal["half-even", "floor", "truncate"]
+Fit: TypeAlias = Literal["squash", "shortest", "cover", "contain"]
+Colour: TypeAlias = tuple[int, int, int]
 Size: TypeAlias = tuple[int, int]
 """(height, width) in pixels, the order of a tensor's axes."""
 
@@ -27,6 +32,34 @@ _FILTERS = {
     "lanczos": Image.Resampling.LANCZOS,
 }
 
+# Pillow averages these with colours multiplied by their opacity, and does so in each
+# call of `resize`; two passes must do it once.
+_PREMULTIPLIED = {"LA": "La", "RGBA": "RGBa"}
+
+
+def resize_to_fit(
+    image: Image.Image, fit: Fit, target: Size, resample: Resample, resampler: Resampler
+) -> Image.Image:
+    """Resize `image` to `target` (height, width), as `fit` says.
+
+    Args:
+        image: The image; one that has the right size already comes back itself.
+        fit: `squash` to both sides, whatever the aspect; `shortest`, the shorter side to
+            the shorter one of `target` and the longer one rounded down, as torchvision,
+            timm and transformers do; `cover`, until it covers `target`, or `contain`,
+            until it fits in, both rounded to the nearest as timm's `ResizeKeepRatio`.
+        target: What to fit it to.
+        resample: Filter.
+        resampler: Whose arithmetic: Pillow's, or that of torch on tensors of bytes,
+            which knows `bilinear` and `bicubic`.
+    """
+    if fit in ("shortest", "cover"):
+        image = _without_ends(image, target)
+    size = _fitted((image.height, image.width), fit, target)
+    if resampler == "torch":
+        return torch_resize(image, size, "bilinear" if resample == "bilinear" else "bicubic")
+    return resize(image, size, resample)
+
 
 def resize(image: Image.Image, size: Size, resample: Resample) -> Image.Image:
     """Return `image` in the size `size`; one that has it already comes back itself.
@@ -40,8 +73,11 @@ def resize(image: Image.Image, size: Size, resample: Resample) -> Image.Image:
     kernel = _FILTERS[resample]
     if image.size == (width, height):
         return image
-    if kernel is Image.Resampling.NEAREST:
-        return image.resize((width, height), kernel)
+    if kernel is Image.Resampling.NEAREST or image.mode in ("1", "P"):  # not to be averaged
+        return image.resize((width, height), Image.Resampling.NEAREST)
+    if image.mode in _PREMULTIPLIED:
+        premultiplied = image.convert(_PREMULTIPLIED[image.mode])
+        return resize(premultiplied, size, resample).convert(image.mode)
     if width * image.height <= _MAX_BETWEEN:
         between = (width, image.height)
     else:  # a needle, blown up beyond measure by the first pass
@@ -49,41 +85,56 @@ def resize(image: Image.Image, size: Size, resample: Resample) -> Image.Image:
     return image.resize(between, kernel).resize((width, height), kernel)
 
 
-def resize_shortest(image: Image.Image, side: int, resample: Resample) -> Image.Image:
-    """Resize so that the shorter side is `side`, the longer one rounded down.
-
-    Rounding down is what torchvision, timm and transformers do.
-    """
-    width, height = image.size
-    longest = MAX_ASPECT * min(width, height)
-    if max(width, height) > longest:
-        image = centre_crop(image, (min(height, longest), min(width, longest)), "floor")
-        width, height = image.size
-    if width <= height:
-        return resize(image, (int(side * height / width), side), resample)
-    return resize(image, (side, int(side * width / height)), resample)
-
-
-def centre_crop(image: Image.Image, size: Size, rounding: Rounding) -> Image.Image:
-    """Return the middle of `image`; where it is smaller than `size`, black is added.
+def centre_crop(
+    image: Image.Image, size: Size, rounding: Rounding, fill: Colour = (0, 0, 0)
+) -> Image.Image:
+    """Return the middle of `image`; where it is smaller than `size`, a border is added.
 
     Args:
         image: The image; one that has the size already comes back itself.
         size: (height, width) of the result.
-        rounding: Where to begin when an odd number of pixels is left over:
+        rounding: Where to begin when an odd number of pixels is left over or missing:
             `half-even` as torchvision (`int(round(rest / 2))`), `floor` as
-            transformers' Pillow processors.
+            transformers' Pillow processors, `truncate` as its torchvision ones.
+        fill: Colour of the border, RGB. Only an image of mode RGB can have another
+            than black.
     """
     height, width = size
     if image.size == (width, height):
         return image
     left = _margin(image.width - width, rounding)
     top = _margin(image.height - height, rounding)
-    return image.crop((left, top, left + width, top + height))
+    cut = image.crop((left, top, left + width, top + height))
+    if fill == (0, 0, 0) or (left >= 0 and top >= 0):
+        return cut
+    framed = Image.new(image.mode, (width, height), fill)
+    framed.paste(image, (-left, -top))
+    return framed
+
+
+def _fitted(source: Size, fit: Fit, target: Size) -> Size:
+    if fit == "squash":
+        return target
+    height, width = source
+    if fit == "shortest":
+        side = min(target)
+        if width <= height:
+            return int(side * height / width), side
+        return side, int(side * width / height)
+    ratios = height / target[0], width / target[1]
+    ratio = max(ratios) if fit == "contain" else min(ratios)
+    return max(1, round(height / ratio)), max(1, round(width / ratio))
+
+
+def _without_ends(image: Image.Image, target: Size) -> Image.Image:
+    limit = MAX_ASPECT * -(-max(target) // min(target)) * min(image.size)
+    if max(image.size) <= limit:
+        return image
+    return centre_crop(image, (min(image.height, limit), min(image.width, limit)), "floor")
 
 
 def _margin(rest: int, rounding: Rounding) -> int:
     if rounding == "floor":
         return rest // 2
-    # torchvision pads first, with the smaller half of the rest in front.
-    return round(rest / 2) if rest >= 0 else -(-rest // 2)
+    # Of what is missing, both torchvision and its processors put the smaller half in front.
+    return round(rest / 2) if rounding == "half-even" and rest >= 0 else int(rest / 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
@@ -13,6 +14,8 @@ from onnxsearch.images.pillow import PILLOW_ERRORS, orientation
 
 Alpha: TypeAlias = Literal["white", "drop"]
 Depth: TypeAlias = Literal["scale", "clip"]
+Convert: TypeAlias = Literal["first", "last"]
+Profiled: TypeAlias = Literal["ignore", "srgb"]
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -40,14 +43,23 @@ class DecodePolicy:
     depth: Depth = "scale"
     """Scale pictures of 16 or 32 bits or of floating point numbers to 8 bits; or
     clip them at 255, which leaves most of them white."""
+    convert: Convert = "first"
+    """Convert to RGB before resizing; or after cropping, which resizes a palette
+    without mixing its colours, and is what OpenCLIP does."""
+    colour_profile: Profiled = "ignore"
+    """Take the numbers as they stand, as the libraries that trained the models do; or
+    convert from the file's ICC profile to sRGB, which matters for photographs in wide
+    gamuts and for CMYK. A damaged profile is ignored."""
 
     def __post_init__(self) -> None:
         for field, value, allowed in (
             ("orientation", self.orientation, (True, False)),
             ("alpha", self.alpha, get_args(Alpha)),
             ("depth", self.depth, get_args(Depth)),
+            ("convert", self.convert, get_args(Convert)),
+            ("colour_profile", self.colour_profile, get_args(Profiled)),
         ):
-            if value not in allowed:
+            if type(value) is not type(allowed[0]) or value not in allowed:
                 expected = " or ".join(repr(choice) for choice in allowed)
                 raise ProfileError(f"decode policy: {field} is {value!r}, expected {expected}")
 
@@ -59,25 +71,43 @@ AS_LIBRARIES = DecodePolicy(orientation=False, alpha="drop", depth="clip")
 """What Keras' `load_img` does, and `Image.open(...).convert("RGB")`, which is what
 torchvision's users write: equal vectors matter more here than upright pictures."""
 
+AS_OPEN_CLIP = DecodePolicy(orientation=False, alpha="drop", depth="clip", convert="last")
+"""What the transforms of OpenAI's CLIP and of OpenCLIP do with `Image.open(...)`."""
+
+AS_TRANSFORMERS = DecodePolicy(depth="clip")
+"""What transformers 5 does: `load_image` turns pictures upright, processors that
+convert to RGB put them on white."""
+
 
 def to_rgb(image: Image.Image, policy: DecodePolicy) -> Image.Image:
-    """Return `image` in mode RGB; one that is so already comes back itself.
+    """Return `image` upright and in mode RGB; one that is so already comes back itself.
 
     Args:
         image: A loaded image of any mode; it is not changed.
-        policy: What becomes of rotation, transparency and more than 8 bits.
+        policy: What becomes of rotation, transparency, more than 8 bits and ICC profiles.
 
     Raises:
         UnsupportedImageError: The image cannot be converted.
     """
+    return upright(flat(image, policy), policy)
+
+
+def upright(image: Image.Image, policy: DecodePolicy) -> Image.Image:
+    """Return `image` turned as its EXIF or XMP data says, if `policy` wants it."""
+    turn = _UPRIGHT.get(orientation(image)) if policy.orientation else None
+    return image if turn is None else image.transpose(turn)
+
+
+def flat(image: Image.Image, policy: DecodePolicy) -> Image.Image:
+    """Return `image` in mode RGB, see `to_rgb`, as it lies."""
     try:
-        rgb = _converted(image, policy)
+        if policy.colour_profile == "srgb" and image.info.get("icc_profile"):
+            return _to_srgb(image, policy)
+        return _converted(image, policy)
     except PILLOW_ERRORS as error:
         raise UnsupportedImageError(
             f"a picture of mode {image.mode} cannot be converted to RGB: {error}"
         ) from error
-    turn = _UPRIGHT.get(orientation(image)) if policy.orientation else None
-    return rgb if turn is None else rgb.transpose(turn)
 
 
 def _converted(image: Image.Image, policy: DecodePolicy) -> Image.Image:
@@ -90,6 +120,18 @@ def _converted(image: Image.Image, policy: DecodePolicy) -> Image.Image:
         white = Image.new("RGBA", rgba.size, "white")
         return Image.alpha_composite(white, rgba).convert("RGB")
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _to_srgb(image: Image.Image, policy: DecodePolicy) -> Image.Image:
+    """Convert by the image's own ICC profile, where there is a way from it to sRGB."""
+    direct = image if image.mode in ("CMYK", "L") else _converted(image, policy)
+    try:
+        own = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
+        srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+        return ImageCms.ImageCmsTransform(own, srgb, direct.mode, "RGB").apply(direct)
+    except PILLOW_ERRORS:
+        # Damaged, or of another kind of colours than the image: everybody ignores it.
+        return _converted(image, policy)
 
 
 def _from_lab(image: Image.Image) -> Image.Image:

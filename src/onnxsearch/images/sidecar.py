@@ -1,0 +1,81 @@
+"""Finding what the files beside a model say about its preprocessing."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from onnxsearch.errors import ProfileError
+from onnxsearch.images.config import Config
+from onnxsearch.images.profile import PreprocessingProfile
+from onnxsearch.images.timm import open_clip_profile, timm_profile
+from onnxsearch.images.transformers import HFBackend, transformers_profile
+
+# In the order of preference: some models come with several.
+SIDECARS = (
+    "preprocessor_config.json",
+    "processor_config.json",
+    "config.json",
+    "open_clip_config.json",
+)
+
+
+def find_sidecar(
+    model: str | os.PathLike[str], hf_backend: HFBackend | None = None
+) -> tuple[PreprocessingProfile, str] | None:
+    """Return the profile that the files around a model describe, and where it is from.
+
+    They are looked for in the model's folder and then one folder up, since exports
+    for ONNX often lie in a folder `onnx` of their own. A `config.json` that says
+    nothing about pictures is passed over.
+
+    Args:
+        model: Path of the .onnx file.
+        hf_backend: See `PreprocessingProfile.from_config`.
+
+    Returns:
+        The profile and its `source`; None if no file says anything.
+
+    Raises:
+        ProfileError: A file that should say it is damaged, or of a kind not known here.
+    """
+    folder = Path(model).absolute().parent
+    for place in (folder, folder.parent):
+        for name in SIDECARS:
+            if not os.path.lexists(place / name):
+                continue
+            profile = _profile(Config.read(place / name), name, hf_backend)
+            if profile is not None:
+                return profile, profile.source
+    return None
+
+
+def profile_from_config(
+    path: str | os.PathLike[str], hf_backend: HFBackend | None = None
+) -> PreprocessingProfile:
+    """Return the profile of one file, see `PreprocessingProfile.from_config`."""
+    name = Path(path).name
+    profile = _profile(Config.read(path), name, hf_backend)
+    if profile is None:
+        raise ProfileError(
+            f"{os.fspath(path)!r} says nothing about preprocessing: expected one of "
+            f"{', '.join(SIDECARS)} of transformers, timm or OpenCLIP"
+        )
+    return profile
+
+
+def _profile(
+    config: Config, name: str, hf_backend: HFBackend | None
+) -> PreprocessingProfile | None:
+    """Tell the kinds apart by what they hold, as `config.json` is a name of many."""
+    if "preprocess_cfg" in config:
+        return open_clip_profile(config)
+    if "pretrained_cfg" in config:
+        return timm_profile(config.inner("pretrained_cfg"))
+    if "architecture" in config and "input_size" in config:  # timm before 0.9
+        return timm_profile(config)
+    if "image_processor" in config:
+        return transformers_profile(config.inner("image_processor"), hf_backend)
+    if name == "preprocessor_config.json" or "image_processor_type" in config:
+        return transformers_profile(config, hf_backend)
+    return None
