@@ -18,6 +18,7 @@ from PIL import Image
 
 from onnxsearch.embedders.base import Tensor
 from onnxsearch.embedders.onnx import OnnxEmbedder
+from onnxsearch.embedders.onnx_session import RuntimeOptions
 from onnxsearch.errors import (
     EmbeddingError,
     ImageNotFoundError,
@@ -308,7 +309,103 @@ def test_a_link_to_a_model_with_external_data(tmp_path: Path) -> None:
     assert embedder.fingerprint == OnnxEmbedder(path, profile=SMALL).fingerprint
 
 
+def test_a_cache_in_which_model_and_weights_are_links(tmp_path: Path) -> None:
+    blobs, snapshot = tmp_path / "blobs", tmp_path / "snapshots" / "1"
+    blobs.mkdir()
+    snapshot.mkdir(parents=True)
+    path = with_external_data(tmp_path)
+    plain = OnnxEmbedder(path, profile=SMALL)
+    vectors, fingerprint = plain.embed(photos()), plain.fingerprint
+    for name, blob in (("model.onnx", "5e1f"), ("weights.bin", "0dd5")):
+        (tmp_path / name).rename(blobs / blob)
+        (snapshot / name).symlink_to(Path("..", "..", "blobs", blob))
+    embedder = OnnxEmbedder(snapshot / "model.onnx", profile=SMALL)
+    assert np.array_equal(embedder.embed(photos()), vectors)
+    assert embedder.fingerprint == fingerprint
+    assert sorted(file.name for file in blobs.iterdir()) == ["0dd5", "5e1f"]
+
+
+# --- models that take one picture at a time
+
+
+def one_at_a_time(nodes: str) -> bytes:
+    """Make a model (1, 3, 6, 5) -> (1, 8) of an average `m` (1, 3) and some nodes."""
+    model = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["": 17]> one (float[1, 3, 6, 5] x) => (float[1, 8] y)'
+        f"<float[3, 8] w = {{{', '.join(str(value) for value in weights().ravel())}}},"
+        " float[1, 3] one = {1, 2, 3}, int64[2] s = {1, 8}, int64[2] flat = {1, 3}> {"
+        f"m = ReduceMean<axes=[2, 3], keepdims=0>(x) {nodes} }}"
+    )
+    return bytes(model.SerializeToString())
+
+
+BATCHES = {
+    "opened": ("v = MatMul(m, w) y = Reshape<allowzero=1>(v, s)", None),
+    "shared constant": ("n = Reshape(m, flat) k = Reshape(n, flat) y = MatMul(k, w)", None),
+    "one for all": ("b = ReduceMean<axes=[0], keepdims=1>(m) y = MatMul(b, w)", 1),
+    "mixes": ("b = ReduceMean<axes=[0], keepdims=1>(m) c = Add(m, b) y = MatMul(c, w)", 1),
+    "cannot run": (
+        "c = Concat<axis=0>(m, one) d = ReduceMean<axes=[0], keepdims=1>(c) y = MatMul(d, w)",
+        1,
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BATCHES)
+def test_one_picture_at_a_time_is_opened_where_that_changes_nothing(kind: str) -> None:
+    nodes, batch = BATCHES[kind]
+    model = one_at_a_time(nodes)
+    embedder = OnnxEmbedder(model, profile=SMALL)
+    assert embedder.input.batch == batch
+    together = embedder.embed(photos())
+    alone = np.concatenate([embedder.embed(photo) for photo in photos()])
+    assert np.allclose(together, alone, atol=1e-6)
+    session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
+    tensors = [embedder.prepare(photo)[np.newaxis] for photo in photos()]
+    plain = np.concatenate([session.run(None, {"x": tensor})[0] for tensor in tensors])
+    assert np.allclose(embedder.run(np.concatenate(tensors)), plain, atol=1e-5)
+    again = pickle.loads(pickle.dumps(embedder))
+    assert np.array_equal(again.embed(photos()), together)
+    assert again.fingerprint == embedder.fingerprint
+
+
+def test_weights_in_a_file_of_their_own_are_not_opened(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    proto = onnx.load_from_string(colour_model(batch=1))
+    onnx.save_model(proto, path, save_as_external_data=True, location="w.bin", size_threshold=0)
+    embedder = OnnxEmbedder(path, profile=SMALL)
+    assert embedder.input.batch == 1
+    assert np.allclose(embedder.embed(photos()), expected(photos()), atol=1e-6)
+
+
+def test_without_the_package_onnx_one_picture_at_a_time_is_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("onnxsearch.embedders.onnx_model.onnx_is_installed", lambda: False)
+    embedder = OnnxEmbedder(colour_model(batch=1), profile=SMALL)
+    assert embedder.input.batch == 1
+    assert np.allclose(embedder.embed(photos()), expected(photos()), atol=1e-6)
+
+
 # --- threads, processes, subclasses
+
+
+@pytest.mark.parametrize(
+    "runtime",
+    [RuntimeOptions(spinning=True), RuntimeOptions(arena=False), RuntimeOptions(shrink=True)],
+)
+def test_how_the_machine_is_used_changes_no_vector(runtime: RuntimeOptions) -> None:
+    plain = OnnxEmbedder(colour_model(), profile=SMALL)
+    embedder = OnnxEmbedder(colour_model(), profile=SMALL, runtime=runtime)
+    again = pickle.loads(pickle.dumps(embedder))
+    assert embedder.fingerprint == plain.fingerprint
+    for each in (embedder, embedder.parallel(2), again):
+        assert np.array_equal(each.embed(photos()), plain.embed(photos()))
+
+
+def test_shrinking_needs_an_arena() -> None:
+    with pytest.raises(InvalidArgumentError, match="arena"):
+        RuntimeOptions(arena=False, shrink=True)
 
 
 def test_many_threads_share_an_embedder() -> None:

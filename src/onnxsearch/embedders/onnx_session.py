@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -21,6 +23,7 @@ from onnxruntime.capi import (
 
 from onnxsearch.embedders.base import Tensor
 from onnxsearch.embedders.onnx_edit import open_batch
+from onnxsearch.embedders.onnx_files import external_data, loadable
 from onnxsearch.errors import (
     EmbeddingError,
     InvalidArgumentError,
@@ -42,6 +45,12 @@ RUNTIME_ERRORS: tuple[type[Exception], ...] = (
     ),
     ValueError,
     RuntimeError,
+    OSError,
+)
+
+_NOISE = re.compile(
+    r"\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : |Load model from .+? failed:|"
+    r"/onnxruntime_src/\S+ .*?\) (?=[A-Z])"
 )
 
 # Sessions made in two threads at once have crashed (microsoft/onnxruntime#27063).
@@ -189,24 +198,21 @@ def _open(
     model: str | bytes, providers: Sequence[Provider], threads: int, how: RuntimeOptions
 ) -> ort.InferenceSession:
     label = f"model of {len(model)} bytes" if isinstance(model, bytes) else f"model {model!r}"
-    if isinstance(model, str) and not os.path.isfile(model):
-        what = "is a folder" if os.path.isdir(model) else "does not exist"
-        raise ModelLoadError(f"{label} {what}: expected the path of an .onnx file")
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.enable_cpu_mem_arena = how.arena
     options.add_session_config_entry("session.intra_op.allow_spinning", str(int(how.spinning)))
     options.log_severity_level = 3  # errors; warnings speak of the graph's optimisation
     try:
-        with _CONSTRUCTION:
+        with _CONSTRUCTION, _loadable(model, label) as source:
             session = ort.InferenceSession(
-                model,
+                source,
                 options,
                 providers=[_with_options(provider) for provider in providers],
                 enable_fallback=0,
             )
     except RUNTIME_ERRORS as error:
-        raise ModelLoadError(f"ONNX Runtime cannot load {label}: {error}") from error
+        raise ModelLoadError(f"ONNX Runtime cannot load {label}: {_reason(error)}") from error
     gone = {_name(provider) for provider in providers} - set(session.get_providers())
     if gone:
         raise ProviderError(
@@ -214,6 +220,26 @@ def _open(
             f"for {label}; its driver or libraries are missing or of the wrong version"
         )
     return session
+
+
+def _loadable(model: str | bytes, label: str) -> AbstractContextManager[str | bytes]:
+    if isinstance(model, str):
+        if not os.path.isfile(model):
+            what = "is a folder" if os.path.isdir(model) else "does not exist"
+            raise ModelLoadError(f"{label} {what}: expected the path of an .onnx file")
+        return loadable(model)
+    if beside := external_data(model):
+        # ONNX Runtime would read it from whatever folder the process is in.
+        raise ModelLoadError(
+            f"{label} has weights in another file, {next(iter(beside))!r}: expected the model's "
+            "path, which tells where that file is"
+        )
+    return nullcontext(model)
+
+
+def _reason(error: Exception) -> str:
+    """Return what ONNX Runtime says, without where in its source it says so."""
+    return _NOISE.sub("", str(error)).strip()
 
 
 def _with_options(provider: Provider) -> str | tuple[str, dict[str, str]]:

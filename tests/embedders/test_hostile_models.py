@@ -1,0 +1,145 @@
+"""Models that are damaged, or made to do harm: each is refused, and the reason told."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from onnxsearch.embedders.onnx import OnnxEmbedder
+from onnxsearch.errors import ModelLoadError
+from onnxsearch.images.profile import PreprocessingProfile
+from tests.embedders.models import colour_model
+
+SMALL = PreprocessingProfile("small", (6, 5))
+SECRET = np.arange(24, dtype=np.float32).tobytes()
+
+
+def edited(edit: Callable[[onnx.ModelProto], object]) -> bytes:
+    model = onnx.load_from_string(colour_model())
+    edit(model)
+    return bytes(model.SerializeToString())
+
+
+def weights_in(location: str, length: int = len(SECRET)) -> bytes:
+    def edit(model: onnx.ModelProto) -> None:
+        (tensor,) = model.graph.initializer
+        tensor.ClearField("raw_data")
+        tensor.data_location = TensorProto.EXTERNAL
+        for key, value in (("location", location), ("offset", "0"), ("length", str(length))):
+            tensor.external_data.add(key=key, value=value)
+
+    return edited(edit)
+
+
+def with_operator(model: onnx.ModelProto) -> None:
+    model.graph.node[1].domain = "com.example"
+    model.graph.node[1].op_type = "RunProgram"
+    model.opset_import.append(helper.make_opsetid("com.example", 1))
+
+
+def with_two_gigabytes(model: onnx.ModelProto) -> None:
+    (tensor,) = model.graph.initializer
+    tensor.dims[:] = [3, 1 << 28]
+    del model.graph.output[0].type.tensor_type.shape.dim[:]
+
+
+def set_version(model: onnx.ModelProto) -> None:
+    model.ir_version = 99
+
+
+def set_opset(model: onnx.ModelProto) -> None:
+    model.opset_import[0].version = 999
+
+
+def cut_an_edge(model: onnx.ModelProto) -> None:
+    model.graph.node[0].input[0] = "nowhere"
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        (edited(with_operator), r"com\.example:RunProgram.* is not a registered function"),
+        (edited(with_two_gigabytes), "declares a size of 3221225472 bytes which exceeds"),
+        (edited(set_version), "Unsupported model IR version: 99"),
+        (edited(set_opset), "Opset 999"),
+        (edited(cut_an_edge), "'nowhere'"),
+        (weights_in("/etc/hostname"), "Absolute path not allowed"),
+        (weights_in("missing.bin"), "does not exist"),
+        (weights_in("short.bin"), "out of bounds"),
+        (weights_in("short.bin", 3 << 30), "size mismatch"),
+        (b"\x08\x08" + bytes(range(1, 256)), ""),
+        (b"\x80" * 100_000, ""),
+    ],
+    ids=[
+        "operator",
+        "declared",
+        "version",
+        "opset",
+        "edge",
+        "absolute",
+        "missing",
+        "short",
+        "declared beside",
+        "noise",
+        "varint",
+    ],
+)
+def test_refused_with_the_reason(tmp_path: Path, model: bytes, reason: str) -> None:
+    (tmp_path / "short.bin").write_bytes(bytes(4))
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model)
+    with pytest.raises(ModelLoadError, match=rf"cannot load model .*model\.onnx.*{reason}") as told:
+        OnnxEmbedder(path, profile=SMALL)
+    assert told.value.__cause__ is not None
+    assert "onnxruntime_src" not in str(told.value)
+
+
+@pytest.mark.parametrize("location", ["../secret.bin", "sub/../../secret.bin", "link.bin"])
+def test_weights_outside_of_the_models_folder(tmp_path: Path, location: str) -> None:
+    (tmp_path / "secret.bin").write_bytes(SECRET)
+    folder = tmp_path / "model"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "link.bin").symlink_to(tmp_path / "secret.bin")
+    path = folder / "model.onnx"
+    path.write_bytes(weights_in(location))
+    with pytest.raises(ModelLoadError, match="escapes model directory"):
+        OnnxEmbedder(path, profile=SMALL)
+    link = tmp_path / "elsewhere" / "linked.onnx"
+    link.parent.mkdir()
+    link.symlink_to(path)
+    with pytest.raises(ModelLoadError, match="escapes model directory"):
+        OnnxEmbedder(link, profile=SMALL)
+
+
+def test_a_model_in_memory_reads_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "secret.bin").write_bytes(SECRET)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelLoadError, match=r"weights in another file, 'secret\.bin'"):
+        OnnxEmbedder(weights_in("secret.bin"), profile=SMALL)
+    with pytest.raises(ModelLoadError):
+        OnnxEmbedder(weights_in("missing.bin"), profile=SMALL)
+
+
+def test_what_is_declared_is_not_allocated(tmp_path: Path) -> None:
+    pytest.importorskip("resource", reason="this system does not tell how much memory was used")
+    path = tmp_path / "model.onnx"
+    path.write_bytes(edited(with_two_gigabytes))
+    program = f"""
+import resource
+from onnxsearch import ModelLoadError, OnnxEmbedder
+try:
+    OnnxEmbedder({str(path)!r}, profile="keras-raw")
+except ModelLoadError:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert int(result.stdout) < 1024  # megabytes
