@@ -16,11 +16,13 @@ from onnxsearch.consistency import Catalog, Item
 from onnxsearch.cores import available_cores
 from onnxsearch.embedders.base import Embedder
 from onnxsearch.errors import ClosedError, InvalidArgumentError, UnknownModelError
+from onnxsearch.evaluation import Evaluation, Judge, Truth
 from onnxsearch.fusion import as_fusion
 from onnxsearch.images.decode import DEFAULT_MAX_PIXELS, open_image
 from onnxsearch.indexing import Pipeline
 from onnxsearch.parallel import batched, ordered_map
 from onnxsearch.queries import Query, Reader
+from onnxsearch.recall import recall_at
 from onnxsearch.records import absolute, check_id, check_metadata
 from onnxsearch.retrieval import Retrieval, Selection
 from onnxsearch.snapshot import Snapshot, save_snapshot
@@ -37,8 +39,10 @@ from onnxsearch.vectors.base import CollectionSpec
 from onnxsearch.verification import VerifyReport, verify
 
 if TYPE_CHECKING:
+    from onnxsearch.evaluation import Labels
     from onnxsearch.filters import Filter
     from onnxsearch.fusion import FusionChoice
+    from onnxsearch.measures import Estimate
     from onnxsearch.metadata.base import MetadataStore
     from onnxsearch.progress import ProgressSink
     from onnxsearch.queries import QueryInput
@@ -412,6 +416,84 @@ class SearchEngine:
             },
         )
 
+    def evaluate(
+        self,
+        labels: Labels | None = None,
+        *,
+        pairs: Iterable[tuple[str, str]] | None = None,
+        models: Sequence[str] | None = None,
+        fusion: FusionChoice = "rrf",
+        k: Sequence[int] = (1, 5, 10),
+        depth: int | None = None,
+        confidence: float = 0.95,
+        resamples: int = 1000,
+        seed: int = 0,
+    ) -> Evaluation:
+        """Measure how well each model, and their fusion, finds what belongs together.
+
+        Each labelled picture is searched for among all others that have a label; those
+        with the same label are the right answers. Stored vectors are used: no model runs.
+
+        Args:
+            labels: Label by id; or the name of a metadata field; or a function that
+                tells a record's. None stands for not known.
+            pairs: Instead of labels, pairs of ids, each a right answer to the other,
+                among the whole album.
+            models: Names of the models; by default all.
+            fusion: How several models' rankings are fused.
+            k: Ranks at which precision and recall are cut.
+            depth: How many ranks are looked at; by default all, which takes time in
+                the square of the album. (Milvus gives 16,384 at most.)
+            confidence: Of the bootstrap intervals.
+            resamples: How many times queries are drawn for them.
+            seed: Of those draws.
+
+        Raises:
+            InvalidArgumentError: Not exactly one of `labels` and `pairs` is given, no
+                two pictures belong together, or an id is not stored.
+            UnknownModelError: There is no model of that name.
+            StoreError: A store failed.
+
+        Example:
+            >>> evaluation = engine.evaluate(lambda record: Path(record.uri).parent.name)
+            >>> evaluation.scores["vgg16"].mean_average_precision.value
+        """
+        self._check_open()
+        judge = Judge(self._retrieval, self._several(models), as_fusion(fusion), k, depth)
+        ledger = self._catalog.ledger
+        if labels is not None and pairs is None:
+            truth = Truth.of_labels(labels, ledger)
+        elif pairs is not None and labels is None:
+            truth = Truth.of_pairs(pairs, ledger)
+        else:
+            raise InvalidArgumentError("evaluate needs either labels or pairs, and not both")
+        return judge.evaluate(truth, confidence=confidence, resamples=resamples, seed=seed)
+
+    def recall(
+        self, *, model: str | None = None, limit: int = 10, sample: int = 100, seed: int = 0
+    ) -> Estimate:
+        """Return which share of the truly nearest pictures the vector store finds.
+
+        Stored pictures are searched for, and the answers compared with exact ones, for
+        which every vector is read once. Exact indexes give 1.
+
+        Args:
+            model: Name of the model; by default the first one.
+            limit: How many nearest pictures.
+            sample: How many pictures to search for, drawn at random.
+            seed: Of that draw.
+
+        Returns:
+            The mean over the sample, with a 95 % interval.
+
+        Raises:
+            InvalidArgumentError: Nothing is stored, or a number is below 1.
+            StoreError: A store failed.
+        """
+        self._check_open()
+        collection = self._catalog.collection(self._embedder(model).name)
+        return recall_at(self._retrieval.vectors, collection, limit=limit, sample=sample, seed=seed)
+
     def get(self, id: str) -> Record | None:
         """Return what is stored under `id`, or None."""
         self._check_open()
@@ -483,9 +565,7 @@ class SearchEngine:
         other._check_open()
         return transfer(CatalogSource(self._catalog), other._catalog, progress)
 
-    def save_snapshot(
-        self, path: str | os.PathLike[str], *, progress: ProgressSink = False
-    ) -> int:
+    def save_snapshot(self, path: str | os.PathLike[str], *, progress: ProgressSink = False) -> int:
         """Write all pictures, records and vectors, to one portable file; return how many.
 
         A picture that is replaced meanwhile is in it as it was or as it is, but whole.
