@@ -50,11 +50,13 @@ if TYPE_CHECKING:
         UnknownModelError,
         UnsupportedImageError,
     )
+    from onnxsearch.evaluation import Evaluation, Labels, Scores
     from onnxsearch.filters import F, Filter
     from onnxsearch.fusion import Fusion, FusionChoice, RankFusion, ScoreFusion
     from onnxsearch.images.arithmetic import Step
     from onnxsearch.images.profile import PreprocessingProfile
     from onnxsearch.images.rgb import DecodePolicy
+    from onnxsearch.measures import Estimate
     from onnxsearch.metadata.base import Cell, DurabilityWarning, MetadataStore
     from onnxsearch.metadata.memory import InMemoryMetadataStore
     from onnxsearch.metadata.redis import RedisMetadataStore
@@ -108,6 +110,8 @@ __all__ = [
     "Embedder",
     "EmbeddingError",
     "EmptySourceError",
+    "Estimate",
+    "Evaluation",
     "F",
     "Filter",
     "Finding",
@@ -126,6 +130,7 @@ __all__ = [
     "IndexReport",
     "InvalidArgumentError",
     "JSONValue",
+    "Labels",
     "LocalVectorStore",
     "Match",
     "Metadata",
@@ -157,6 +162,7 @@ __all__ = [
     "RuntimeOptions",
     "SQLiteMetadataStore",
     "ScoreFusion",
+    "Scores",
     "SearchEngine",
     "SearchResults",
     "SpaceMismatchError",
@@ -194,11 +200,13 @@ _HOMES = {
         "ProfileError ProviderError SpaceMismatchError StoreCorruptError StoreError "
         "StoreLockedError StoreUnavailableError UnknownModelError UnsupportedImageError"
     ),
+    "evaluation": "Evaluation Labels Scores",
     "filters": "F Filter",
     "fusion": "Fusion FusionChoice RankFusion ScoreFusion",
     "images.arithmetic": "Step",
     "images.profile": "PreprocessingProfile",
     "images.rgb": "DecodePolicy",
+    "measures": "Estimate",
     "metadata.base": "Cell DurabilityWarning MetadataStore",
     "metadata.memory": "InMemoryMetadataStore",
     "metadata.redis": "RedisMetadataStore",
