@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import socket
@@ -133,19 +132,22 @@ MILVUS_WHEEL = "milvus==2.3.5"
 
 # The wheel's own server class can't start again on the same ports, and its SIGTERM is in vain.
 _UNPACK = """
-import json, sys
+import sys
 from milvus import MilvusServerConfig, _initialize_data_files
-folder, settings = sys.argv[1], json.loads(sys.argv[2])
-config = MilvusServerConfig(data_dir=folder)
-for name, value in settings.items():
-    config.set(name, value)
+config = MilvusServerConfig(data_dir=sys.argv[1])
 config.resolve()
-_initialize_data_files(folder)
+_initialize_data_files(sys.argv[1])
 print(config.get("proxy_port"))
 """
 
-# Shorter than the defaults, since tests wait for each of them in turn.
-_FASTER = {"queryCoord.checkInterval": "100", "proxy.timeTickInterval": "50"}
+# Milliseconds. With the defaults, a collection is loaded in 3 s rather than 1.5.
+_FASTER = {
+    "queryCoord.checkChannelInterval": "100",
+    "queryCoord.checkInterval": "100",
+    "queryCoord.checkSegmentInterval": "100",
+    "queryCoord.distPullInterval": "100",
+    "proxy.timeTickInterval": "50",
+}
 
 
 class MilvusServer:
@@ -168,6 +170,7 @@ class MilvusServer:
         self.folder = folder
         self.port = 0
         self._health = free_port()
+        self._settings: dict[str, str] = {}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -180,26 +183,33 @@ class MilvusServer:
         return self._process.pid
 
     def start(self, **settings: str) -> Self:
-        """Unpack the server, write its configuration and start it.
+        """Unpack the server, choose its ports and start it.
 
         Args:
             settings: More of `milvus.yaml`, by dotted name, such as
                 `**{"common.security.authorizationEnabled": "true"}`.
         """
-        chosen = json.dumps(_FASTER | settings)
-        command = [sys.executable, "-c", _UNPACK, str(self.folder), chosen]
+        # Milvus takes a setting from the environment before it looks into its file.
+        self._settings = {
+            name.replace(".", "_").upper(): value for name, value in (_FASTER | settings).items()
+        }
+        command = [sys.executable, "-c", _UNPACK, str(self.folder)]
         self.port = int(subprocess.run(command, capture_output=True, check=True).stdout)
         return self.restart()
 
     def restart(self) -> Self:
         """Start on the same folder and ports, with the same settings."""
         programs = self.folder / "bin"
-        environment = os.environ | {
-            "DEPLOY_MODE": "STANDALONE",
-            "LD_LIBRARY_PATH": str(programs),
-            "METRICS_PORT": str(self._health),
-            "MILVUS_RUN_DIR": str(self.folder / "run"),
-        }
+        environment = (
+            os.environ
+            | self._settings
+            | {
+                "DEPLOY_MODE": "STANDALONE",
+                "LD_LIBRARY_PATH": str(programs),
+                "METRICS_PORT": str(self._health),
+                "MILVUS_RUN_DIR": str(self.folder / "run"),
+            }
+        )
         log = self.folder / "server.log"
         with log.open("ab") as output:
             self._process = subprocess.Popen(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import repeat
 
 import numpy as np
@@ -252,17 +253,17 @@ class VectorStoreContract(ABC):
         assert sorted(photos.ids("photos")) == keys
         assert photos.count("photos") == 2_500
 
-    @pytest.mark.parametrize("bad", ["", "abc", "A" * 32, "g" * 32, "0" * 33, "0" * 31 + "'"])
-    def test_refuses_keys_of_another_alphabet(self, photos: VectorStore, bad: str) -> None:
+    def test_refuses_keys_of_another_alphabet(self, photos: VectorStore) -> None:
         """A key could become part of a query to the back end."""
         vector = random_vectors(PHOTOS, 1)
-        for call in (
-            lambda: photos.upsert("photos", [bad], vector),
-            lambda: photos.fetch("photos", [bad]),
-            lambda: photos.delete("photos", [bad]),
-        ):
-            with pytest.raises(InvalidArgumentError, match="32"):
-                call()
+        for bad in ("", "abc", "A" * 32, "g" * 32, "0" * 33, "0" * 31 + "'"):
+            for call in (
+                partial(photos.upsert, "photos", [bad], vector),
+                partial(photos.fetch, "photos", [bad]),
+                partial(photos.delete, "photos", [bad]),
+            ):
+                with pytest.raises(InvalidArgumentError, match="32"):
+                    call()
 
     def test_takes_nothing_of_a_bad_batch(self, photos: VectorStore) -> None:
         """A batch that is refused leaves some of its rows behind."""
