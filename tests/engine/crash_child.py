@@ -1,38 +1,113 @@
 """A process that writes to an engine until it is killed, saying what it does.
 
-Run with: location, metadata location, seed. Each line on standard output is
-`begin` or `done`, the operation, the id and the version written.
+Run with: location, metadata location, folder of pictures, seed, threads, and at which
+write to a store it kills itself (-1: somebody else will). Each line on standard output
+is `begin`, `done` or `failed`, the operation, the version written, and the ids in JSON.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import random
+import signal
 import sys
+import threading
+from pathlib import Path
 
-from onnxsearch import SearchEngine
-from onnxsearch.testing import FakeEmbedder, picture
+from onnxsearch import SearchEngine, StoreUnavailableError
+from onnxsearch.locations import open_stores
+from onnxsearch.testing import (
+    FakeEmbedder,
+    Faults,
+    FaultyMetadataStore,
+    FaultyVectorStore,
+    picture,
+)
 
 IDS = [f'it\'s "{number}"' for number in range(12)]
+FILES = ["file 0", "file 1", "file 2"]
 EMBEDDERS = [FakeEmbedder("one"), FakeEmbedder("two", 8)]
+
+_printing = threading.Lock()
+
+
+class Deadly(Faults):
+    """Kills the process at a write: before it, or when it is done."""
+
+    def __init__(self, at: int, dice: random.Random) -> None:
+        super().__init__()
+        self._when = (at, dice.choice(["before", "after"]))
+
+    def before(self, write: str) -> int:
+        number = super().before(write)
+        self._die_at(number, "before")
+        return number
+
+    def after(self, number: int) -> None:
+        self._die_at(number, "after")
+
+    def _die_at(self, number: int, moment: str) -> None:
+        if (number, moment) == self._when:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def name(id: str, version: int) -> str:
-    return f"{id} version {version}"
+    """What the picture shows; a file always shows the same."""
+    return Path(id).stem if id.startswith("/") else f"{id} version {version}"
 
 
-def main(location: str, metadata: str, seed: int) -> None:
+def tell(*words: object) -> None:
+    with _printing:
+        print(*words, flush=True)
+
+
+def write(engine: SearchEngine, folder: str, ids: list[str], seed: int) -> None:
     dice = random.Random(seed)
-    with SearchEngine.open(location, embedders=EMBEDDERS, metadata=metadata) as engine:
-        for version in range(seed * 100_000, (seed + 1) * 100_000):
-            id = dice.choice(IDS)
-            operation = dice.choice(["put", "put", "put", "remove"])
-            print("begin", operation, version, id, flush=True)
-            if operation == "put":
-                engine.add(picture(name(id, version)), id=id, metadata={"version": version})
+    for version in range(seed * 100_000, (seed + 1) * 100_000):
+        operation = dice.choice(["put", "put", "put", "remove", "index" if folder else "put"])
+        chosen = [dice.choice(ids)]
+        if operation == "index":
+            chosen = [os.path.join(folder, f"{file}.png") for file in FILES]
+        what = (operation, version, json.dumps(chosen))
+        tell("begin", *what)
+        try:
+            if operation == "index":
+                engine.index(folder, metadata={"version": version})
+            elif operation == "put":
+                shown = picture(name(chosen[0], version))
+                engine.add(shown, id=chosen[0], metadata={"version": version})
             else:
-                engine.remove(id)
-            print("done", operation, version, id, flush=True)
+                engine.remove(chosen)
+        except StoreUnavailableError:
+            tell("failed", *what)
+            return
+        tell("done", *what)
+
+
+def main(location: str, metadata: str, folder: str, seed: int, threads: int, at: int) -> None:
+    faults = Deadly(at, random.Random(seed))
+    vectors, records = open_stores(location, metadata)
+    engine = SearchEngine(
+        EMBEDDERS,
+        FaultyVectorStore(vectors, faults),
+        FaultyMetadataStore(records, faults),
+        workers=1,
+    )
+    tell("open")
+    writers = [
+        threading.Thread(
+            target=write,
+            # Each has ids of its own, and one of them the folder.
+            args=(engine, "" if n else folder, IDS[n::threads], seed * threads + n),
+        )
+        for n in range(threads)
+    ]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    main(*sys.argv[1:4], *map(int, sys.argv[4:7]))

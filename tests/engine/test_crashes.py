@@ -1,7 +1,12 @@
-"""Real processes, killed at random points of their writes and of their recovery."""
+"""Real processes, killed at random points of their writes and of their recovery.
+
+Half of them kill themselves at a random write to a store, before it or after it, from
+the first write of the recovery on; the other half is killed by the clock.
+"""
 
 from __future__ import annotations
 
+import json
 import random
 import subprocess
 import sys
@@ -12,44 +17,116 @@ from pathlib import Path
 
 import pytest
 
-from onnxsearch import SearchEngine
+from onnxsearch import SearchEngine, StoreUnavailableError
+from onnxsearch.testing import write_pictures
 from tests.engine import crash_child
-from tests.servers import RedisServer
+from tests.servers import MilvusServer, RedisServer
 
-pytestmark = pytest.mark.integration
-
-KILLS = 12
-RECOVERY_KILLS = 3
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass
-class Ledger:
+class Account:
     """What the killed processes said they had done."""
 
     versions: dict[str, int | None] = field(default_factory=dict)
     """Version by id; None for removed."""
-    open: tuple[str, int | None] | None = None
+    open: list[tuple[list[str], int | None]] = field(default_factory=list)
     """What was begun and not done: it may have happened or not."""
+    acknowledged: int = 0
 
     def read(self, lines: list[str]) -> None:
         for line in lines:
-            moment, operation, version, id = line.split(" ", 3)
-            value = int(version) if operation == "put" else None
+            moment, operation, version, text = line.split(" ", 3)
+            ids: list[str] = json.loads(text)
+            value = None if operation == "remove" else int(version)
             if moment == "begin":
-                self.open = (id, value)
-            else:
-                self.versions[id] = value
-                self.open = None
+                self.open.append((ids, value))
+            elif moment == "done":
+                self.open.remove((ids, value))
+                self.versions |= dict.fromkeys(ids, value)
+                self.acknowledged += 1
 
     def settle(self, engine: SearchEngine) -> None:
-        """Accept either ending of what was open when the process was killed."""
-        if self.open is None:
-            return
-        id, value = self.open
+        """Accept either ending of what was open, but not a half of it."""
+        for ids, value in self.open:
+            records = [engine.get(id) for id in ids]
+            if {record and record.metadata["version"] for record in records} == {value}:
+                self.versions |= dict.fromkeys(ids, value)
+        self.open.clear()
+
+
+def check(engine: SearchEngine, account: Account) -> None:
+    account.settle(engine)
+    alive = {id: v for id, v in account.versions.items() if v is not None}
+    for id, version in account.versions.items():
         record = engine.get(id)
-        if value == (record.metadata["version"] if record else None):
-            self.versions[id] = value
-        self.open = None
+        if version is None:
+            assert record is None, f"{id!r} was removed, and is back"
+        else:
+            assert record is not None, f"{id!r} was acknowledged, and is lost"
+            assert record.metadata == {"version": version}
+    shown = [crash_child.picture(crash_child.name(id, version)) for id, version in alive.items()]
+    for model in engine.models:
+        for id, hits in zip(alive, engine.search_many(shown, model=model, limit=1), strict=True):
+            assert (hits[0].id, hits[0].distance) == (id, pytest.approx(0, abs=1e-3))
+    report = engine.verify()
+    assert report.ok, report.findings
+    assert engine.count() == report.records == len(alive)
+    assert set(report.vectors.values()) <= {len(alive)}, "orphans"
+
+
+@dataclass
+class Campaign:
+    """Kills processes that write, one after the other, and looks at what is left."""
+
+    location: str
+    metadata: str
+    folder: Path
+    threads: int = 1
+    seconds: float = 0.4
+    """How long a process lives at most before the clock kills it."""
+    account: Account = field(default_factory=Account)
+    dice: random.Random = field(default_factory=lambda: random.Random(42))
+    kills: int = 0
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir()
+        write_pictures(self.folder, crash_child.FILES)
+
+    def run(self, kills: int) -> None:
+        while self.kills < kills:
+            self.kill_one()
+            if self.dice.random() < 0.7:  # else the next process finds what this one left
+                self.look()
+        self.look()
+        assert self.account.acknowledged > kills, "the processes hardly wrote anything"
+        print(f"{self.kills} kills, {self.account.acknowledged} acknowledged")
+
+    def kill_one(self) -> None:
+        at = self.dice.choice([-1, self.dice.randrange(8), self.dice.randrange(120)])
+        with self.child(at) as child:
+            assert child.stdout is not None
+            lines = [child.stdout.readline()]  # it has opened, or died of it
+            if at == -1:
+                time.sleep(self.dice.uniform(0, self.seconds))
+                child.kill()
+            lines += child.stdout.readlines()
+        assert child.returncode == -9, "it was to be killed, and ended otherwise"
+        self.kills += 1
+        self.account.read([line for line in lines[1:] if line.endswith("\n")])
+
+    def child(self, at: int) -> subprocess.Popen[str]:
+        arguments = [self.location, self.metadata, str(self.folder)]
+        numbers = [str(self.kills), str(self.threads), str(at)]
+        command = [sys.executable, "-m", "tests.engine.crash_child", *arguments, *numbers]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+
+    def look(self) -> None:
+        with SearchEngine.open(
+            self.location, embedders=crash_child.EMBEDDERS, metadata=self.metadata
+        ) as engine:
+            check(engine, self.account)
 
 
 @pytest.fixture
@@ -58,71 +135,97 @@ def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
         yield server
 
 
-def run_and_kill(location: str, metadata: str, seed: int, seconds: float) -> list[str]:
-    command = [sys.executable, "-m", "tests.engine.crash_child", location, metadata, str(seed)]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
-    ) as child:
-        assert child.stdout is not None
-        first = child.stdout.readline()  # it has opened, and recovered what came before
-        time.sleep(seconds)
-        child.kill()
-        rest = child.stdout.read()
-    lines = (first + rest).splitlines(keepends=True)
-    return [line.rstrip("\n") for line in lines if line.endswith("\n")]
+LONG = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 
-def kill_while_recovering(location: str, metadata: str, seconds: float) -> None:
-    code = (
-        "import sys; from onnxsearch import SearchEngine\n"
-        "from tests.engine.crash_child import EMBEDDERS\n"
-        "SearchEngine.open(sys.argv[1], embedders=EMBEDDERS, metadata=sys.argv[2])"
-    )
-    command = [sys.executable, "-c", code, location, metadata]
-    with subprocess.Popen(command, cwd=Path(__file__).parents[2]) as child:
-        time.sleep(seconds)
-        child.kill()
+@pytest.fixture(
+    params=[
+        pytest.param("short", marks=pytest.mark.integration),
+        pytest.param("long", marks=LONG),
+    ]
+)
+def long(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param == "long")
 
 
-def check(engine: SearchEngine, ledger: Ledger) -> None:
-    ledger.settle(engine)
-    for id, version in ledger.versions.items():
-        record = engine.get(id)
-        if version is None:
-            assert record is None, f"{id!r} was removed, and is back"
-            continue
-        assert record is not None, f"{id!r} was acknowledged, and is lost"
-        assert record.metadata == {"version": version}
-        shown = crash_child.picture(crash_child.name(id, version))
-        for model in engine.models:
-            hit = engine.search(shown, model=model, limit=1)[0]
-            assert (hit.id, hit.distance) == (id, pytest.approx(0, abs=1e-3))
-    alive = sum(version is not None for version in ledger.versions.values())
-    assert engine.count() == alive
-    catalog = engine._catalog
-    for model in engine.models:
-        assert engine._retrieval.vectors.count(catalog.collection(model)) == alive, "orphans"
+def test_local_files_lose_nothing(tmp_path: Path, long: bool) -> None:
+    campaign = Campaign(str(tmp_path / "album"), str(tmp_path / "r.sqlite"), tmp_path / "files")
+    campaign.run(120 if long else 10)
 
 
-def campaign(location: str, metadata: str) -> None:
-    dice = random.Random(42)
-    ledger = Ledger()
-    for seed in range(KILLS):
-        ledger.read(run_and_kill(location, metadata, seed, dice.uniform(0.0, 0.4)))
-        if seed < RECOVERY_KILLS:
-            kill_while_recovering(location, metadata, dice.uniform(0.3, 1.5))
-        with SearchEngine.open(
-            location, embedders=crash_child.EMBEDDERS, metadata=metadata
-        ) as engine:
-            check(engine, ledger)
-    assert len(ledger.versions) == len(crash_child.IDS), "the processes hardly wrote anything"
+def test_milvus_lite_and_redis_lose_nothing(
+    tmp_path: Path, redis_server: RedisServer, long: bool
+) -> None:
+    campaign = Campaign(str(tmp_path / "album.db"), redis_server.url, tmp_path / "files")
+    campaign.run(80 if long else 7)
 
 
-def test_kills_over_local_files_lose_nothing(tmp_path: Path) -> None:
-    campaign(str(tmp_path / "album"), str(tmp_path / "records.sqlite"))
+def test_four_threads_on_one_lite_file_lose_nothing(tmp_path: Path, long: bool) -> None:
+    location, metadata = str(tmp_path / "album.db"), str(tmp_path / "records.sqlite")
+    Campaign(location, metadata, tmp_path / "files", threads=4).run(40 if long else 4)
 
 
-def test_kills_over_milvus_lite_and_redis_lose_nothing(
+def test_a_redis_that_is_killed_loses_nothing(
+    tmp_path: Path, redis_server: RedisServer, long: bool
+) -> None:
+    """The server dies under the writer, which is told so; the next engine finds it whole."""
+    campaign = Campaign(str(tmp_path / "album"), redis_server.url, tmp_path / "files")
+    for kill in range(60 if long else 8):
+        with campaign.child(at=-1) as child:
+            assert child.stdout is not None
+            assert child.stdout.readline() == "open\n"
+            time.sleep(campaign.dice.uniform(0, 0.4))
+            redis_server.kill9()
+            lines = child.stdout.readlines()
+        assert (child.returncode, lines[-1].split()[0]) == (0, "failed")
+        campaign.kills = kill + 1
+        campaign.account.read(lines)
+        redis_server.restart()
+        campaign.look()
+    assert campaign.account.acknowledged > campaign.kills
+    print(f"{campaign.kills} kills, {campaign.account.acknowledged} acknowledged")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_milvus_server_and_redis_lose_nothing(tmp_path: Path, redis_server: RedisServer) -> None:
+    with MilvusServer(tmp_path / "milvus").start() as server:
+        campaign = Campaign(server.url, redis_server.url, tmp_path / "files", seconds=5)
+        campaign.run(40)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_milvus_server_that_is_killed_loses_nothing(
     tmp_path: Path, redis_server: RedisServer
 ) -> None:
-    campaign(str(tmp_path / "album.db"), redis_server.url)
+    with MilvusServer(tmp_path / "milvus").start() as server:
+        campaign = Campaign(server.url, redis_server.url, tmp_path / "files")
+        for kill in range(3):
+            with campaign.child(at=-1) as child:
+                assert child.stdout is not None
+                assert child.stdout.readline() == "open\n"
+                time.sleep(campaign.dice.uniform(2, 6))
+                server.kill9()
+                lines = child.stdout.readlines()
+            campaign.kills = kill + 1
+            campaign.account.read([line for line in lines if not line.startswith("Traceback")])
+            server.restart()
+            wait_until_it_searches(campaign)
+            campaign.look()
+
+
+def wait_until_it_searches(campaign: Campaign) -> None:
+    """A Milvus that was killed loads its collections for half a minute."""
+    deadline = time.monotonic() + 120
+    while True:
+        try:
+            with SearchEngine.open(
+                campaign.location, embedders=crash_child.EMBEDDERS, metadata=campaign.metadata
+            ) as engine:
+                list(engine.search_many([crash_child.picture("any")], limit=1))
+                return
+        except StoreUnavailableError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1)
