@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import onnxsearch
+import onnxsearch.errors
 import onnxsearch.testing
 
 ROOT = Path(__file__).resolve().parents[1]
