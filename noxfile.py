@@ -46,6 +46,19 @@ def slow(session: nox.Session) -> None:
 
 
 @nox.session(python=OLDEST)
+@nox.parametrize("family", ["keras", "torch"])
+def parity(session: nox.Session, family: str) -> None:
+    """Preprocessing against the libraries that define it, bit for bit; they are large."""
+    session.install("-r", f"tools/requirements/golden-{family}.txt")
+    if family == "torch":
+        session.install(
+            "--no-deps", "torchvision==0.28.0", "timm==1.0.31", "open_clip_torch==3.3.0"
+        )
+    session.install("--no-deps", "-e", ".")
+    session.run("python", "-m", "tools.golden", family, *session.posargs)
+
+
+@nox.session(python=OLDEST)
 def lint(session: nox.Session) -> None:
     """Style, likely bugs, and the direction of imports."""
     session.install(*group("lint"))

@@ -42,10 +42,8 @@ def find_sidecar(
     folder = Path(model).absolute().parent
     for place in (folder, folder.parent):
         for name in SIDECARS:
-            if not os.path.lexists(place / name):
-                continue
-            profile = _profile(Config.read(place / name), name, hf_backend)
-            if profile is not None:
+            path = place / name
+            if os.path.lexists(path) and (profile := _profile(path, hf_backend)) is not None:
                 return profile, profile.source
     return None
 
@@ -54,8 +52,7 @@ def profile_from_config(
     path: str | os.PathLike[str], hf_backend: HFBackend | None = None
 ) -> PreprocessingProfile:
     """Return the profile of one file, see `PreprocessingProfile.from_config`."""
-    name = Path(path).name
-    profile = _profile(Config.read(path), name, hf_backend)
+    profile = _profile(Path(path), hf_backend)
     if profile is None:
         raise ProfileError(
             f"{os.fspath(path)!r} says nothing about preprocessing: expected one of "
@@ -64,9 +61,18 @@ def profile_from_config(
     return profile
 
 
-def _profile(
-    config: Config, name: str, hf_backend: HFBackend | None
-) -> PreprocessingProfile | None:
+def _profile(path: Path, hf_backend: HFBackend | None) -> PreprocessingProfile | None:
+    config = Config.read(path)
+    try:
+        return _described(config, hf_backend)
+    except ProfileError as error:
+        raise ProfileError(
+            f"{str(path)!r} describes no preprocessing that can be used: {error}. Pass "
+            "profile=... to say how pictures are prepared"
+        ) from error
+
+
+def _described(config: Config, hf_backend: HFBackend | None) -> PreprocessingProfile | None:
     """Tell the kinds apart by what they hold, as `config.json` is a name of many."""
     if "preprocess_cfg" in config:
         return open_clip_profile(config)
@@ -76,6 +82,6 @@ def _profile(
         return timm_profile(config)
     if "image_processor" in config:
         return transformers_profile(config.inner("image_processor"), hf_backend)
-    if name == "preprocessor_config.json" or "image_processor_type" in config:
+    if config.source == "preprocessor_config.json" or "image_processor_type" in config:
         return transformers_profile(config, hf_backend)
     return None
