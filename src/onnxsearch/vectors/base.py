@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 
@@ -86,7 +86,7 @@ class VectorStore(ABC):
     `onnxsearch.testing.VectorStoreContract` over it.
     """
 
-    metrics: ClassVar[frozenset[Metric]] = frozenset(Metric)
+    metrics: frozenset[Metric] = frozenset(Metric)
     """The metrics that this store knows."""
 
     def ensure_collection(self, spec: CollectionSpec) -> None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import ClassVar, cast
+from typing import cast
 
-import numpy as np
 from pymilvus import MilvusClient
 
 from onnxsearch.errors import InvalidArgumentError, StoreError
@@ -21,26 +18,21 @@ from onnxsearch.vectors.milvus_collection import (
     LONG_SECONDS,
     create_collection,
     make_ready,
-    metric_name,
     read_spec,
+    wait_for_index,
 )
-from onnxsearch.vectors.milvus_connection import MilvusConnection
+from onnxsearch.vectors.milvus_connection import MilvusConnection, TLSFiles
 from onnxsearch.vectors.milvus_filter import document, expression
 from onnxsearch.vectors.milvus_index import FlatIndex, MilvusIndex
+from onnxsearch.vectors.milvus_search import Search, from_milvus, to_milvus
 
 _BATCH_BYTES = 8 << 20
 """Servers refuse messages of 64 MiB, and a request should not take seconds."""
-_BATCH_QUERIES = 100
-_MOST_ROWS = 16_384
-"""Rows that Milvus returns per query at most."""
-_SPARE = 8
-"""Rows asked for beyond the limit, to see whether others are at the last one's distance."""
 _PAGE = 10_000
 """Keys per request; a server takes 0.2 s for each."""
 _FLUSH_ROWS = 1_000
 """Lite takes about 0.1 ms to search a row that is not flushed."""
-_LITE_BYTES = 256 << 20
-"""Lite compares all queries of a request with all rows at once, in memory."""
+_LITE_METRICS = frozenset({Metric.L2, Metric.IP, Metric.COSINE})
 
 
 class Consistency(StrEnum):
@@ -73,8 +65,6 @@ class MilvusVectorStore(VectorStore):
         >>> store.ensure_collection(CollectionSpec("photos", 2, fingerprint="v1"))
     """
 
-    metrics: ClassVar[frozenset[Metric]] = frozenset({Metric.L2, Metric.IP, Metric.COSINE})
-
     def __init__(
         self,
         uri: str | os.PathLike[str] | None = None,
@@ -84,6 +74,7 @@ class MilvusVectorStore(VectorStore):
         user: str | None = None,
         password: str | None = None,
         db_name: str | None = None,
+        tls: TLSFiles | None = None,
         timeout: float = 10.0,
         index: MilvusIndex | None = None,
         consistency: Consistency = Consistency.STRONG,
@@ -99,6 +90,7 @@ class MilvusVectorStore(VectorStore):
             user: User name.
             password: Password.
             db_name: Database, where it isn't the default one.
+            tls: Certificates, where those that the system trusts won't do.
             timeout: Seconds until a call gives up; connecting, after 4 at most.
             index: Index for collections that are made here; None is `FlatIndex()`.
             consistency: Which writes a search is sure to see.
@@ -120,6 +112,7 @@ class MilvusVectorStore(VectorStore):
                 user=user,
                 password=password,
                 db_name=db_name,
+                tls=tls,
                 timeout=timeout,
             )
         elif client is not None and uri is None:
@@ -127,7 +120,13 @@ class MilvusVectorStore(VectorStore):
         else:
             raise InvalidArgumentError("expected one of uri and client, and not both")
         self._timeout = timeout
-        self._index: MilvusIndex = index or FlatIndex()
+        self._database = db_name or "default"
+        self._index = index or FlatIndex()
+        if self._connection.lite is not None:
+            self.metrics = _LITE_METRICS
+            if not self._index.on_lite:
+                self.close()
+                raise InvalidArgumentError(f"{self._index!r}: Milvus Lite has no such index")
         self._consistency = consistency.value
         self._specs: dict[str, CollectionSpec] = {}
         self._opening = threading.Lock()
@@ -153,6 +152,7 @@ class MilvusVectorStore(VectorStore):
         return spec
 
     def _create(self, spec: CollectionSpec) -> None:
+        self._index.kind_for(spec.metric)
         with self._connection.write() as client:
             create_collection(client, spec, consistency=self._consistency, timeout=self._timeout)
 
@@ -174,12 +174,13 @@ class MilvusVectorStore(VectorStore):
         self, spec: CollectionSpec, keys: Sequence[str], vectors: Vectors, metadata: Sequence[str]
     ) -> None:
         documents = [document(text) for text in metadata]
-        largest = max(len(json.dumps(row)) for row in documents)
-        step = max(1, _BATCH_BYTES // (4 * spec.columns + largest + 100))
+        values = to_milvus(vectors, spec)
+        largest = max(stored.size for stored in documents)
+        step = max(1, _BATCH_BYTES // (vectors[0].nbytes + largest + 100))
         for start in range(0, len(keys), step):
             end = min(start + step, len(keys))
             rows = [
-                {"id": keys[n], "vector": vectors[n], "metadata": documents[n]}
+                {"id": keys[n], "vector": values[n], "metadata": documents[n].fields}
                 for n in range(start, end)
             ]
             with self._connection.write() as client:
@@ -191,18 +192,22 @@ class MilvusVectorStore(VectorStore):
         self, spec: CollectionSpec, queries: Vectors, limit: int, filter: Filter | None
     ) -> list[list[Match]]:
         self._flush(spec.name)
-        condition = "" if filter is None else expression(filter)
-        rows = min(limit + _SPARE, _MOST_ROWS)
-        step = self._queries_per_request(spec, len(queries))
-        found: list[list[Match]] = []
-        for start in range(0, len(queries), step):
-            block = queries[start : start + step]
-            found += self._nearest(spec, block, limit, condition, rows)
-        return found
+        search = Search(
+            spec=spec,
+            limit=limit,
+            condition="" if filter is None else expression(filter),
+            index=self._index,
+            consistency=self._consistency,
+            timeout=self._timeout,
+        )
+        # Milvus Lite compares all queries of a request with all rows, in memory.
+        counted = self._connection.lite is not None and len(queries) > 1
+        with self._connection.call() as client:
+            return search.run(client, queries, self._count(spec) if counted else 0)
 
     def _fetch(self, spec: CollectionSpec, keys: Sequence[str]) -> Mapping[str, Vectors]:
         found: dict[str, Vectors] = {}
-        step = max(1, _BATCH_BYTES // (4 * spec.columns + 100))
+        step = max(1, _BATCH_BYTES // (spec.columns * spec.dtype.itemsize + 100))
         for start in range(0, len(keys), step):
             with self._connection.call() as client:
                 rows = client.get(
@@ -212,7 +217,7 @@ class MilvusVectorStore(VectorStore):
                     timeout=self._timeout,
                     consistency_level=self._consistency,
                 )
-            found |= {row["id"]: np.asarray(row["vector"], np.float32) for row in rows}
+            found |= {row["id"]: from_milvus(row["vector"], spec) for row in rows}
         return found
 
     def _delete(self, spec: CollectionSpec, keys: Sequence[str]) -> None:
@@ -254,6 +259,28 @@ class MilvusVectorStore(VectorStore):
             )
         return int(row["count(*)"])
 
+    def wait_until_indexed(self, collection: str, *, timeout: float = 600.0) -> None:
+        """Return when the index holds every row that was stored before the call.
+
+        Milvus indexes in the background. Searches before that are right, and slower.
+
+        Args:
+            collection: Name of an existing collection.
+            timeout: Seconds to wait.
+
+        Raises:
+            CollectionNotFoundError: There is no such collection.
+            StoreUnavailableError: It was not done in that time.
+        """
+        spec = self.describe(collection)
+        with self._connection.write() as client:
+            client.flush(spec.name, timeout=timeout)
+        with self._connection.call() as client:
+            if self._connection.lite is not None:
+                self._connection.lite.wait_for_index(spec.name, self._database, timeout)
+            else:
+                wait_for_index(client, spec.name, timeout)
+
     def close(self) -> None:
         """Close the connection, unless it was given; closing twice is harmless.
 
@@ -270,57 +297,3 @@ class MilvusVectorStore(VectorStore):
             with self._connection.write() as client:
                 lite.unflushed[name] = 0
                 client.flush(name, timeout=LONG_SECONDS)
-
-    def _queries_per_request(self, spec: CollectionSpec, queries: int) -> int:
-        if self._connection.lite is None or queries == 1:
-            return _BATCH_QUERIES
-        bytes_per_query = 4 * spec.columns * max(1, self._count(spec))
-        return min(_BATCH_QUERIES, max(1, _LITE_BYTES // bytes_per_query))
-
-    def _nearest(
-        self, spec: CollectionSpec, queries: Vectors, limit: int, condition: str, rows: int
-    ) -> list[list[Match]]:
-        with self._connection.call() as client:
-            answers = client.search(
-                spec.name,
-                data=list(queries),
-                anns_field="vector",
-                limit=rows,
-                filter=condition,
-                # Lite would return every field, vectors included.
-                output_fields=["id"],
-                search_params={
-                    "metric_type": metric_name(spec),
-                    "params": dict(self._index.search(rows)),
-                },
-                timeout=self._timeout,
-                consistency_level=self._consistency,
-            )
-        found: list[list[Match]] = []
-        for query, hits in zip(queries, answers, strict=True):
-            matches = [Match(hit["id"], _distance(spec.metric, hit["distance"])) for hit in hits]
-            if _goes_on(matches, limit, rows):
-                wider = min(4 * rows, _MOST_ROWS)
-                found += self._nearest(spec, query[np.newaxis], limit, condition, wider)
-            else:
-                matches.sort(key=lambda match: (match.distance, match.key))
-                found.append(matches[:limit])
-        return found
-
-
-def _goes_on(matches: Sequence[Match], limit: int, rows: int) -> bool:
-    """Tell whether rows beyond those asked for may belong among the first `limit`."""
-    if len(matches) < rows:
-        return False
-    if rows < _MOST_ROWS:
-        return matches[-1].distance <= matches[limit - 1].distance
-    if limit > _MOST_ROWS:
-        raise InvalidArgumentError(
-            f"limit {limit}: Milvus returns at most {_MOST_ROWS} rows, and the collection has more"
-        )
-    return False
-
-
-def _distance(metric: Metric, value: float) -> float:
-    """Make of what Milvus calls a distance one that `Metric` defines."""
-    return math.sqrt(max(value, 0.0)) if metric is Metric.L2 else 1.0 - value

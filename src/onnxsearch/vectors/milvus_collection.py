@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import cast
 
 from pymilvus import DataType, MilvusClient
 from pymilvus.exceptions import MilvusException
 
-from onnxsearch.errors import StoreCorruptError
+from onnxsearch.errors import StoreCorruptError, StoreUnavailableError
 from onnxsearch.types import Metric
 from onnxsearch.vectors.base import CollectionSpec
 from onnxsearch.vectors.milvus_index import MilvusIndex
@@ -16,6 +17,7 @@ from onnxsearch.vectors.milvus_index import MilvusIndex
 LONG_SECONDS = 300.0
 """Time for calls that read or write a whole collection: index, load, flush."""
 
+_POLL_SECONDS = 0.2
 _MARK = "onnxsearch"
 """The property of a collection that holds its spec; Lite keeps no description."""
 _FORMAT = 1
@@ -27,7 +29,8 @@ def create_collection(
     """Create the collection; if one of that name appears meanwhile, leave that alone."""
     schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
     schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=32)
-    schema.add_field("vector", DataType.FLOAT_VECTOR, dim=spec.dimension)
+    kind = DataType.BINARY_VECTOR if spec.metric is Metric.HAMMING else DataType.FLOAT_VECTOR
+    schema.add_field("vector", kind, dim=spec.dimension)
     schema.add_field("metadata", DataType.JSON)
     mark = {
         "format": _FORMAT,
@@ -78,12 +81,32 @@ def make_ready(
         parameters = MilvusClient.prepare_index_params()
         parameters.add_index(
             "vector",
-            index_type=index.kind,
+            index_type=index.kind_for(spec.metric),
             metric_type=metric_name(spec),
             params=dict(index.build),
         )
         client.create_index(spec.name, parameters, timeout=LONG_SECONDS)
     client.load_collection(spec.name, timeout=LONG_SECONDS)
+
+
+def wait_for_index(client: MilvusClient, name: str, timeout: float) -> None:
+    """Wait until a server's index holds all rows that are flushed.
+
+    Raises:
+        StoreUnavailableError: It was not done in that time.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        # Its state is "Finished" from the start; only the rows that are left tell.
+        index = client.describe_index(name, "vector", timeout=timeout)
+        left = int(index["pending_index_rows"])
+        if not left:
+            return
+        if time.monotonic() > deadline:
+            raise StoreUnavailableError(
+                f"the index of collection {name!r} lacks {left} rows after {timeout:g} seconds"
+            )
+        time.sleep(_POLL_SECONDS)
 
 
 def metric_name(spec: CollectionSpec) -> str:

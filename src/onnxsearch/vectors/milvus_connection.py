@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -28,6 +30,44 @@ _GONE = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class TLSFiles:
+    """PEM files for a connection to `https://`.
+
+    A client certificate is checked by servers that are set up to (`tlsMode: 2`).
+    """
+
+    authority: str | os.PathLike[str]
+    """Certificates of the authorities that may have signed the server's."""
+    certificate: str | os.PathLike[str] | None = None
+    """The client's own certificate."""
+    key: str | os.PathLike[str] | None = None
+    """The private key of that certificate."""
+    server_name: str | None = None
+    """The name in the server's certificate, where it isn't the host of the URI."""
+
+    def options(self) -> dict[str, str]:
+        """Return what pymilvus calls them.
+
+        Raises:
+            InvalidArgumentError: A file is missing, or one of certificate and key.
+        """
+        if (self.certificate is None) != (self.key is None):
+            raise InvalidArgumentError("TLSFiles: expected both of certificate and key, or neither")
+        for path in (self.authority, self.certificate, self.key):
+            if path is not None and not os.path.isfile(path):
+                raise InvalidArgumentError(f"TLSFiles: there is no file {os.fspath(path)!r}")
+        options = {"server_name": self.server_name or ""}
+        if self.certificate is None or self.key is None:
+            # So pymilvus calls what it trusts when it has no certificate of its own.
+            return options | {"server_pem_path": os.fspath(self.authority)}
+        return options | {
+            "ca_pem_path": os.fspath(self.authority),
+            "client_pem_path": os.fspath(self.certificate),
+            "client_key_path": os.fspath(self.key),
+        }
+
+
 class MilvusConnection:
     """A client, and for Milvus Lite the file behind it."""
 
@@ -50,10 +90,14 @@ class MilvusConnection:
         user: str | None,
         password: str | None,
         db_name: str | None,
+        tls: TLSFiles | None,
         timeout: float,
     ) -> MilvusConnection:
         """Connect to a server, or open a Milvus Lite file."""
         address = without_secrets(uri)
+        if tls is not None and not uri.startswith("https://"):
+            raise InvalidArgumentError(f"{address}: expected https://host:port with TLS files")
+        files = {} if tls is None else tls.options()
         lite = None
         if not uri.startswith(("http://", "https://")):
             if "://" in uri:
@@ -72,6 +116,7 @@ class MilvusConnection:
                     password=password or "",
                     db_name=db_name or "",
                     timeout=min(timeout, _CONNECT_SECONDS),
+                    **files,
                 )
         except BaseException:
             if lite is not None:

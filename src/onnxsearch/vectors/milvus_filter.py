@@ -20,7 +20,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from typing import NamedTuple
 
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.filters import (
@@ -37,8 +37,14 @@ from onnxsearch.filters import (
 )
 from onnxsearch.types import JSONValue
 
-Document: TypeAlias = dict[str, str | list[str]]
-"""Metadata as they are stored."""
+
+class Document(NamedTuple):
+    """Metadata as they are stored."""
+
+    fields: dict[str, str | list[str]]
+    size: int
+    """Bytes that they take as JSON."""
+
 
 _FIELDS = "fields"
 _KINDS = "snblm"  # string, number, boolean, list, mapping
@@ -54,7 +60,7 @@ def document(metadata: str) -> Document:
         InvalidArgumentError: They take more than Milvus' 64 KiB in that form.
     """
     names = [""]
-    stored: Document = {_FIELDS: names}
+    stored: dict[str, str | list[str]] = {_FIELDS: names}
     for name, value in json.loads(metadata).items():
         if value is None:
             continue
@@ -72,7 +78,7 @@ def document(metadata: str) -> Document:
             f"metadata of {len(metadata)} characters take {size} bytes in Milvus, which has room "
             f"for {_MOST_BYTES}: leave out of the metadata what no filter asks for"
         )
-    return stored
+    return Document(stored, size)
 
 
 def expression(filter: Filter) -> str:

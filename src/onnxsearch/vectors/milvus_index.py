@@ -1,67 +1,136 @@
 """The indexes that Milvus may keep over a collection.
 
-Only kinds that Milvus Lite and servers both have: Lite takes any other name
-without a word, and then can't open the collection again.
+A typed choice, since neither side helps with a wrong one: Milvus Lite takes any
+name without a word, and then can't open the collection again, and a server
+takes parameters that do nothing.
 """
 
 from __future__ import annotations
 
+from abc import ABC
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import ClassVar, TypeAlias
+from typing import ClassVar
 
 from onnxsearch.errors import InvalidArgumentError
+from onnxsearch.types import Metric
 
 
-@dataclass(frozen=True, slots=True)
-class FlatIndex:
-    """Compares the query with every row. Exact; finds what the local store finds."""
+class MilvusIndex(ABC):
+    """A kind of index, with its parameters. Use one of the classes below it."""
 
-    kind: ClassVar[str] = "FLAT"
+    __slots__ = ()
+
+    kind: ClassVar[str]
+    """What Milvus calls it."""
+    binary_kind: ClassVar[str | None] = None
+    """What Milvus calls it over bits, for `Metric.HAMMING`; None if there is no such."""
+    on_lite: ClassVar[bool] = True
+    """Whether Milvus Lite has it."""
+
+    def kind_for(self, metric: Metric) -> str:
+        """Return what Milvus calls the index in a collection of that metric.
+
+        Raises:
+            InvalidArgumentError: It indexes no bits.
+        """
+        if metric is not Metric.HAMMING:
+            return self.kind
+        if self.binary_kind is None:
+            raise InvalidArgumentError(
+                f"{self!r} indexes no bits: for metric 'hamming' take FlatIndex(), "
+                "IVFFlatIndex() or AutoIndex()"
+            )
+        return self.binary_kind
 
     @property
-    def build(self) -> Mapping[str, int]:
+    def build(self) -> Mapping[str, int | str]:
         """Parameters for building the index."""
-        return _NOTHING
+        return {}
 
     def search(self, limit: int) -> Mapping[str, int]:
         """Parameters for a search of `limit` rows."""
         del limit
-        return _NOTHING
+        return {}
 
 
 @dataclass(frozen=True, slots=True)
-class IVFFlatIndex:
-    """Sorts rows into lists, and searches the lists that are near. Approximate.
+class FlatIndex(MilvusIndex):
+    """Compares the query with every row. Exact; finds what the local store finds."""
 
-    The defaults suit some 100,000 rows; Milvus advises `lists` of 4 * sqrt(rows).
-    """
+    kind: ClassVar[str] = "FLAT"
+    binary_kind: ClassVar[str | None] = "BIN_FLAT"
 
+
+@dataclass(frozen=True, slots=True)
+class AutoIndex(MilvusIndex):
+    """Whatever the server thinks best. Approximate; what Milvus' cloud expects."""
+
+    kind: ClassVar[str] = "AUTOINDEX"
+    binary_kind: ClassVar[str | None] = "AUTOINDEX"
+
+
+@dataclass(frozen=True, slots=True)
+class _Lists(MilvusIndex):
     lists: int = 1024
     """Lists to make, 1 to 65,536."""
     probes: int = 64
     """Lists to search."""
-
-    kind: ClassVar[str] = "IVF_FLAT"
 
     def __post_init__(self) -> None:
         _check("lists", self.lists, 1, 65_536)
         _check("probes", self.probes, 1, self.lists)
 
     @property
-    def build(self) -> Mapping[str, int]:
-        """Parameters for building the index."""
+    def build(self) -> Mapping[str, int | str]:
         return {"nlist": self.lists}
 
     def search(self, limit: int) -> Mapping[str, int]:
-        """Parameters for a search of `limit` rows."""
         del limit
         return {"nprobe": self.probes}
 
 
 @dataclass(frozen=True, slots=True)
-class HNSWIndex:
+class IVFFlatIndex(_Lists):
+    """Sorts rows into lists, and searches the lists that are near. Approximate.
+
+    The defaults suit some 100,000 rows; Milvus advises `lists` of 4 * sqrt(rows).
+    """
+
+    kind: ClassVar[str] = "IVF_FLAT"
+    binary_kind: ClassVar[str | None] = "BIN_IVF_FLAT"
+
+
+@dataclass(frozen=True, slots=True)
+class IVFSQ8Index(_Lists):
+    """As `IVFFlatIndex`, with 8 bits a number: a quarter of the memory, less exact."""
+
+    kind: ClassVar[str] = "IVF_SQ8"
+
+
+@dataclass(frozen=True, slots=True)
+class SCANNIndex(_Lists):
+    """As `IVFFlatIndex`, with 4 bits a number to choose the rows that are measured.
+
+    On servers from 2.3 on; Milvus Lite has none.
+    """
+
+    candidates: int = 200
+    """Rows that are measured exactly; raised to the limit where that is higher."""
+
+    kind: ClassVar[str] = "SCANN"
+    on_lite: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        _Lists.__post_init__(self)
+        _check("candidates", self.candidates, 1, 16_384)
+
+    def search(self, limit: int) -> Mapping[str, int]:
+        return {"nprobe": self.probes, "reorder_k": max(self.candidates, limit)}
+
+
+@dataclass(frozen=True, slots=True)
+class HNSWIndex(MilvusIndex):
     """A graph of neighbours. Approximate; fast on servers, with many rows.
 
     The defaults found all of the true neighbours among 100,000 vectors.
@@ -82,36 +151,25 @@ class HNSWIndex:
         _check("search_effort", self.search_effort, 1, 32_768)
 
     @property
-    def build(self) -> Mapping[str, int]:
-        """Parameters for building the index."""
+    def build(self) -> Mapping[str, int | str]:
         return {"M": self.links, "efConstruction": self.effort}
 
     def search(self, limit: int) -> Mapping[str, int]:
-        """Parameters for a search of `limit` rows."""
         return {"ef": max(self.search_effort, limit)}
 
 
 @dataclass(frozen=True, slots=True)
-class AutoIndex:
-    """Whatever the server thinks best. Approximate; what Milvus' cloud expects."""
+class HNSWSQIndex(HNSWIndex):
+    """As `HNSWIndex`, with 8 bits a number: a quarter of the memory, less exact.
 
-    kind: ClassVar[str] = "AUTOINDEX"
+    On Milvus Lite and newer servers; 2.3 refuses it.
+    """
+
+    kind: ClassVar[str] = "HNSW_SQ"
 
     @property
-    def build(self) -> Mapping[str, int]:
-        """Parameters for building the index."""
-        return _NOTHING
-
-    def search(self, limit: int) -> Mapping[str, int]:
-        """Parameters for a search of `limit` rows."""
-        del limit
-        return _NOTHING
-
-
-MilvusIndex: TypeAlias = FlatIndex | IVFFlatIndex | HNSWIndex | AutoIndex
-"""The choices of index."""
-
-_NOTHING: Mapping[str, int] = MappingProxyType({})
+    def build(self) -> Mapping[str, int | str]:
+        return {"M": self.links, "efConstruction": self.effort, "sq_type": "SQ8"}
 
 
 def _check(name: str, value: int, least: int, most: int) -> None:

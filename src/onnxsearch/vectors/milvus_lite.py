@@ -15,6 +15,7 @@ from onnxsearch.errors import (
     StoreCorruptError,
     StoreError,
     StoreLockedError,
+    StoreUnavailableError,
 )
 
 _open_files: dict[str, LiteFile] = {}
@@ -36,6 +37,24 @@ class LiteFile:
         self.unflushed: Counter[str] = Counter()
         """Rows per collection that were written since the last flush."""
         self.users = 0
+
+    def wait_for_index(self, name: str, database: str, timeout: float) -> None:
+        """Wait until the index of a collection holds all rows that are flushed.
+
+        Raises:
+            StoreUnavailableError: It was not done in that time.
+        """
+        from milvus_lite.server_manager import server_manager_instance
+
+        # Its public face calls an index finished from the start.
+        _, files, _ = server_manager_instance._servers[self.path]  # noqa: SLF001
+        collection = files.get_collection(name, database_name=database)
+        try:
+            collection._wait_for_bg(timeout)  # noqa: SLF001
+        except TimeoutError as error:
+            raise StoreUnavailableError(
+                f"the index of collection {name!r} is not built after {timeout:g} seconds"
+            ) from error
 
     def release(self) -> None:
         """Give up one use; the last one stops the server and frees the file."""

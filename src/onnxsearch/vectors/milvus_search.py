@@ -1,0 +1,124 @@
+"""One search in Milvus, and vectors in the form that Milvus takes them in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from pymilvus import MilvusClient
+
+from onnxsearch.errors import InvalidArgumentError
+from onnxsearch.types import Metric, Vectors
+from onnxsearch.vectors.base import CollectionSpec, Match
+from onnxsearch.vectors.milvus_collection import metric_name
+from onnxsearch.vectors.milvus_index import MilvusIndex
+
+Value: TypeAlias = "bytes | NDArray[np.float32 | np.uint8]"
+"""A vector on its way to Milvus: bits come as bytes."""
+
+_MOST_ROWS = 16_384
+"""Rows that Milvus returns per query at most."""
+_SPARE = 8
+"""Rows asked for beyond the limit, to see whether others are at the last one's distance."""
+_MOST_QUERIES = 100
+_ANSWER_BYTES = 16 << 20
+"""A server refuses to send more than 64 MiB."""
+_HIT_BYTES = 50
+_LITE_BYTES = 256 << 20
+"""Memory for the products of all queries of a request with all rows of Milvus Lite."""
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What all queries of a search have in common."""
+
+    spec: CollectionSpec
+    limit: int
+    condition: str
+    index: MilvusIndex
+    consistency: str
+    timeout: float
+
+    def run(self, client: MilvusClient, queries: Vectors, compared: int) -> list[list[Match]]:
+        """Return the nearest rows of each query.
+
+        Args:
+            client: Where to ask.
+            queries: The queries, (n, columns).
+            compared: Rows that each query of a request is compared with at once; 0
+                if the server sees to its memory itself.
+        """
+        rows = min(self.limit + _SPARE, _MOST_ROWS)
+        step = min(_MOST_QUERIES, max(1, _ANSWER_BYTES // (_HIT_BYTES * rows)))
+        if compared:
+            step = min(step, max(1, _LITE_BYTES // (queries[0].nbytes * compared)))
+        found: list[list[Match]] = []
+        for start in range(0, len(queries), step):
+            found += self._nearest(client, queries[start : start + step], rows)
+        return found
+
+    def _nearest(self, client: MilvusClient, queries: Vectors, rows: int) -> list[list[Match]]:
+        answers = client.search(
+            self.spec.name,
+            data=to_milvus(queries, self.spec),
+            anns_field="vector",
+            limit=rows,
+            filter=self.condition,
+            # Lite would return every field, vectors included.
+            output_fields=["id"],
+            search_params={
+                "metric_type": metric_name(self.spec),
+                "params": dict(self.index.search(rows)),
+            },
+            timeout=self.timeout,
+            consistency_level=self.consistency,
+        )
+        found: list[list[Match]] = []
+        for query, hits in zip(queries, answers, strict=True):
+            matches = [
+                Match(hit["id"], _distance(self.spec.metric, hit["distance"])) for hit in hits
+            ]
+            if self._goes_on(matches, rows):
+                found += self._nearest(client, query[np.newaxis], min(4 * rows, _MOST_ROWS))
+            else:
+                matches.sort(key=lambda match: (match.distance, match.key))
+                found.append(matches[: self.limit])
+        return found
+
+    def _goes_on(self, matches: Sequence[Match], rows: int) -> bool:
+        """Tell whether rows beyond those asked for may belong among the first `limit`."""
+        if len(matches) < rows:
+            return False
+        if rows < _MOST_ROWS:
+            return matches[-1].distance <= matches[self.limit - 1].distance
+        if self.limit > _MOST_ROWS:
+            raise InvalidArgumentError(
+                f"limit {self.limit}: Milvus returns at most {_MOST_ROWS} rows, and the "
+                "collection has more"
+            )
+        return False
+
+
+def to_milvus(vectors: Vectors, spec: CollectionSpec) -> list[Value]:
+    """Return the rows of a matrix as Milvus takes them."""
+    if spec.metric is Metric.HAMMING:
+        return [vector.tobytes() for vector in vectors]
+    return list(vectors)
+
+
+def from_milvus(value: Sequence[float] | Sequence[bytes], spec: CollectionSpec) -> Vectors:
+    """Return the vector that Milvus gave back."""
+    if spec.metric is Metric.HAMMING:
+        return np.frombuffer(b"".join(cast("Sequence[bytes]", value)), np.uint8).copy()
+    return np.asarray(value, np.float32)
+
+
+def _distance(metric: Metric, value: float) -> float:
+    """Make of what Milvus calls a distance one that `Metric` defines."""
+    if metric is Metric.HAMMING:
+        return value
+    return math.sqrt(max(value, 0.0)) if metric is Metric.L2 else 1.0 - value
