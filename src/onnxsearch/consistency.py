@@ -233,6 +233,7 @@ class Catalog:
             # If even taking it back fails, the error of the write is the one to tell.
             with suppress(StoreError):
                 if not self.recovery.take_back(op, begun) and isinstance(error, StoreError):
+                    self.recovery.confirm(op)
                     logger.warning("onnxsearch: a write went through in spite of: %s", error)
                     return True
             raise

@@ -70,6 +70,15 @@ class Recovery:
         self._delete(begun.keys)
         return True
 
+    def confirm(self, op: str) -> None:
+        """Have a write acknowledged that comes after the one whose answer was lost.
+
+        A store that replicates has then replicated both.
+        """
+        data = self._metadata.get(*self.cell(op))
+        later = data or encode_entry(Entry(State.REPLACED, {}))
+        self._metadata.commit({self.cell(op): later}, expect={self.cell(op): data})
+
     def clean(self, op: str, rows: Rows) -> None:
         """Delete what a write has replaced, now or later."""
         if not rows:

