@@ -82,12 +82,16 @@ if TYPE_CHECKING:
     from onnxsearch.vectors.local import LocalVectorStore
     from onnxsearch.vectors.memory import InMemoryVectorStore
     from onnxsearch.vectors.milvus import Consistency, MilvusVectorStore
+    from onnxsearch.vectors.milvus_connection import TLSFiles
     from onnxsearch.vectors.milvus_index import (
         AutoIndex,
         FlatIndex,
         HNSWIndex,
+        HNSWSQIndex,
         IVFFlatIndex,
+        IVFSQ8Index,
         MilvusIndex,
+        SCANNIndex,
     )
     from onnxsearch.verification import Defect, Finding, VerifyReport
 
@@ -119,8 +123,10 @@ __all__ = [
     "Fusion",
     "FusionChoice",
     "HNSWIndex",
+    "HNSWSQIndex",
     "Hit",
     "IVFFlatIndex",
+    "IVFSQ8Index",
     "ImageError",
     "ImageInput",
     "ImageNotFoundError",
@@ -160,6 +166,7 @@ __all__ = [
     "Record",
     "RedisMetadataStore",
     "RuntimeOptions",
+    "SCANNIndex",
     "SQLiteMetadataStore",
     "ScoreFusion",
     "Scores",
@@ -172,6 +179,7 @@ __all__ = [
     "StoreError",
     "StoreLockedError",
     "StoreUnavailableError",
+    "TLSFiles",
     "Tensor",
     "TextProfile",
     "TextQueries",
@@ -223,7 +231,10 @@ _HOMES = {
     "vectors.local": "LocalVectorStore",
     "vectors.memory": "InMemoryVectorStore",
     "vectors.milvus": "Consistency MilvusVectorStore",
-    "vectors.milvus_index": "AutoIndex FlatIndex HNSWIndex IVFFlatIndex MilvusIndex",
+    "vectors.milvus_connection": "TLSFiles",
+    "vectors.milvus_index": (
+        "AutoIndex FlatIndex HNSWIndex HNSWSQIndex IVFFlatIndex IVFSQ8Index MilvusIndex SCANNIndex"
+    ),
     "verification": "Defect Finding VerifyReport",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
