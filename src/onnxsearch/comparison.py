@@ -13,6 +13,11 @@ from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.types import SearchResults
 
 if TYPE_CHECKING:
+    import os
+    from pathlib import Path
+
+    from PIL import Image
+
     from onnxsearch.queries import QueryInput
 
 
@@ -126,6 +131,35 @@ class Comparison:
         for all.
         """
         return self._mean(kendall_tau, self._pairs)
+
+    def contact_sheet(self, *, size: int = 160) -> Image.Image:
+        """Return one picture with a row of thumbnails for each model, query by query.
+
+        Args:
+            size: Pixels of a thumbnail, at least 16.
+        """
+        from onnxsearch.reporting.sheet import comparison_sheet
+
+        return comparison_sheet([answer.results for answer in self.answers], size=size)
+
+    def to_html(self, path: str | os.PathLike[str]) -> Path:
+        """Write a page with the models side by side, and return its path.
+
+        A column per model; lines join each picture's ranks in neighbouring columns, and
+        arrow keys walk. The page holds all that it needs, thumbnails included, and
+        fetches nothing.
+
+        Raises:
+            InvalidArgumentError: The file cannot be written there.
+        """
+        from onnxsearch.reporting.page import comparison_page, write_page
+
+        return write_page(path, comparison_page(self))
+
+    def _repr_html_(self) -> str:
+        from onnxsearch.reporting.notebook import comparison_html
+
+        return comparison_html(self)
 
     @property
     def _pairs(self) -> list[tuple[str, str]]:

@@ -83,21 +83,33 @@ QueryInput: TypeAlias = "ImageInput | Query"
 class _Id(Query):
     wanted: str
 
+    def __str__(self) -> str:
+        return self.wanted
+
 
 @dataclass(frozen=True, slots=True)
 class _Text(Query):
     words: str
+
+    def __str__(self) -> str:
+        return f'"{self.words}"'
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Vector(Query):
     row: NDArray[np.generic]
 
+    def __str__(self) -> str:
+        return f"a vector of {self.row.size} numbers"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Examples(Query):
     like: tuple[QueryInput, ...]
     unlike: tuple[QueryInput, ...]
+
+    def __str__(self) -> str:
+        return f"{len(self.like)} examples like it, {len(self.unlike)} unlike it"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias, overload
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     from numpy.typing import NDArray
     from PIL import Image
@@ -127,6 +129,34 @@ class SearchResults(Sequence[Hit]):
     def ids(self) -> list[str]:
         """The ids found, nearest first."""
         return [hit.id for hit in self.hits]
+
+    def contact_sheet(self, *, columns: int = 5, size: int = 160) -> Image.Image:
+        """Return the hits as one picture: thumbnails with rank, distance and name.
+
+        Args:
+            columns: Thumbnails in a row.
+            size: Pixels of a thumbnail, at least 16.
+        """
+        from onnxsearch.reporting.sheet import contact_sheet
+
+        return contact_sheet(self, columns=columns, size=size)
+
+    def to_html(self, path: str | os.PathLike[str]) -> Path:
+        """Write a page that shows the hits, and return its path.
+
+        The page holds all that it needs, thumbnails included, and fetches nothing.
+
+        Raises:
+            InvalidArgumentError: The file cannot be written there.
+        """
+        from onnxsearch.reporting.page import results_page, write_page
+
+        return write_page(path, results_page(self))
+
+    def _repr_html_(self) -> str:
+        from onnxsearch.reporting.notebook import results_html
+
+        return results_html(self)
 
     def __repr__(self) -> str:
         lines = [f"  {hit.distance:8.4f}  {hit.uri or hit.id}" for hit in self.hits[:20]]

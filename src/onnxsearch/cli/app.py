@@ -99,7 +99,7 @@ def index(
     with (
         errors_end_the_command(),
         SearchEngine.open(
-            location, embedders=_embedders(model, profile), metadata=metadata
+            location, embedders=embedders_of(model, profile), metadata=metadata
         ) as engine,
         output.progress_bar() as progress,
     ):
@@ -127,8 +127,8 @@ def search(
 ) -> None:
     """Show the indexed pictures that look most like IMAGE, nearest first."""
     with errors_end_the_command():
-        _check_indexed(location)
-        embedders = _embedders([model] if model else None, profile)
+        check_indexed(location)
+        embedders = embedders_of([model] if model else None, profile)
         with SearchEngine.open(location, embedders=embedders, metadata=metadata) as engine:
             results = engine.search(image, limit=limit)
     if as_json:
@@ -137,7 +137,8 @@ def search(
         output.print_results(results)
 
 
-def _embedders(models: Sequence[str] | None, profile: str | None) -> list[Embedder] | None:
+def embedders_of(models: Sequence[str] | None, profile: str | None) -> list[Embedder] | None:
+    """Return the models that the options name; None stands for the default one."""
     if not models:
         if profile:
             raise InvalidArgumentError(
@@ -153,7 +154,8 @@ def _embedder(model: str, profile: str | None) -> Embedder:
     return OnnxEmbedder.bundled(model)
 
 
-def _check_indexed(location: str) -> None:
+def check_indexed(location: str) -> None:
+    """Refuse a location where nothing is."""
     # Opening would make an empty index, and the search find nothing in it.
     if "://" not in location and not os.path.exists(location):
         raise InvalidArgumentError(

@@ -81,21 +81,23 @@ def print_results(results: SearchResults) -> None:
         print_note("nothing is indexed here yet: run `onnxsearch index DIR` first")
         return
     width = len(str(len(results)))
-    _print(f"{'#':>{width}}  distance  file", style="bold")
+    print_line(f"{'#':>{width}}  distance  file", style="bold")
     for rank, hit in enumerate(results, 1):
         file = hit.id if hit.uri is None else short_path(hit.uri)
-        _print(f"{rank:>{width}}  {hit.distance:8.4f}  {file}")
+        print_line(f"{rank:>{width}}  {hit.distance:8.4f}  {file}")
 
 
 def print_report(report: IndexReport, location: str) -> None:
     """Print how many files had each status, then the failures."""
     counts = [f"{count} {status.value}" for status, count in report.counts.items() if count]
-    _print(f"{', '.join(counts)} in {report.seconds:.1f} s, index at {without_secrets(location)}")
+    print_line(
+        f"{', '.join(counts)} in {report.seconds:.1f} s, index at {without_secrets(location)}"
+    )
     for outcome in report.failures[:SHOWN_FAILURES]:
-        _print(f"  {outcome.status.value:<11}  {short_path(outcome.uri)}: {outcome.error}")
+        print_line(f"  {outcome.status.value:<11}  {short_path(outcome.uri)}: {outcome.error}")
     hidden = len(report.failures) - SHOWN_FAILURES
     if hidden > 0:
-        _print(f"  and {hidden} more: --json lists them all")
+        print_line(f"  and {hidden} more: --json lists them all")
 
 
 def print_note(message: str) -> None:
@@ -128,7 +130,8 @@ def report_as_json(report: IndexReport, location: str) -> Mapping[str, JSONValue
     }
 
 
-def _print(line: str, style: str = "") -> None:
+def print_line(line: str, style: str = "") -> None:
+    """Print one line to standard output, never folded where that is a file."""
     _console().print(Text(printable(line), style))
 
 

@@ -1,0 +1,97 @@
+"""The command that asks several models the same."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from itertools import zip_longest
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from onnxsearch import Comparison, Hit, JSONValue, SearchEngine
+from onnxsearch.cli import output
+from onnxsearch.cli.app import (
+    DEFAULT_LOCATION,
+    EXIT_CODES,
+    AsJSON,
+    Location,
+    Profile,
+    Records,
+    app,
+    check_indexed,
+    embedders_of,
+    errors_end_the_command,
+)
+
+_NAME = 28
+"""Columns for a file's name."""
+
+
+@app.command(epilog=EXIT_CODES)
+def compare(
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="The picture to search with.")],
+    model: Annotated[
+        list[str],
+        typer.Option("--model", "-m", help="A model as it was given to index; two or more."),
+    ],
+    limit: Annotated[int, typer.Option("--limit", "-k", min=1, help="Pictures per model.")] = 10,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Also write a page to look at, in one file.")
+    ] = None,
+    location: Location = DEFAULT_LOCATION,
+    metadata: Records = None,
+    profile: Profile = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Show what several models find for IMAGE, side by side, and how far they agree."""
+    with errors_end_the_command():
+        check_indexed(location)
+        embedders = embedders_of(model, profile)
+        with SearchEngine.open(location, embedders=embedders, metadata=metadata) as engine:
+            comparison = engine.compare(image, limit=limit)
+        if html is not None:
+            comparison.to_html(html)
+    if as_json:
+        output.print_json(_as_json(comparison))
+        return
+    _print(comparison)
+    if html is not None:
+        output.print_note(f"the page is {html}")
+
+
+def _print(comparison: Comparison) -> None:
+    output.print_line(f"{'#':>3}  " + "".join(f"{name:{_NAME + 8}}" for name in comparison.models))
+    rows = zip_longest(*comparison.results.values())
+    for rank, hits in enumerate(rows, 1):
+        output.print_line(f"{rank:>3}  " + "".join(map(_cell, hits)))
+    for each in comparison.agreements:
+        output.print_line(
+            f"{' / '.join(each.models)}: overlap {each.overlap:.2f}, rank-biased overlap "
+            f"{each.rank_biased_overlap:.2f}, Kendall's tau {each.kendall_tau:.2f}"
+        )
+
+
+def _cell(hit: Hit | None) -> str:
+    if hit is None:
+        return " " * (_NAME + 8)
+    name = output.printable(Path(hit.uri or hit.id).name)
+    name = name if len(name) < _NAME else f"{name[: _NAME - 2]}…"
+    return f"{hit.distance:6.4f}  {name:{_NAME}}"
+
+
+def _as_json(comparison: Comparison) -> dict[str, JSONValue]:
+    return {
+        "results": {
+            name: output.results_as_json(results) for name, results in comparison.results.items()
+        },
+        # JSON has no NaN: fewer than two common hits have no order to compare.
+        "agreements": [
+            {
+                name: None if isinstance(value, float) and math.isnan(value) else value
+                for name, value in asdict(each).items()
+            }
+            for each in comparison.agreements
+        ],
+    }

@@ -1,0 +1,1 @@
+"""Results to look at: contact sheets, notebook cells, pages that stand alone."""

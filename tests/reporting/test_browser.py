@@ -1,0 +1,107 @@
+"""The page in a real browser: its layout, its keys, and what it asks the network for."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.reporting.test_reports import compared
+
+pytestmark = pytest.mark.integration
+
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-quic",
+    "--hide-scrollbars",
+    # The browser's own errands go nowhere either.
+    "--host-resolver-rules=MAP * ~NOTFOUND",
+)
+
+# Put at the end of the page: what only the browser knows, written where --dump-dom shows it.
+WATCH = """<script>
+window.stopped = 0;
+addEventListener("securitypolicyviolation", () => { window.stopped += 1; });
+</script>
+"""
+PROBE = """<script>
+const press = (key) => document.activeElement.dispatchEvent(
+  new KeyboardEvent("keydown", {key, bubbles: true, cancelable: true}));
+const hits = [...document.querySelectorAll("li")];
+hits[0].focus();
+const seen = {
+  inner: innerWidth, page: document.documentElement.scrollWidth, title: document.title,
+  images: [...document.images].every((i) => i.src.startsWith("data:") && i.naturalWidth > 0),
+  inside: hits.every((h) => [...h.children].every((c) => {
+    const [a, b] = [h.getBoundingClientRect(), c.getBoundingClientRect()];
+    return b.left >= a.left && b.right <= a.right + 1 && b.bottom <= a.bottom + 1;
+  })),
+  fetched: performance.getEntriesByType("resource").map((entry) => entry.name),
+  stopped: window.stopped,
+  marked: document.querySelectorAll(".same").length,
+};
+press("ArrowDown");
+seen.down = hits.indexOf(document.activeElement);
+press("ArrowUp");
+press("ArrowRight");
+seen.followed = document.activeElement.dataset.picture === hits[0].dataset.picture;
+document.body.dataset.seen = JSON.stringify(seen);
+</script>
+"""
+
+
+@pytest.fixture
+def chromium() -> str:
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    if found is None:
+        pytest.skip("chromium is not installed: apt-get install chromium")
+    return found
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_the_page_in_chromium(chromium: str, tmp_path: Path, width: int) -> None:
+    comparison, _ = compared(tmp_path)
+    page = comparison.to_html(tmp_path / "out.html")
+    text = page.read_text("utf-8").replace("<style>", f"{WATCH}<style>", 1)
+    page.write_text(text.replace("</body>", f"{PROBE}</body>"), "utf-8")
+    screenshot = tmp_path / "page.png"
+    browser = [
+        chromium,
+        *FLAGS,
+        f"--user-data-dir={tmp_path / 'profile'}",
+        f"--window-size={width},1200",
+    ]
+    run = {"capture_output": True, "text": True, "timeout": 50, "check": True}
+    dom = subprocess.run([*browser, "--dump-dom", page.as_uri()], **run).stdout  # type: ignore[call-overload]
+    (found,) = re.findall(r'data-seen="([^"]*)"', dom)
+    seen = json.loads(found.replace("&quot;", '"'))
+    assert seen["inner"] == width
+    assert seen["page"] <= width, "the page is wider than the screen"
+    assert seen["title"] == "3 models compared", "a file name ran as a script"
+    assert seen["images"]
+    assert seen["inside"], "something sticks out of its card"
+    assert seen["marked"] >= 2
+    assert seen["down"] == 1
+    assert seen["followed"]
+
+    # Whatever a page fetches is listed here; what the policy had to stop is not, but told.
+    assert seen["fetched"] == []
+    assert seen["stopped"] == 0
+
+    subprocess.run([*browser, f"--screenshot={screenshot}", page.as_uri()], **run)  # type: ignore[call-overload]
+    with Image.open(screenshot) as image:
+        assert image.size == (width, 1200)
+        colours = image.convert("RGB").getcolors(maxcolors=1 << 22)
+    assert colours is not None
+    assert len(colours) > 500

@@ -1,0 +1,146 @@
+"""Results to look at."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from onnxsearch import (
+    Comparison,
+    InMemoryMetadataStore,
+    InMemoryVectorStore,
+    InvalidArgumentError,
+    Query,
+    SearchEngine,
+    SearchResults,
+)
+from onnxsearch.testing import FakeEmbedder, picture, write_pictures
+
+EVIL = ['<img src=x onerror="document.title=1">.png', "</script><script>.png", "it's \u202e.png"]
+
+
+def compared(folder: Path) -> tuple[Comparison, SearchResults]:
+    """Results over files with names that no page should believe."""
+    plain = write_pictures(folder, ["ant", "bee", "cat", "dog"])
+    evil = [folder / name.replace("/", "\u2215") for name in EVIL]
+    for path in evil:
+        picture(path.name).save(path)
+    rankings = {"one": ["ant", "bee", "cat"], "two": ["bee", "dog", "ant"], "a<b>": []}
+    engine = SearchEngine(
+        [
+            FakeEmbedder(f"model-{number}", rankings={"query": found})
+            for number, found in enumerate(rankings.values())
+        ],
+        InMemoryVectorStore(),
+        InMemoryMetadataStore(),
+    )
+    report = engine.index([*plain, *evil])
+    assert not report.failures
+    engine.add(picture("bytes"), id="<b>no file</b>")
+    comparison = engine.compare([picture("query"), Query.id("<b>no file</b>"), plain[0]], limit=6)
+    return comparison, engine.search(picture("query"), limit=100)
+
+
+class Tags(HTMLParser):
+    """Collects what a browser would see as tags, and the text between them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def parsed(page: str) -> Tags:
+    tags = Tags()
+    tags.feed(page)
+    return tags
+
+
+def test_a_page_holds_all_that_it_needs_and_believes_no_name(tmp_path: Path) -> None:
+    comparison, results = compared(tmp_path)
+    for value in (comparison, results):
+        path = value.to_html(tmp_path / "out.html")
+        page = path.read_text("utf-8")
+        tags = parsed(page)
+        for tag, attributes in tags.tags:
+            assert not [name for name in attributes if name.startswith("on")]
+            assert (attributes.get("src") or "data:").startswith("data:image/jpeg;base64,") or (
+                "src" not in attributes
+            )
+            assert "href" not in attributes, tag
+        assert [tag for tag, _ in tags.tags].count("script") == 1
+        assert "@import" not in page
+        assert "url(" not in page
+        shown = "".join(tags.text)
+        for name in EVIL[:1]:
+            assert name in shown
+        assert "<b>no file</b>" in shown
+        assert "default-src 'none'" in page
+
+
+def test_lines_join_what_both_models_found(tmp_path: Path) -> None:
+    comparison, _ = compared(tmp_path)
+    tags = parsed(comparison.to_html(tmp_path / "out.html").read_text("utf-8")).tags
+    paths = [attributes for tag, attributes in tags if tag == "path"]
+    pairs = [("model-0", "model-1"), ("model-1", "model-2")]
+    common = sum(
+        len({*answer.results[a].ids} & {*answer.results[b].ids})
+        for answer in comparison
+        for a, b in pairs
+    )
+    assert len(paths) == common
+    assert {attributes["class"] for attributes in paths} <= {"kept", "rose", "fell"}
+    assert sum(tag == "li" for tag, _ in tags) == 3 * 3 * 6
+
+
+def test_a_page_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    _, results = compared(tmp_path)
+    with pytest.raises(InvalidArgumentError, match="cannot be written"):
+        results.to_html(tmp_path / "nowhere" / "out.html")
+
+
+def test_notebooks_show_thumbnails_and_no_tag_of_a_name(tmp_path: Path) -> None:
+    comparison, results = compared(tmp_path)
+    for value in (comparison, results):
+        tags = parsed(value._repr_html_())
+        assert not {"script", "b onclick"} & {tag for tag, _ in tags.tags}
+        assert not [a for _, attributes in tags.tags for a in attributes if a.startswith("on")]
+        assert EVIL[0] in "".join(tags.text)
+        assert re.search(r'src="data:image/jpeg', value._repr_html_())
+
+
+def test_files_that_are_gone_leave_their_names(tmp_path: Path) -> None:
+    comparison, results = compared(tmp_path / "gone")
+    shutil.rmtree(tmp_path / "gone")
+    page = comparison.to_html(tmp_path / "out.html").read_text("utf-8")
+    assert "no picture" in page
+    assert "ant.png" in page
+    assert results.contact_sheet(size=32).size[0] == 5 * 40 + 8
+
+
+def test_contact_sheets(tmp_path: Path) -> None:
+    comparison, results = compared(tmp_path)
+    sheet = results.contact_sheet(columns=3, size=64)
+    assert sheet.mode == "RGB"
+    assert sheet.size == (3 * 72 + 8, 3 * (64 + 40) + 8)
+    rows = comparison.contact_sheet(size=48)
+    assert rows.size == (6 * 56 + 8, 9 * (24 + 48 + 40) + 8)
+    colours = sheet.getcolors(maxcolors=1 << 20)
+    assert colours is not None
+    assert len(colours) > 20
+    nothing = SearchResults((), "model", None).contact_sheet()
+    assert isinstance(nothing, Image.Image)
+    for bad in ({"columns": 0}, {"size": 3}):
+        with pytest.raises(InvalidArgumentError, match="expected at least"):
+            results.contact_sheet(**bad)
