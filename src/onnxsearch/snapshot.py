@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from onnxsearch.consistency import Item
+from onnxsearch.embedders.base import check_name
 from onnxsearch.errors import OnnxSearchError, StoreCorruptError, StoreError
 from onnxsearch.progress import ProgressSink, reporter
 from onnxsearch.records import check_id, check_metadata, decode_record, encode_record
@@ -154,7 +155,7 @@ class Snapshot:
         self._pictures, self._parts = int(values["pictures"]), int(values["parts"])
         self._spaces: dict[str, CollectionSpec] = {}
         for model in values["models"]:
-            self._spaces[check_id(model["name"])] = CollectionSpec(
+            self._spaces[check_name(model["name"])] = CollectionSpec(
                 "snapshot", int(model["dimension"]), str(model["fingerprint"]),
                 Metric(model["metric"]),
             )  # fmt: skip
