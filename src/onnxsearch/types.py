@@ -211,10 +211,14 @@ class IndexReport:
     """How long the run took."""
 
     @property
-    def counts(self) -> dict[Status, int]:
-        """How many files had each status; statuses that did not occur count 0."""
+    def counts(self) -> dict[str, int]:
+        """How many files had each status; statuses that did not occur count 0.
+
+        The keys are the values of `Status`, which are strings: both
+        `counts["indexed"]` and `counts[Status.INDEXED]` work.
+        """
         found = Counter(outcome.status for outcome in self.outcomes)
-        return {status: found[status] for status in Status}
+        return {status.value: found[status] for status in Status}
 
     @property
     def failures(self) -> list[Outcome]:
@@ -222,7 +226,7 @@ class IndexReport:
         return [outcome for outcome in self.outcomes if outcome.error is not None]
 
     def __repr__(self) -> str:
-        counts = ", ".join(f"{n} {status.value}" for status, n in self.counts.items() if n)
+        counts = ", ".join(f"{n} {status}" for status, n in self.counts.items() if n)
         return f"<IndexReport {counts or 'no files'} in {self.seconds:.1f} s>"
 
 

@@ -89,7 +89,7 @@ def print_results(results: SearchResults) -> None:
 
 def print_report(report: IndexReport, location: str) -> None:
     """Print how many files had each status, then the failures."""
-    counts = [f"{count} {status.value}" for status, count in report.counts.items() if count]
+    counts = [f"{count} {status}" for status, count in report.counts.items() if count]
     print_line(
         f"{', '.join(counts)} in {report.seconds:.1f} s, index at {without_secrets(location)}"
     )
@@ -125,7 +125,7 @@ def report_as_json(report: IndexReport, location: str) -> Mapping[str, JSONValue
     return {
         "location": without_secrets(location),
         "seconds": report.seconds,
-        "counts": {status.value: count for status, count in report.counts.items()},
+        "counts": {status: count for status, count in report.counts.items()},
         "outcomes": [asdict(outcome) for outcome in report.outcomes],
     }
 
