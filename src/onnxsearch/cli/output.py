@@ -125,7 +125,7 @@ def report_as_json(report: IndexReport, location: str) -> Mapping[str, JSONValue
     return {
         "location": without_secrets(location),
         "seconds": report.seconds,
-        "counts": {status: count for status, count in report.counts.items()},
+        "counts": report.counts,
         "outcomes": [asdict(outcome) for outcome in report.outcomes],
     }
 
