@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from onnxsearch.filters import F, Filter
     from onnxsearch.fusion import Fusion, FusionChoice, RankFusion, ScoreFusion
     from onnxsearch.images.arithmetic import Step
+    from onnxsearch.images.decode import ReadPolicy
     from onnxsearch.images.profile import PreprocessingProfile
     from onnxsearch.images.rgb import DecodePolicy
     from onnxsearch.measures import Estimate
@@ -163,6 +164,7 @@ __all__ = [
     "Query",
     "QueryInput",
     "RankFusion",
+    "ReadPolicy",
     "Record",
     "RedisMetadataStore",
     "RuntimeOptions",
@@ -212,6 +214,7 @@ _HOMES = {
     "filters": "F Filter",
     "fusion": "Fusion FusionChoice RankFusion ScoreFusion",
     "images.arithmetic": "Step",
+    "images.decode": "ReadPolicy",
     "images.profile": "PreprocessingProfile",
     "images.rgb": "DecodePolicy",
     "measures": "Estimate",

@@ -17,7 +17,7 @@ from onnxsearch.errors import (
     ImageTooLargeError,
     UnsupportedImageError,
 )
-from onnxsearch.images.decode import open_image
+from onnxsearch.images.decode import ReadPolicy, open_image
 from onnxsearch.types import Outcome, Record, Status
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Worker:
 
     catalog: Catalog
     embedders: Sequence[Embedder]
-    max_pixels: int
+    reading: ReadPolicy
 
     def __call__(self, batch: Sequence[Outcome | Candidate]) -> list[Outcome | Picture]:
         """Return a result for each entry, in order; outcomes pass through."""
@@ -94,7 +94,7 @@ class Worker:
             return self._complete(candidate, stored)
         # Decoding comes before hashing: most large files in a folder are no pictures,
         # and their first bytes tell.
-        image = open_image(path, max_pixels=self.max_pixels)
+        image = open_image(path, self.reading)
         content = _content(path)
         twin = self.catalog.ledger.with_content(content)
         if twin and twin.id != path and _still_holds(twin):
@@ -125,7 +125,7 @@ class Worker:
         )
         missing = [e for e in self.embedders if e.name not in before.models]
         if missing:
-            image = open_image(candidate.uri, max_pixels=self.max_pixels)
+            image = open_image(candidate.uri, self.reading)
             picture.tensors = _prepare(missing, image)
             picture.status = Status.INDEXED
         if candidate.metadata != before.metadata:

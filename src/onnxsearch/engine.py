@@ -18,7 +18,7 @@ from onnxsearch.embedders.base import Embedder
 from onnxsearch.errors import ClosedError, InvalidArgumentError, UnknownModelError
 from onnxsearch.evaluation import Evaluation, Judge, Truth
 from onnxsearch.fusion import as_fusion
-from onnxsearch.images.decode import DEFAULT_MAX_PIXELS, open_image
+from onnxsearch.images.decode import READ_STRICTLY, ReadPolicy, open_image
 from onnxsearch.indexing import Pipeline
 from onnxsearch.parallel import batched, ordered_map
 from onnxsearch.queries import Query, Reader
@@ -74,7 +74,7 @@ class SearchEngine:
             this process may use.
         batch_size: Pictures that a worker embeds at once. 4 is as fast as any on a
             CPU and keeps memory small; a GPU wants 32 or more.
-        max_pixels: Pictures with more are refused without decoding them.
+        reading: How picture files are opened: what is too large, what too damaged.
 
     Raises:
         InvalidArgumentError: No embedder, or two of one name, or an argument is not
@@ -100,19 +100,19 @@ class SearchEngine:
         namespace: str = DEFAULT_NAMESPACE,
         workers: int | None = None,
         batch_size: int = 4,
-        max_pixels: int = DEFAULT_MAX_PIXELS,
+        reading: ReadPolicy = READ_STRICTLY,
     ) -> None:
         self._embedders = _by_name(embedders)
         self._workers = available_cores() if workers is None else workers
         self._batch_size = batch_size
-        self._max_pixels = max_pixels
-        for name in ("workers", "batch_size", "max_pixels"):
+        self._reading = reading
+        for name in ("workers", "batch_size"):
             value = getattr(self, f"_{name}")
             if value < 1:
                 raise InvalidArgumentError(f"{name} {value}: expected at least 1")
         self._catalog = Catalog(vectors, metadata, namespace)
         self._retrieval = Retrieval(self._catalog, vectors)
-        self._reader = Reader(self._catalog, vectors, max_pixels)
+        self._reader = Reader(self._catalog, vectors, reading)
         self._owned: list[Embedder | VectorStore | MetadataStore] = []
         self._closed = False
         for embedder in self._embedders.values():
@@ -221,7 +221,7 @@ class SearchEngine:
             list(self._embedders.values()),
             self._workers,
             self._batch_size,
-            self._max_pixels,
+            self._reading,
         )
         return pipeline.run(read_source(source), metadata, progress, prune=prune)
 
@@ -252,7 +252,7 @@ class SearchEngine:
             metadata=check_metadata(metadata),
             models=tuple(self._embedders),
         )
-        picture = open_image(image if uri is None else uri, max_pixels=self._max_pixels)
+        picture = open_image(image if uri is None else uri, self._reading)
         vectors = {name: e.embed(picture)[0] for name, e in self._embedders.items()}
         self._catalog.put([Item(record, vectors)])
         return record.id
@@ -610,7 +610,7 @@ class SearchEngine:
         _close_all(owned)
 
     def _embed(self, embedder: Embedder, images: Iterable[ImageInput]) -> Vectors:
-        opened = (open_image(image, max_pixels=self._max_pixels) for image in images)
+        opened = (open_image(image, self._reading) for image in images)
         return embedder.embed(opened, batch_size=self._batch_size)
 
     def _embedder(self, model: str | None) -> Embedder:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from onnxsearch.consistency import Catalog, Item
 from onnxsearch.embedding import Picture, Worker
 from onnxsearch.errors import InvalidArgumentError
+from onnxsearch.images.decode import ReadPolicy
 from onnxsearch.parallel import batched, ordered_map
 from onnxsearch.progress import ProgressSink, reporter
 from onnxsearch.sources import Source
@@ -40,7 +41,7 @@ class Pipeline:
     embedders: Sequence[Embedder]
     workers: int
     batch_size: int
-    max_pixels: int
+    reading: ReadPolicy
 
     def run(
         self, source: Source, metadata: MetadataSource, progress: ProgressSink, *, prune: bool
@@ -69,7 +70,7 @@ class Pipeline:
         models = frozenset(embedder.name for embedder in self.embedders)
         entries = Survey(self.catalog.ledger, models, metadata)(paths)
         views = [embedder.parallel(self.workers) for embedder in self.embedders]
-        worker = Worker(self.catalog, views, self.max_pixels)
+        worker = Worker(self.catalog, views, self.reading)
         batches = batched(entries, self.batch_size)
         for results in ordered_map(worker, batches, workers=self.workers):
             yield from results

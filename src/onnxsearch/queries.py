@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from onnxsearch.consistency import Catalog
 from onnxsearch.embedders.base import Embedder, TextQueries
 from onnxsearch.errors import InvalidArgumentError
-from onnxsearch.images.decode import open_image
+from onnxsearch.images.decode import ReadPolicy, open_image
 from onnxsearch.types import ImageInput, Metric
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class Reader:
 
     catalog: Catalog
     store: VectorStore
-    max_pixels: int
+    reading: ReadPolicy
 
     def vectors(self, query: QueryInput, embedders: Sequence[Embedder]) -> dict[str, Vectors]:
         """Return the query's vector by model, each of shape (columns,).
@@ -139,7 +139,7 @@ class Reader:
                 return _only_one(row, embedders)
             case _Examples(like, unlike):
                 return self._combined(like, unlike, embedders)
-        picture = open_image(query, max_pixels=self.max_pixels)  # type: ignore[arg-type]
+        picture = open_image(query, self.reading)  # type: ignore[arg-type]
         return {embedder.name: embedder.embed(picture)[0] for embedder in embedders}
 
     def _stored(self, wanted: str, embedders: Sequence[Embedder]) -> dict[str, Vectors]:

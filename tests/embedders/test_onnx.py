@@ -31,6 +31,7 @@ from onnxsearch.errors import (
     ProviderError,
     UnknownModelError,
 )
+from onnxsearch.images.decode import ReadPolicy
 from onnxsearch.images.profile import PreprocessingProfile, Step
 from tests.embedders.models import FEATURES, colour_model, weights
 
@@ -229,7 +230,7 @@ def test_numbers_of_threads_are_checked() -> None:
 
 
 def test_errors_of_pictures_pass_through(tmp_path: Path) -> None:
-    embedder = OnnxEmbedder(colour_model(), profile=SMALL, max_pixels=100)
+    embedder = OnnxEmbedder(colour_model(), profile=SMALL, reading=ReadPolicy(max_pixels=100))
     with pytest.raises(ImageNotFoundError):
         embedder.embed(tmp_path / "missing.jpg")
     with pytest.raises(ImageTooLargeError, match="10 x 12 pixels"):

@@ -248,7 +248,7 @@ def test_engines_that_cannot_be_are_refused() -> None:
     for namespace in ("", "a__b", "1a", "a-b", "a_", "a" * 65, "é"):
         with pytest.raises(InvalidArgumentError, match="namespace"):
             SearchEngine(FakeEmbedder(), *stores, namespace=namespace)
-    for setting in ("workers", "batch_size", "max_pixels"):
+    for setting in ("workers", "batch_size"):
         with pytest.raises(InvalidArgumentError, match=f"{setting} 0"):
             SearchEngine(FakeEmbedder(), *stores, **{setting: 0})  # type: ignore[arg-type]
 

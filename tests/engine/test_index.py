@@ -18,6 +18,7 @@ from onnxsearch import (
     InMemoryVectorStore,
     InvalidArgumentError,
     Progress,
+    ReadPolicy,
     SearchEngine,
     Status,
 )
@@ -89,7 +90,7 @@ def test_every_file_has_an_outcome(house: House, folder: Path) -> None:
 
 def test_too_many_pixels_are_an_outcome(house: House, folder: Path) -> None:
     picture("owl").resize((64, 64)).save(folder / "large.png")
-    engine = house.engine(max_pixels=32 * 32)
+    engine = house.engine(reading=ReadPolicy(max_pixels=32 * 32))
     assert statuses(engine, folder)["large.png"] is Status.TOO_LARGE
 
 

@@ -21,7 +21,7 @@ from onnxsearch.errors import (
     ImageTooLargeError,
     UnsupportedImageError,
 )
-from onnxsearch.images.decode import open_image
+from onnxsearch.images.decode import ReadPolicy, open_image
 from onnxsearch.images.profile import PreprocessingProfile
 from onnxsearch.types import ImageInput
 
@@ -163,10 +163,10 @@ def test_a_bomb_is_refused_by_its_header(side: int) -> None:
 
 
 def test_the_limit_is_the_callers(picture: Path) -> None:
-    assert open_image(picture, max_pixels=1200).size == (30, 40)
+    assert open_image(picture, ReadPolicy(max_pixels=1200)).size == (30, 40)
     for source in (picture, PIXELS, Image.fromarray(PIXELS)):
         with pytest.raises(ImageTooLargeError, match="30 x 40 pixels"):
-            open_image(source, max_pixels=1199)
+            open_image(source, ReadPolicy(max_pixels=1199))
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -26,7 +26,7 @@ from onnxsearch.embedders.onnx_session import (
 )
 from onnxsearch.embedders.text import OnnxTextEmbedder
 from onnxsearch.errors import InvalidArgumentError, ModelOutputError
-from onnxsearch.images.decode import DEFAULT_MAX_PIXELS, open_image
+from onnxsearch.images.decode import READ_STRICTLY, ReadPolicy, open_image
 from onnxsearch.images.profile import PreprocessingProfile
 from onnxsearch.models import DEFAULT_MODEL, bundled_model
 from onnxsearch.types import ImageInput, Vectors
@@ -66,7 +66,7 @@ class OnnxEmbedder(Embedder):
             ONNX Runtime, this never falls back to another one.
         threads: Cores for one run. By default all that this process may use.
         runtime: How ONNX Runtime uses the machine otherwise.
-        max_pixels: Pixels in a picture, at most.
+        reading: How picture files are opened.
         text: The model's text tower, so that pictures are found by words. Vectors of
             pictures stay the same, and so does the fingerprint.
 
@@ -107,14 +107,14 @@ class OnnxEmbedder(Embedder):
         providers: str | Sequence[Provider] = _ONE_PROVIDER,
         threads: int | None = None,
         runtime: RuntimeOptions = _FAIR_SHARE,
-        max_pixels: int = DEFAULT_MAX_PIXELS,
+        reading: ReadPolicy = READ_STRICTLY,
         text: OnnxTextEmbedder | None = None,
     ) -> None:
         if threads is not None and threads < 1:
             raise InvalidArgumentError(f"threads={threads}: expected at least 1")
         source = model if isinstance(model, bytes) else os.path.abspath(model)
         self._name = check_name(_default_name(model) if name is None else name)
-        self._max_pixels = max_pixels
+        self._reading = reading
         self._pooling: Pooling | None = pooling
         sessions = Sessions(source, check_providers(providers), runtime)
         self._model = ImageModel(sessions, threads or available_cores(), self._name)
@@ -144,7 +144,7 @@ class OnnxEmbedder(Embedder):
         *,
         providers: str | Sequence[Provider] = _ONE_PROVIDER,
         threads: int | None = None,
-        max_pixels: int = DEFAULT_MAX_PIXELS,
+        reading: ReadPolicy = READ_STRICTLY,
     ) -> OnnxEmbedder:
         """Return a model that comes with the package; nothing is downloaded.
 
@@ -152,7 +152,7 @@ class OnnxEmbedder(Embedder):
             name: `efficientnet-lite2`, or the smaller `efficientnet-lite0`.
             providers: See `OnnxEmbedder`.
             threads: See `OnnxEmbedder`.
-            max_pixels: See `OnnxEmbedder`.
+            reading: See `OnnxEmbedder`.
 
         Raises:
             UnknownModelError: No model of that name comes with the package.
@@ -162,7 +162,7 @@ class OnnxEmbedder(Embedder):
             name=name,
             providers=providers,
             threads=threads,
-            max_pixels=max_pixels,
+            reading=reading,
         )
 
     @property
@@ -212,7 +212,7 @@ class OnnxEmbedder(Embedder):
         Raises:
             ImageError: The picture cannot be used.
         """
-        picture = open_image(image, max_pixels=self._max_pixels)
+        picture = open_image(image, self._reading)
         return self.profile.apply(picture, self.input.layout, self.input.dtype)
 
     def run(self, batch: Tensor) -> Tensor:

@@ -8,6 +8,8 @@ import zlib
 
 from PIL import ExifTags, Image
 
+from onnxsearch.errors import BrokenImageError, ImageTooLargeError
+
 # Seen on damaged files, or raised in the sources of Pillow's readers. Warnings are
 # among them because an application may have turned warnings into errors.
 PILLOW_ERRORS = (
@@ -28,6 +30,23 @@ PILLOW_ERRORS = (
 )
 
 _EXIF_LOCK = threading.Lock()
+
+
+def check_pixels(size: tuple[int, int], label: str, limit: int) -> None:
+    """Raise an error unless a picture of (width, height) has pixels, and at most `limit`.
+
+    Raises:
+        ImageTooLargeError: It has more.
+        BrokenImageError: It has none.
+    """
+    width, height = size
+    if width * height > limit:
+        raise ImageTooLargeError(
+            f"{label}: {width} x {height} pixels, and the limit is {limit} (`max_pixels`); the "
+            "picture was not decoded"
+        )
+    if width * height == 0:
+        raise BrokenImageError(f"{label}: a picture of {width} x {height} pixels")
 
 
 def orientation(image: Image.Image) -> int:

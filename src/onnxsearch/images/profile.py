@@ -13,6 +13,7 @@ from PIL import Image
 
 from onnxsearch.errors import ProfileError, UnsupportedImageError
 from onnxsearch.images.arithmetic import Step, check_choice, lookup_table
+from onnxsearch.images.decode import DRAFTED
 from onnxsearch.images.pillow import PILLOW_ERRORS
 from onnxsearch.images.resize import (
     Colour,
@@ -208,6 +209,11 @@ class PreprocessingProfile:
 
     def pixels(self, image: Image.Image) -> Image.Image:
         """Return the RGB picture of `size` whose pixels the arithmetic is done on."""
+        if self.resample == "nearest" and DRAFTED in image.info:
+            raise ProfileError(
+                f"profile {self.name!r} picks single pixels (`nearest`), which a picture decoded "
+                "as a draft does not have: open pictures with ReadPolicy(draft=None)"
+            )
         if self.decode.convert == "first":
             return self._cut(to_rgb(image, self.decode))
         try:

@@ -1,0 +1,41 @@
+"""HEIC pictures, which Pillow leaves to the package pillow-heif (extra `[heif]`)."""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+from PIL import Image
+
+from onnxsearch.errors import MissingExtraError, UnsupportedImageError
+from onnxsearch.images.pillow import check_pixels
+
+# The brands of ISO 23008-12 files that hold HEVC pictures; AVIF is read by Pillow.
+_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+
+
+def is_heif(head: bytes) -> bool:
+    """Tell by its first bytes whether a file is a HEIC picture."""
+    return head[4:8] == b"ftyp" and head[8:12] in _BRANDS
+
+
+def open_heif(file: BinaryIO, label: str, max_pixels: int) -> Image.Image:
+    """Return the main picture of a HEIC file, upright, decoded.
+
+    It is opened without registering anything with Pillow, whose list of formats
+    belongs to the application.
+
+    Raises:
+        UnsupportedImageError: pillow-heif is not installed.
+        ImageTooLargeError: It has more than `max_pixels` pixels.
+    """
+    try:
+        import pillow_heif
+    except ImportError as error:
+        missing = MissingExtraError.for_package("pillow_heif", extra="heif")
+        raise UnsupportedImageError(f"{label} is a HEIC picture, and {missing}") from error
+    container = pillow_heif.open_heif(file, convert_hdr_to_8bit=True)
+    check_pixels(container.size, label, max_pixels)
+    image = container.to_pillow()
+    if not isinstance(image, Image.Image):
+        raise UnsupportedImageError(f"{label}: pillow-heif gave {type(image).__name__}")
+    return image
