@@ -63,6 +63,20 @@ def test_huge_and_tiny_vectors_keep_their_order(metric: Metric, scale: float, li
     np.testing.assert_allclose(found, distances[nearest], rtol=1e-6, atol=1e-12 * max(1.0, scale))
 
 
+@given(metric=FLOAT_METRICS, seed=st.integers(0, 2**32), limit=st.integers(1, 5))
+def test_vectors_of_very_different_lengths_keep_their_order(
+    metric: Metric, seed: int, limit: int
+) -> None:
+    spec = CollectionSpec("c", 16, "f", metric)
+    scales = 10.0 ** np.random.default_rng(seed).integers(-6, 7, (40, 1))
+    vectors = (random_vectors(spec, 40, seed) * scales).astype(np.float32)
+    distances = true_distances(metric, vectors, vectors[7])
+    (matches,) = filled(metric, vectors).search("c", vectors[7:8], limit)
+    nearest = np.sort(distances)[:limit]
+    found = [match.distance for match in matches]
+    np.testing.assert_allclose(found, nearest, rtol=1e-9, atol=1e-15 * scales.max() ** 2)
+
+
 @pytest.mark.parametrize("metric", [Metric.L2, Metric.IP, Metric.COSINE])
 def test_zeros_have_no_direction(metric: Metric) -> None:
     vectors = np.zeros((2, 4), np.float32)

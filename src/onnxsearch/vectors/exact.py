@@ -18,6 +18,7 @@ from onnxsearch.types import Metric
 from onnxsearch.vectors.base import Match, Vectors
 
 Floats: TypeAlias = "NDArray[np.float64]"
+Ranks: TypeAlias = "NDArray[np.float32]"
 Positions: TypeAlias = "NDArray[np.intp]"
 
 _BLOCK = 1 << 22
@@ -51,15 +52,19 @@ def nearest(
     if not len(matrix) or (rows is not None and not len(rows)):
         return [[] for _ in queries]
     found: list[list[Match]] = []
+    extremes = _extremes(metric, lengths)
     step = max(1, _BLOCK // len(matrix))
     for start in range(0, len(queries), step):
         block = queries[start : start + step]
         for query, ranks in zip(block, _rough(metric, matrix, lengths, block), strict=True):
-            slack = _slack(metric, lengths, query)
-            if rows is not None:
-                near = rows[_candidates(ranks[rows], slack[rows], limit)]
+            # One bound on the error of all rows first, since it costs the least; then each
+            # row's own, which differs where some vectors are much longer than others.
+            widest = float(_slack(metric, extremes, query).max())
+            if rows is None:
+                near = _lowest(ranks, limit, widest)
             else:
-                near = _candidates(ranks, slack, limit)
+                near = rows[_lowest(ranks[rows], limit, widest)]
+            near = near[_lowest(ranks[near], limit, _slack(metric, lengths[near], query))]
             exact = distances(metric, matrix, near, query)
             matches = [
                 Match(keys[int(row)], float(distance))
@@ -110,45 +115,63 @@ def _measure(metric: Metric, part: Vectors, query: Vectors) -> Floats:
     return 1.0 - np.divide(products, norms, out=np.zeros_like(products), where=norms > 0)
 
 
-def _rough(metric: Metric, matrix: Vectors, lengths: Floats, queries: Vectors) -> Floats:
+def _rough(metric: Metric, matrix: Vectors, lengths: Floats, queries: Vectors) -> Ranks:
     """Return numbers that rise with the distance, roughly, one row per query."""
     if metric is Metric.HAMMING:
         everything = np.arange(len(matrix))
-        return np.stack([distances(metric, matrix, everything, query) for query in queries])
-    with np.errstate(over="ignore", invalid="ignore"):
+        bits = [distances(metric, matrix, everything, query) for query in queries]
+        return np.stack(bits).astype(np.float32)
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         # A product with one vector reads the matrix once, at the speed of memory.
-        dots = (matrix @ queries[0])[np.newaxis] if len(queries) == 1 else queries @ matrix.T
-        products = dots.astype(np.float64)
+        ranks = (matrix @ queries[0])[np.newaxis] if len(queries) == 1 else queries @ matrix.T
         if metric is Metric.L2:
-            return np.square(lengths) - 2.0 * products
-        if metric is Metric.IP:
-            return -products
-        return np.divide(-products, lengths, out=np.zeros_like(products), where=lengths > 0)
+            ranks *= np.float32(-2.0)
+            ranks += np.square(lengths).astype(np.float32)
+        else:
+            np.negative(ranks, out=ranks)
+            if metric is Metric.COSINE:
+                ranks /= np.where(lengths > 0, lengths, 1.0).astype(np.float32)
+        return ranks
+
+
+def _lowest(ranks: Ranks, limit: int, slack: Floats | float) -> Positions:
+    """Return where the `limit` lowest may be, given that each is off by up to `slack`."""
+    if len(ranks) <= limit or not np.isfinite(slack).all():
+        return np.arange(len(ranks))
+    if isinstance(slack, float):
+        highest = float(np.partition(ranks, limit - 1)[limit - 1]) + 2.0 * slack
+        # Rounded to float32, it may be too low by a step.
+        return np.flatnonzero(ranks <= np.nextafter(np.float32(highest), np.float32(np.inf)))
+    roughly = ranks.astype(np.float64)
+    return np.flatnonzero(roughly - slack <= np.partition(roughly + slack, limit - 1)[limit - 1])
+
+
+def _extremes(metric: Metric, lengths: Floats) -> Floats:
+    """Return the lengths at which `_slack` may be highest."""
+    if metric is Metric.HAMMING:
+        return np.zeros(1)
+    longest = lengths.max()
+    return np.array([lengths.min(where=lengths > 0, initial=longest), longest])
 
 
 def _slack(metric: Metric, lengths: Floats, query: Vectors) -> Floats:
-    """Bound the rounding error of `_rough`, for each row.
+    """Bound the rounding error of `_rough`, for rows of these lengths.
 
     A float32 product of n numbers is off by at most n * 2^-24 * |a| |b|, in
     whatever order it is summed (Higham, Accuracy and Stability of Numerical
-    Algorithms, 2002, section 3.1), and by what underflows.
+    Algorithms, 2002, section 3.1), and by what underflows. What is done to it
+    afterwards adds less than 8 roundings of |a| |b|, and for L2 3 of |a|^2.
     """
     if metric is Metric.HAMMING:
         return np.zeros(len(lengths))
     length = float(np.linalg.norm(query.astype(np.float64)))
-    if length * lengths.max() > _OVERFLOW:
-        return np.full(len(lengths), np.inf)
     error: Floats = (len(query) + 8) * (_UNIT * length * lengths + _TINY)
     if metric is Metric.L2:
-        return 2.0 * error
+        error = 2.0 * error + 3.0 * _UNIT * np.square(lengths)
+        return np.where(np.maximum(length, lengths) * lengths > _OVERFLOW, np.inf, error)
+    error = np.where(length * lengths > _OVERFLOW, np.inf, error)
     if metric is Metric.IP:
         return error
-    return np.divide(error, lengths, out=np.zeros_like(error), where=lengths > 0)
-
-
-def _candidates(ranks: Floats, slack: Floats, limit: int) -> Positions:
-    """Return where the `limit` lowest may be, given that each is off by up to `slack`."""
-    if len(ranks) <= limit or not np.isfinite(slack).all():
-        return np.arange(len(ranks))
-    highest = np.partition(ranks + slack, limit - 1)[limit - 1]
-    return np.flatnonzero(ranks - slack <= highest)
+    error = np.divide(error, lengths, out=np.zeros_like(error), where=lengths > 0) + _TINY
+    # Lengths that are no ordinary float32 lose digits when they are made one.
+    return np.where((lengths > 0) & (lengths < _TINY), np.inf, error)
