@@ -19,11 +19,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from onnxsearch.comparison import Agreement, Answer, Comparison
     from onnxsearch.embedders.base import Embedder, Tensor, TextQueries
+    from onnxsearch.embedders.inspection import ModelReport, annotate_model, inspect_model
     from onnxsearch.embedders.onnx import OnnxEmbedder
     from onnxsearch.embedders.onnx_graph import Pooling
     from onnxsearch.embedders.onnx_session import Provider, RuntimeOptions
     from onnxsearch.embedders.text import OnnxTextEmbedder
     from onnxsearch.embedders.tokens import TextProfile
+    from onnxsearch.embedders.verification import Verification
     from onnxsearch.engine import SearchEngine
     from onnxsearch.errors import (
         BrokenImageError,
@@ -150,6 +152,7 @@ __all__ = [
     "ModelError",
     "ModelLoadError",
     "ModelOutputError",
+    "ModelReport",
     "OnnxEmbedder",
     "OnnxSearchError",
     "OnnxTextEmbedder",
@@ -190,18 +193,23 @@ __all__ = [
     "UnsupportedImageError",
     "VectorStore",
     "Vectors",
+    "Verification",
     "VerifyReport",
     "__version__",
+    "annotate_model",
+    "inspect_model",
 ]
 
 _HOMES = {
     "comparison": "Agreement Answer Comparison",
     "embedders.base": "Embedder Tensor TextQueries",
+    "embedders.inspection": "ModelReport annotate_model inspect_model",
     "embedders.onnx": "OnnxEmbedder",
     "embedders.onnx_graph": "Pooling",
     "embedders.onnx_session": "Provider RuntimeOptions",
     "embedders.text": "OnnxTextEmbedder",
     "embedders.tokens": "TextProfile",
+    "embedders.verification": "Verification",
     "engine": "SearchEngine",
     "errors": (
         "BrokenImageError ClosedError CollectionNotFoundError EmbeddingError EmptySourceError "

@@ -16,7 +16,7 @@ PACKAGES = ("rich", "typer")
 def main() -> None:
     """Run the command line, and end the process with its exit code."""
     try:
-        from onnxsearch.cli import compare  # noqa: F401  adds its command to the others
+        from onnxsearch.cli import compare, models, verify  # noqa: F401  they add their commands
         from onnxsearch.cli.app import app
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]

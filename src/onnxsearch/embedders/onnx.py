@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import os
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 import numpy as np
 
 from onnxsearch.cores import available_cores
 from onnxsearch.embedders.base import Embedder, Tensor, check_name
+from onnxsearch.embedders.onnx_files import model_name
 from onnxsearch.embedders.onnx_fingerprint import fingerprint
 from onnxsearch.embedders.onnx_graph import ImageInputSpec, Pooling, choose_output, pool
 from onnxsearch.embedders.onnx_model import ImageModel
-from onnxsearch.embedders.onnx_profile import resolve_profile
+from onnxsearch.embedders.onnx_profile import PROFILE_KEY, resolve_profile
 from onnxsearch.embedders.onnx_session import (
     CPU,
     Provider,
@@ -25,18 +24,15 @@ from onnxsearch.embedders.onnx_session import (
     check_providers,
 )
 from onnxsearch.embedders.text import OnnxTextEmbedder
+from onnxsearch.embedders.verification import Verification, verify
 from onnxsearch.errors import InvalidArgumentError, ModelOutputError
 from onnxsearch.images.decode import READ_STRICTLY, ReadPolicy, open_image
 from onnxsearch.images.profile import PreprocessingProfile
 from onnxsearch.models import DEFAULT_MODEL, bundled_model
 from onnxsearch.types import ImageInput, Vectors
 
-PROFILE_KEY = "onnxsearch.profile"
-"""The key under which a model's metadata holds its profile, as JSON."""
-
 _ONE_PROVIDER = (CPU,)
 _FAIR_SHARE = RuntimeOptions()
-_FOREIGN = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 class OnnxEmbedder(Embedder):
@@ -89,7 +85,7 @@ class OnnxEmbedder(Embedder):
         >>> embedder.embed(["a.jpg", "b.jpg"]).shape
         (2, 2048)
 
-        A way of pooling of one's own, here generalised mean pooling:
+        A pooling of one's own, here the generalised mean:
 
         >>> class GeM(OnnxEmbedder):
         ...     def pool(self, output):
@@ -113,7 +109,7 @@ class OnnxEmbedder(Embedder):
         if threads is not None and threads < 1:
             raise InvalidArgumentError(f"threads={threads}: expected at least 1")
         source = model if isinstance(model, bytes) else os.path.abspath(model)
-        self._name = check_name(_default_name(model) if name is None else name)
+        self._name = check_name(model_name(model) if name is None else name)
         self._reading = reading
         self._pooling: Pooling | None = pooling
         sessions = Sessions(source, check_providers(providers), runtime)
@@ -135,7 +131,9 @@ class OnnxEmbedder(Embedder):
             )
         self._dimension = int(pooled.shape[1])
         self._model = self._model.with_open_batch(self.profile.size, self.output)
-        self._text = None if text is None else self._fitting(text, shapes)
+        if text is not None:
+            text.check_dimension(self._dimension, self.output, shapes)
+        self._text = text
 
     @classmethod
     def bundled(
@@ -231,8 +229,7 @@ class OnnxEmbedder(Embedder):
         """Return the vectors of `texts`, one a row, in the space of the pictures.
 
         Raises:
-            InvalidArgumentError: The embedder was made without `text=`, or something is
-                no text.
+            InvalidArgumentError: There is no text tower, or something is no text.
             EmbeddingError: The text tower gave NaN or zeros.
         """
         if self._text is None:
@@ -252,13 +249,37 @@ class OnnxEmbedder(Embedder):
         """
         return pool(output, self._pooling, self.input.layout)
 
+    def verify(
+        self, reference: str | os.PathLike[str], *, least_cosine: float = 0.9999
+    ) -> Verification:
+        """Compare with the vectors that the framework gave for the same pictures.
+
+        Args:
+            reference: What `np.savez("reference.npz", images=..., vectors=...)` wrote
+                beside the framework: paths relative to it, or an array (n, height,
+                width, 3) of uint8; and the vectors (n, dimension) of its model. With
+                `tensors=...`, what that model was fed, the report says where they part.
+            least_cosine: From which on vectors agree. The default is met by another
+                resizing of the same kind, and missed by a wrong one or wrong
+                statistics; models in 8 bits need about 0.99.
+
+        Raises:
+            InvalidArgumentError: The reference cannot be read, or does not fit.
+            ImageError: A picture cannot be used.
+
+        Example:
+            >>> print(OnnxEmbedder("resnet50.onnx", profile="keras-caffe").verify("reference.npz"))
+            8 pictures: cosine with the reference at least 1.000000
+            they agree
+        """
+        return verify(self, reference, least_cosine)
+
     def parallel(self, workers: int) -> OnnxEmbedder:
         """Return an embedder to the same space for `workers` threads at once.
 
-        Its session shares out the cores, so that each worker computes with its own:
-        on a CPU that is the fastest way through many pictures, while a single one
-        is fastest with all cores. The weights are then in memory twice. Other
-        providers do their own scheduling, and the embedder itself is returned.
+        Its session shares out the cores: on a CPU that is the fastest way through many
+        pictures, while a single one is fastest with all cores. The weights are then in
+        memory twice. Other providers do their own scheduling, and get the embedder itself.
         """
         if workers < 1:
             raise InvalidArgumentError(f"workers={workers}: expected at least 1")
@@ -272,27 +293,8 @@ class OnnxEmbedder(Embedder):
     def close(self) -> None:
         """Release the model's memory, also that of `parallel` embedders.
 
-        Using one of them again loads the model anew.
+        Using one of them again loads it anew.
         """
         self._model.sessions.close()
         if self._text is not None:
             self._text.close()
-
-    def _fitting(
-        self, text: OnnxTextEmbedder, shapes: Mapping[str, tuple[int, ...]]
-    ) -> OnnxTextEmbedder:
-        if text.dimension == self.dimension:
-            return text
-        listed = ", ".join(f"{name!r} {list(shape)}" for name, shape in shapes.items())
-        raise ModelOutputError(
-            f"the text tower gives {text.dimension} numbers, and output {self.output!r} of model "
-            f"{self.name!r} gives {self.dimension}: expected the same space. Say output=...; the "
-            f"model's outputs: {listed}"
-        )
-
-
-def _default_name(model: str | os.PathLike[str] | bytes) -> str:
-    if isinstance(model, bytes):
-        return f"onnx-{hashlib.sha256(model).hexdigest()[:12]}"
-    stem = os.path.splitext(os.path.basename(os.fspath(model)))[0]
-    return _FOREIGN.sub("-", stem).strip("._-")[:100] or "model"

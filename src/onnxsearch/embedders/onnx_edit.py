@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from onnxsearch.errors import MissingExtraError, ModelLoadError
+from onnxsearch.errors import InvalidArgumentError, MissingExtraError, ModelLoadError
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
@@ -37,6 +40,40 @@ def open_batch(model: str | bytes) -> bytes:
         raise ModelLoadError("the model's weights are in other files")
     _open(proto.graph)
     return bytes(proto.SerializeToString())
+
+
+def write_metadata(path: str, key: str, value: str) -> None:
+    """Set an entry of a model's metadata; the rest of the file stays as it is.
+
+    The file is replaced at once, so that whoever reads it, or a crash, finds the old
+    one or the new one. Of a link, the file that it leads to is replaced.
+
+    Raises:
+        MissingExtraError: The package onnx is not installed.
+        ModelLoadError: The package onnx cannot read the model.
+        InvalidArgumentError: The file cannot be written.
+    """
+    real = os.path.realpath(path)
+    proto = _read(real)
+    kept = [entry for entry in proto.metadata_props if entry.key != key]
+    del proto.metadata_props[:]
+    proto.metadata_props.extend(kept)
+    proto.metadata_props.add(key=key, value=value)
+    folder, name = os.path.split(real)
+    try:
+        descriptor, new = tempfile.mkstemp(prefix=f".{name}.", dir=folder)
+        try:
+            with open(descriptor, "wb") as file:
+                file.write(proto.SerializeToString())
+                file.flush()
+                os.fsync(file.fileno())
+            shutil.copymode(real, new)
+            os.replace(new, real)
+        except BaseException:
+            os.unlink(new)
+            raise
+    except OSError as error:
+        raise InvalidArgumentError(f"model {path!r} cannot be written: {error}") from error
 
 
 def _read(model: str | bytes) -> ModelProto:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import mmap
 import os
 import re
@@ -10,11 +11,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from onnxsearch.embedders.onnx_header import varint
 from onnxsearch.errors import ModelLoadError
+
+_FOREIGN = re.compile(r"[^A-Za-z0-9._-]+")
 
 # How a reference to a file with weights is stored in a model: the protobuf message
 # StringStringEntryProto, key "location", then the value's tag; its length and text follow.
 _LOCATION = re.compile(rb"\x0a\x08location\x12")
+
+
+def model_name(model: str | os.PathLike[str] | bytes) -> str:
+    """Return what a model is called by default: its file's name, or a hash of its bytes."""
+    if isinstance(model, bytes):
+        return f"onnx-{hashlib.sha256(model).hexdigest()[:12]}"
+    stem = os.path.splitext(os.path.basename(os.fspath(model)))[0]
+    return _FOREIGN.sub("-", stem).strip("._-")[:100] or "model"
 
 
 def external_data(model: str | bytes) -> dict[str, Path]:
@@ -78,12 +90,6 @@ def _found(names: list[str], real: Path, link: Path) -> dict[str, Path]:
     return found
 
 
-def _text_at(data: bytes | mmap.mmap, start: int) -> bytes:
-    length = shift = 0
-    while True:  # a varint: seven bits a byte, the lowest first
-        byte = data[start]
-        start += 1
-        length |= (byte & 0x7F) << shift
-        shift += 7
-        if byte < 0x80:
-            return data[start : start + length]
+def _text_at(data: bytes | mmap.mmap, position: int) -> bytes:
+    length, start = varint(data, position)
+    return data[start : start + length]

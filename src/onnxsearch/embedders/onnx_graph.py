@@ -171,7 +171,7 @@ def pool(output: Tensor, pooling: Pooling | None, layout: Layout) -> Tensor:
         ModelOutputError: The pooling does not fit the output.
     """
     values = output.reshape(_squeezed(output.shape))
-    allowed = _POOLINGS.get(values.ndim, ())
+    allowed = poolings(output.shape)
     if values.ndim == 2 and (pooling is None or output.ndim == 4):
         return values
     if pooling not in allowed:
@@ -186,6 +186,11 @@ def pool(output: Tensor, pooling: Pooling | None, layout: Layout) -> Tensor:
     # float16 would lose digits in a long sum.
     over = np.max if pooling == "max" else np.mean
     return np.asarray(over(values.astype(np.float32), axis=axes))
+
+
+def poolings(shape: tuple[int, ...]) -> tuple[str, ...]:
+    """Return the poolings that make a vector of an output of this shape; () if it is one."""
+    return _POOLINGS.get(len(_squeezed(shape)), ())
 
 
 def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:

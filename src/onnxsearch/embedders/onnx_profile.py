@@ -11,6 +11,14 @@ from onnxsearch.images.named import needs_size, profile_names
 from onnxsearch.images.profile import PreprocessingProfile
 from onnxsearch.images.sidecar import find_sidecar
 
+PROFILE_KEY = "onnxsearch.profile"
+"""The key under which a model's metadata holds its profile, as JSON."""
+
+NOTHING_SAYS = (
+    "nothing says how pictures are prepared for this model, neither its metadata nor a "
+    "configuration file beside it or one folder up"
+)
+
 
 def resolve_profile(
     given: str | PreprocessingProfile | None,
@@ -39,17 +47,16 @@ def resolve_profile(
         profile, _ = found
     else:
         raise ProfileError(
-            "nothing says how pictures are prepared for this model, neither its metadata nor a "
-            "configuration file beside it or one folder up: pass profile=..., a "
-            f"PreprocessingProfile or one of {', '.join(profile_names())}. What the model was "
-            "trained with is in its documentation; a wrong one gives wrong neighbours"
+            f"{NOTHING_SAYS}: pass profile=..., a PreprocessingProfile or one of "
+            f"{', '.join(profile_names())}. What the model was trained with is in its "
+            "documentation; a wrong one gives wrong neighbours"
         )
     height, width = profile.size
     if model.height not in (None, height) or model.width not in (None, width):
         raise ProfileError(
-            f"profile {profile.name!r} (from {profile.source}) makes pictures of {height} x {width} pixels, and the "
-            f"model takes {model.height} x {model.width}: use a profile of that size, such as "
-            "PreprocessingProfile.named(..., size=...)"
+            f"profile {profile.name!r} (from {profile.source}) makes pictures of {height} x "
+            f"{width} pixels, and the model takes {model.height} x {model.width}: use a profile "
+            "of that size, such as PreprocessingProfile.named(..., size=...)"
         )
     return profile
 

@@ -20,7 +20,12 @@ from onnxsearch.embedders.onnx_session import (
     check_providers,
 )
 from onnxsearch.embedders.tokens import TextEncoder, TextProfile, TokenIds
-from onnxsearch.errors import EmbeddingError, InvalidArgumentError, ModelLoadError
+from onnxsearch.errors import (
+    EmbeddingError,
+    InvalidArgumentError,
+    ModelLoadError,
+    ModelOutputError,
+)
 
 if TYPE_CHECKING:
     from onnxsearch.types import Vectors
@@ -123,6 +128,27 @@ class OnnxTextEmbedder:
         """
         rows = [self._embed_one(text) for text in ([texts] if isinstance(texts, str) else texts)]
         return np.concatenate(rows) if rows else np.empty((0, self.dimension), np.float32)
+
+    def check_dimension(
+        self, pictures: int, output: str, shapes: Mapping[str, tuple[int, ...]]
+    ) -> None:
+        """See that the tower fits a picture model, of whose output vectors are made.
+
+        Args:
+            pictures: Numbers in a vector of a picture.
+            output: The output that these are made of.
+            shapes: Shapes of all of its outputs.
+
+        Raises:
+            ModelOutputError: The vectors are of another dimension.
+        """
+        if self.dimension != pictures:
+            listed = ", ".join(f"{name!r} {list(shape)}" for name, shape in shapes.items())
+            raise ModelOutputError(
+                f"the text tower gives {self.dimension} numbers, and output {output!r} of the "
+                f"picture model gives {pictures}: expected the same space. Say output=...; the "
+                f"picture model's outputs: {listed}"
+            )
 
     def close(self) -> None:
         """Release the model's memory. Using it again loads the model anew."""

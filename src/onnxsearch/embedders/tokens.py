@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import os
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -116,6 +116,11 @@ _ALL = [
     TextProfile("minilm", 256),
 ]
 _BY_NAME = {profile.name: profile for profile in _ALL}
+
+
+def text_profiles() -> Sequence[TextProfile]:
+    """Return the profiles that `TextProfile.named` knows."""
+    return _ALL
 
 
 class TextEncoder:

@@ -1,0 +1,174 @@
+"""Which calls could make an embedder of a model. Suggestions for a reader, never applied."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from onnxsearch.embedders.onnx_graph import ImageInputSpec, Node, choose_output, floating, poolings
+from onnxsearch.embedders.onnx_model import ImageModel
+from onnxsearch.embedders.onnx_profile import NOTHING_SAYS, PROFILE_KEY, resolve_profile
+from onnxsearch.embedders.onnx_session import Sessions
+from onnxsearch.embedders.tokens import text_profiles
+from onnxsearch.errors import ModelLoadError, ModelOutputError, ProfileError
+from onnxsearch.images.named import profile_names
+from onnxsearch.images.profile import Layout, PreprocessingProfile
+
+Kind: TypeAlias = Literal["pictures", "text", "both", "neither"]
+"""What a model takes."""
+
+_OPEN_SIZE = (224, 224)  # for a first run of a model of open size
+_BOTH = (
+    "the model takes pictures and text: expected one model for each. Hugging Face's ONNX "
+    "repositories have them as vision_model.onnx and text_model.onnx"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MissingArgument:
+    """What the call has to say because no file does."""
+
+    argument: str
+    """Name of the argument; empty if no argument would help."""
+    reason: str
+    options: tuple[str, ...] = ()
+    """What it could be, as Python; the likely ones first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """What is known of a model, what is not, and the call that makes an embedder of it."""
+
+    kind: Kind
+    layout: Layout | None = None
+    profile: PreprocessingProfile | None = None
+    output: str | None = None
+    missing: tuple[MissingArgument, ...] = ()
+    call: str | None = None
+    """With the first option of whatever is missing."""
+
+
+def suggest(path: str, sessions: Sessions) -> Suggestion:
+    """Return what could be made of the model at `path`.
+
+    Raises:
+        ModelLoadError: It cannot be loaded or run.
+    """
+    inputs = sessions.get(1).get_inputs()
+    if any(node.name == "input_ids" for node in inputs):
+        if any(len(node.shape) == 4 for node in inputs):
+            return Suggestion("both", missing=(MissingArgument("", _BOTH),))
+        return _of_text(path, inputs, sessions.get(1).get_outputs())
+    try:
+        model = ImageModel(sessions, 1, path)
+    except ModelLoadError as error:
+        return Suggestion("neither", missing=(MissingArgument("", str(error)),))
+    return _of_pictures(path, model)
+
+
+def _of_pictures(path: str, model: ImageModel) -> Suggestion:
+    missing = []
+    profile = output = None
+    try:
+        profile = resolve_profile(None, model.metadata.get(PROFILE_KEY), model.input, path)
+    except ProfileError as error:
+        # The rest of that message lists what the options do.
+        reason = NOTHING_SAYS if NOTHING_SAYS in str(error) else str(error)
+        missing.append(MissingArgument("profile", reason, _profiles(model.input)))
+    shapes = model.output_shapes(profile.size if profile else _size(model.input))
+    try:
+        output = choose_output(shapes, None, None)
+    except ModelOutputError as error:
+        usable = tuple(_quoted(name) for name, shape in shapes.items() if 2 <= len(shape) <= 4)
+        missing.append(MissingArgument("output", str(error), usable))
+    first = output or next((name for name, shape in shapes.items() if 2 <= len(shape) <= 4), None)
+    if first is not None and (ways := poolings(shapes[first])):
+        reason = f"output {first!r} {list(shapes[first])} is no vector yet"
+        missing.append(MissingArgument("pooling", reason, tuple(map(_quoted, ways))))
+    return Suggestion(
+        "pictures",
+        layout=model.input.layout,
+        profile=profile,
+        output=output,
+        missing=tuple(missing),
+        call=_call("OnnxEmbedder", [path], missing),
+    )
+
+
+def _of_text(path: str, inputs: Sequence[Node], outputs: Sequence[Node]) -> Suggestion:
+    (length,) = {node.shape[1] for node in inputs if node.name == "input_ids"}
+    fixed = length if isinstance(length, int) and length > 0 else None
+    vectors = any(len(node.shape) == 2 for node in floating(outputs))
+    # The profiles that pad are those of models that give a vector.
+    fitting = tuple(
+        _quoted(profile.name)
+        for profile in text_profiles()
+        if profile.pad == vectors and fixed in (None, profile.max_tokens)
+    )
+    missing = [
+        MissingArgument("profile", "no file says how texts were prepared in training", fitting)
+    ]
+    if not vectors:
+        reason = "the model gives a vector for each token"
+        missing.append(MissingArgument("pooling", reason, ('"mean"', '"cls"', '"max"')))
+    tokenizer = _tokenizer(Path(path))
+    if tokenizer is None:
+        reason = "there is no tokenizer.json, and no BERT's vocab.txt, beside the model"
+        missing.append(MissingArgument("", reason))
+    return Suggestion(
+        "text",
+        missing=tuple(missing),
+        call=_call("OnnxTextEmbedder", [path, tokenizer or "tokenizer.json"], missing),
+    )
+
+
+def _profiles(model: ImageInputSpec) -> tuple[str, ...]:
+    """Return the profiles that fit the model, as code; those of models like it first."""
+    likely: tuple[str, ...] = ("torchvision",)
+    if model.layout == "NHWC":
+        likely = ("keras-",)
+    elif model.name == "pixel_values":  # the name that transformers gives it
+        likely = ("hf-", "siglip", "dinov2", "deit", "mobilenet-hf")
+    names = sorted(profile_names(), key=lambda name: not name.startswith(likely))
+    found = (_expression(name, model, sized=name.startswith(likely)) for name in names)
+    return tuple(each for each in found if each is not None)
+
+
+def _expression(name: str, model: ImageInputSpec, *, sized: bool) -> str | None:
+    """Return code for the profile, in the model's size if `sized`; None if it does not fit."""
+    try:
+        resolve_profile(name, None, model)
+    except ProfileError:
+        height, width = _size(model)
+        try:
+            PreprocessingProfile.named(name, (height, width))
+        except ProfileError:
+            return None
+        size = height if height == width else (height, width)
+        return f"PreprocessingProfile.named({_quoted(name)}, size={size})" if sized else None
+    return _quoted(name)
+
+
+def _size(model: ImageInputSpec) -> tuple[int, int]:
+    return model.height or _OPEN_SIZE[0], model.width or _OPEN_SIZE[1]
+
+
+def _tokenizer(model: Path) -> str | None:
+    """Return the path of the tokenizer beside the model, or one folder up."""
+    for folder in (model.parent, model.parent.parent):
+        for name in ("tokenizer.json", "vocab.txt"):
+            if (folder / name).is_file():
+                return str(folder / name)
+    return None
+
+
+def _call(name: str, files: Sequence[str], missing: Sequence[MissingArgument]) -> str:
+    named = [f"{each.argument}={each.options[0]}" for each in missing if each.options]
+    return f"{name}({', '.join([*map(_quoted, files), *named])})"
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)

@@ -1,0 +1,187 @@
+"""Comparing an embedder with what the framework gave for the same pictures."""
+
+from __future__ import annotations
+
+import copy
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+from numpy.lib.npyio import NpzFile
+from numpy.typing import NDArray
+
+from onnxsearch.embedders.base import Tensor
+from onnxsearch.embedders.onnx_profile import resolve_profile
+from onnxsearch.errors import InvalidArgumentError, ProfileError
+from onnxsearch.images.named import profile_names
+
+if TYPE_CHECKING:
+    from onnxsearch.embedders.onnx import OnnxEmbedder
+    from onnxsearch.types import ImageInput
+
+Parting: TypeAlias = Literal["nowhere", "preprocessing", "model", "both", "unknown"]
+
+_Matrix: TypeAlias = "NDArray[np.float64]"
+_HOW = (
+    "expected a file as np.savez('reference.npz', images=..., vectors=...) writes it: images "
+    "as paths relative to it, or as an array (n, height, width, 3) of uint8, vectors (n, "
+    "dimension), and tensors=..., what the framework's model was fed, if it is at hand"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """How far an embedder agrees with a reference."""
+
+    pictures: int
+    """How many were compared."""
+    cosine: float
+    """Between the embedder's vector and the reference's, the least of all pictures."""
+    tensor_difference: float | None
+    """Largest difference of what the models are fed, in their units; 0 is bit for bit.
+    None if the reference has no tensors."""
+    model_cosine: float | None
+    """As `cosine`, with both models fed the reference's tensors."""
+    parts: Parting
+    """Where the two part. Without tensors in the reference that is `unknown`, unless
+    another profile agrees."""
+    profiles: tuple[str, ...]
+    """Where they part: the named profiles that do agree."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the embedder gives the reference's vectors."""
+        return self.parts == "nowhere"
+
+    def __str__(self) -> str:
+        lines = [f"{self.pictures} pictures: cosine with the reference at least {self.cosine:.6f}"]
+        if self.tensor_difference is not None:
+            lines.append(f"what the model is fed differs by at most {self.tensor_difference:.3g}")
+        if self.model_cosine is not None:
+            lines.append(f"the model, fed the same, gives a cosine of {self.model_cosine:.6f}")
+        lines.append(_VERDICTS[self.parts])
+        if self.profiles:
+            lines.append(f"profiles that agree: {', '.join(self.profiles)}")
+        return "\n".join(lines)
+
+
+_VERDICTS: Mapping[Parting, str] = {
+    "nowhere": "they agree",
+    "preprocessing": "they part in the preprocessing: the profile is not the reference's",
+    "model": "they part in the model: another output, pooling or precision than the reference's",
+    "both": "they part in the preprocessing, and in the model as well",
+    "unknown": "they part; add tensors=... to the reference to learn where",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Reference:
+    images: list[ImageInput]
+    vectors: _Matrix
+    tensors: Tensor | None
+
+
+def verify(
+    embedder: OnnxEmbedder, reference: str | os.PathLike[str], least_cosine: float
+) -> Verification:
+    """Compare, see `OnnxEmbedder.verify`."""
+    expected = _read(Path(reference))
+    cosine = _agreement(embedder, expected)
+    fed = expected.tensors
+    difference = model_cosine = None
+    if fed is not None:
+        fed = _in_layout(embedder, fed)
+        own = np.stack([embedder.prepare(image) for image in expected.images])
+        difference = float(np.abs(own.astype(np.float64) - fed.astype(np.float64)).max())
+        model_cosine = _least_cosine(embedder.run(fed), expected.vectors)
+    profiles: tuple[str, ...] = ()
+    parts: Parting = "nowhere"
+    if not cosine >= least_cosine:
+        profiles = _agreeing_profiles(embedder, expected, least_cosine)
+        parts = "preprocessing" if profiles else "unknown"
+        if model_cosine is not None and difference is not None:
+            same_model = model_cosine >= least_cosine
+            parts = "preprocessing" if same_model else "both" if difference else "model"
+    return Verification(
+        pictures=len(expected.images),
+        cosine=cosine,
+        tensor_difference=difference,
+        model_cosine=model_cosine,
+        parts=parts,
+        profiles=profiles,
+    )
+
+
+def _read(path: Path) -> _Reference:
+    try:
+        # NumPy leaves a damaged file open, if it has opened it.
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            if not isinstance(loaded, NpzFile):
+                raise ValueError("it holds a single array")
+            arrays: dict[str, Tensor] = {name: loaded[name] for name in loaded.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise InvalidArgumentError(f"{str(path)!r} cannot be read: {error}; {_HOW}") from error
+    images, vectors, tensors = (arrays.get(name) for name in ("images", "vectors", "tensors"))
+    if images is None or vectors is None:
+        raise InvalidArgumentError(f"{str(path)!r} holds {sorted(arrays)}; {_HOW}")
+    lengths = {len(each) for each in (images, vectors, tensors) if each is not None and each.ndim}
+    if vectors.ndim != 2 or len(lengths) != 1 or lengths == {0}:
+        shapes = {name: array.shape for name, array in arrays.items()}
+        raise InvalidArgumentError(f"{str(path)!r} holds arrays of shapes {shapes}; {_HOW}")
+    norms = np.linalg.norm(vectors.astype(np.float64), axis=1)
+    if not (np.isfinite(norms).all() and norms.all()):
+        raise InvalidArgumentError(f"{str(path)!r}: the vectors hold NaN, infinity or only zeros")
+    listed: list[ImageInput]
+    if images.dtype.kind == "U":
+        listed = [path.parent / str(name) for name in images]
+    else:
+        listed = list(images)
+    return _Reference(listed, vectors.astype(np.float64), tensors)
+
+
+def _in_layout(embedder: OnnxEmbedder, fed: Tensor) -> Tensor:
+    """Return the reference's tensors in the order of axes, and the type, of the model."""
+    shape = embedder.input.shape(embedder.profile.size)
+    if fed.ndim == 4 and fed.shape[1:] != shape:
+        fed = fed.transpose(0, 3, 1, 2) if shape[0] == 3 else fed.transpose(0, 2, 3, 1)
+    if fed.shape[1:] != shape:
+        raise InvalidArgumentError(
+            f"the reference's tensors are {fed.shape}: expected (n, {', '.join(map(str, shape))}), "
+            "as the profile has it"
+        )
+    return np.ascontiguousarray(fed, embedder.input.dtype)
+
+
+def _agreement(embedder: OnnxEmbedder, expected: _Reference) -> float:
+    return _least_cosine(embedder.embed(expected.images), expected.vectors)
+
+
+def _least_cosine(found: Tensor, expected: _Matrix) -> float:
+    if found.shape != expected.shape:
+        raise InvalidArgumentError(
+            f"the reference's vectors are {expected.shape}, the embedder's {found.shape}: expected "
+            "the same output and pooling"
+        )
+    rows = found.astype(np.float64)
+    norms = np.linalg.norm(rows, axis=1) * np.linalg.norm(expected, axis=1)
+    return float(((rows * expected).sum(axis=1) / norms).min())
+
+
+def _agreeing_profiles(
+    embedder: OnnxEmbedder, expected: _Reference, least_cosine: float
+) -> tuple[str, ...]:
+    found = []
+    for name in profile_names():
+        other = copy.copy(embedder)
+        try:
+            other.profile = resolve_profile(name, None, embedder.input)
+        except ProfileError:
+            continue
+        if _agreement(other, expected) >= least_cosine:
+            found.append(name)
+    return tuple(found)
