@@ -87,12 +87,8 @@ def distances(metric: Metric, matrix: Vectors, rows: Positions, query: Vectors) 
 
 def euclidean_lengths(matrix: Vectors) -> Floats:
     """Return the Euclidean length of each row."""
-    result = np.empty(len(matrix))
-    step = max(1, _BLOCK // matrix.shape[1])
-    for start in range(0, len(matrix), step):
-        part = matrix[start : start + step].astype(np.float64)
-        result[start : start + step] = np.sqrt(np.square(part).sum(axis=1))
-    return result
+    squares: Floats = np.einsum("ij,ij->i", matrix, matrix, dtype=np.float64)
+    return np.sqrt(squares)
 
 
 def _by_distance_then_key(match: Match) -> tuple[float, str]:

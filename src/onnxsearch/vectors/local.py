@@ -218,13 +218,18 @@ class _Loaded:
         self._removed = max(newest, self._removed)
 
     def _read_vectors(self, connection: sqlite3.Connection) -> None:
+        (rows,) = connection.execute(
+            "SELECT count(*) FROM vectors WHERE collection = ? AND change > ?",
+            (self._number, self._stored),
+        ).fetchone()
+        self.table.reserve(rows)
         cursor = connection.execute(
             "SELECT change, key, metadata, vector FROM vectors "
             "WHERE collection = ? AND change > ? ORDER BY change",
             (self._number, self._stored),
         )
-        while rows := cursor.fetchmany(_PAGE):
-            changes, keys, texts, blobs = zip(*rows, strict=True)
+        while page := cursor.fetchmany(_PAGE):
+            changes, keys, texts, blobs = zip(*page, strict=True)
             self.table.put(keys, _matrix(blobs, self._spec), texts)
             self._stored = changes[-1]
 

@@ -59,6 +59,11 @@ class Table:
         self._places: dict[str, int] = {}
         self._live: Positions | None = None
 
+    def reserve(self, rows: int) -> None:
+        """Make room for so many more rows at once."""
+        with self._lock:
+            self._grow(len(self._keys) + rows)
+
     def put(self, keys: Sequence[str], vectors: Vectors, metadata: Sequence[str]) -> None:
         """Add rows, or replace those whose key is there; metadata are JSON text."""
         with self._lock:
@@ -113,8 +118,7 @@ class Table:
     def _append(self, keys: Sequence[str], vectors: Vectors, texts: Sequence[str]) -> None:
         size = len(self._keys)
         end = size + len(keys)
-        if end > len(self._matrix):
-            self._grow(max(end, 2 * size, _FEWEST))
+        self._grow(end)
         self._matrix[size:end] = vectors
         if self._spec.dtype == np.float32:
             self._lengths[size:end] = euclidean_lengths(vectors)
@@ -123,8 +127,11 @@ class Table:
         self._places.update(zip(keys, range(size, end), strict=True))
         self._live = None
 
-    def _grow(self, capacity: int) -> None:
+    def _grow(self, needed: int) -> None:
+        if needed <= len(self._matrix):
+            return
         size = len(self._keys)
+        capacity = max(needed, 2 * size, _FEWEST)
         old_matrix, old_lengths = self._matrix, self._lengths
         self._matrix = np.empty((capacity, self._spec.columns), self._spec.dtype)
         self._lengths = np.empty(capacity)
