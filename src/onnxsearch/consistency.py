@@ -273,9 +273,8 @@ class Catalog:
         before = {
             item.record.id: stored[item.record.id]
             for item in items
-            if item.record.content is not None
-            and item.record.id in stored
-            and stored[item.record.id].record.content == item.record.content
+            if item.record.id in stored
+            and _same_picture(stored[item.record.id].record, item.record)
         }
         kept = self.vectors_of(before.values())
         amended: list[Item] = []
@@ -283,6 +282,13 @@ class Catalog:
             vectors = {**kept[before[item.record.id].key], **item.vectors}
             amended.append(Item(replace(item.record, models=tuple(vectors)), vectors))
         return amended, before
+
+
+def _same_picture(stored: Record, amended: Record) -> bool:
+    if amended.content is not None:
+        return stored.content == amended.content
+    # Nothing tells the bytes apart, so all else must be as it was.
+    return replace(stored, models=()) == replace(amended, models=())
 
 
 def _keys(items: Mapping[str, Item]) -> dict[str, tuple[str, ...]]:

@@ -133,6 +133,31 @@ class Worker:
         return picture
 
 
+@dataclass(frozen=True, slots=True)
+class Filler(Worker):
+    """Gives stored pictures the vectors of further models, and leaves all else as it is."""
+
+    def _read(self, candidate: Candidate) -> Outcome | Picture:
+        path, stored = candidate.uri, candidate.stored
+        if stored is None:
+            return Outcome(path, Status.MISSING, error=f"{path!r} is not stored any more")
+        record = stored.record
+        if record.uri is None:
+            return Outcome(
+                record.id,
+                Status.MISSING,
+                error=f"picture {record.id!r} did not come from a file: add it again",
+            )
+        if record.content is not None and _content(record.uri) != record.content:
+            return Outcome(
+                record.id,
+                Status.MISSING,
+                error=f"file {record.uri!r} no longer shows what was stored: index it again",
+            )
+        image = open_image(record.uri, self.reading)
+        return Picture(record, amends=True, tensors=_prepare(self.embedders, image))
+
+
 def _prepare(embedders: Sequence[Embedder], image: Image.Image) -> dict[str, Tensor]:
     return {embedder.name: embedder.prepare(image) for embedder in embedders}
 

@@ -20,6 +20,7 @@ from onnxsearch.evaluation import Evaluation, Judge, Truth
 from onnxsearch.fusion import as_fusion
 from onnxsearch.images.decode import READ_STRICTLY, ReadPolicy, open_image
 from onnxsearch.indexing import Pipeline
+from onnxsearch.migration import Backfill, check_complete, drop_model
 from onnxsearch.parallel import batched, ordered_map
 from onnxsearch.queries import Query, Reader
 from onnxsearch.recall import recall_at
@@ -116,14 +117,7 @@ class SearchEngine:
         self._owned: list[Embedder | VectorStore | MetadataStore] = []
         self._closed = False
         for embedder in self._embedders.values():
-            vectors.ensure_collection(
-                CollectionSpec(
-                    name=self._catalog.collection(embedder.name),
-                    dimension=embedder.dimension,
-                    fingerprint=embedder.fingerprint,
-                    metric=embedder.metric,
-                )
-            )
+            self._ensure_collection(embedder)
         self._catalog.recover()
 
     @classmethod
@@ -494,6 +488,99 @@ class SearchEngine:
         collection = self._catalog.collection(self._embedder(model).name)
         return recall_at(self._retrieval.vectors, collection, limit=limit, sample=sample, seed=seed)
 
+    def backfill(self, model: str, *, progress: ProgressSink = False) -> IndexReport:
+        """Give stored pictures the vectors of a model that came after them.
+
+        Only files that lack it are read; vectors of other models stay. A run that was
+        stopped goes on where it ended.
+
+        Args:
+            model: Name of one of the engine's models.
+            progress: True writes a line to standard error; a callable gets a
+                `Progress` after each picture.
+
+        Returns:
+            A report with an outcome for each picture that lacked the model. Those whose
+            file is gone or has changed, and those that never had one, are failures.
+
+        Raises:
+            UnknownModelError: There is no model of that name.
+            StoreError: A store failed; what was stored until then stays.
+
+        Example:
+            >>> with SearchEngine.open("album", embedders=[old, resnet50]) as engine:
+            ...     engine.backfill("resnet50", progress=True)
+        """
+        self._check_open()
+        backfill = Backfill(
+            self._catalog, self._embedder(model), self._workers, self._batch_size, self._reading
+        )
+        return backfill.run(progress)
+
+    def drop_model(self, model: str) -> None:
+        """Take a model out of the engine, with its vectors; pictures and records stay.
+
+        It may be one that an earlier engine left behind. Writes of other processes
+        that still use the model fail from then on.
+
+        Raises:
+            UnknownModelError: Neither the engine nor its stores know the model.
+            InvalidArgumentError: It is the engine's only model.
+            StoreError: A store failed; calling this again goes on.
+        """
+        self._check_open()
+        if model not in self._embedders and (
+            self._catalog.collection(model) not in self._catalog.collections()
+        ):
+            self._embedder(model)
+        if list(self._embedders) == [model]:
+            raise InvalidArgumentError(
+                f"{model!r} is the engine's only model: migrate() replaces it by another one"
+            )
+        self._embedders = {name: e for name, e in self._embedders.items() if name != model}
+        drop_model(self._catalog, model)
+
+    def migrate(
+        self, old: str, new: str | Embedder, *, progress: ProgressSink = False
+    ) -> IndexReport:
+        """Replace a model by another one, while the old one serves.
+
+        The new model's vectors are built beside the old ones (pictures added meanwhile
+        get both), every picture is checked to have one, the engine switches, and the
+        old vectors are dropped. If this is stopped at any point, the old model goes on
+        serving, and the next call finishes. No other process should be writing: it knows
+        the old model only.
+
+        Args:
+            old: Name of the model to replace.
+            new: The model in its place: an embedder of another name, or the name of
+                one that the engine has.
+            progress: As in `backfill`.
+
+        Returns:
+            The report of `backfill`.
+
+        Raises:
+            ModelError: A picture cannot get a vector of the new model; nothing was
+                dropped.
+            UnknownModelError: There is no such model.
+            InvalidArgumentError: Both are of one name.
+            StoreError: A store failed.
+        """
+        self._check_open()
+        name = new if isinstance(new, str) else new.name
+        if name == old:
+            raise InvalidArgumentError(
+                f"both models are named {old!r}: give the new one another name, as in "
+                "OnnxEmbedder(path, name='mine')"
+            )
+        if isinstance(new, Embedder) and name not in self._embedders:
+            self._add_model(new, after=old)
+        report = self.backfill(name, progress=progress)
+        check_complete(self._catalog, name)
+        self.drop_model(old)
+        return report
+
     def get(self, id: str) -> Record | None:
         """Return what is stored under `id`, or None."""
         self._check_open()
@@ -612,6 +699,23 @@ class SearchEngine:
     def _embed(self, embedder: Embedder, images: Iterable[ImageInput]) -> Vectors:
         opened = (open_image(image, self._reading) for image in images)
         return embedder.embed(opened, batch_size=self._batch_size)
+
+    def _ensure_collection(self, embedder: Embedder) -> None:
+        self._catalog.vectors.ensure_collection(
+            CollectionSpec(
+                name=self._catalog.collection(embedder.name),
+                dimension=embedder.dimension,
+                fingerprint=embedder.fingerprint,
+                metric=embedder.metric,
+            )
+        )
+
+    def _add_model(self, embedder: Embedder, *, after: str) -> None:
+        self._ensure_collection(embedder)
+        models = list(self._embedders.values())
+        place = next((n for n, each in enumerate(models, 1) if each.name == after), len(models))
+        # One assignment, since other threads are searching.
+        self._embedders = _by_name([*models[:place], embedder, *models[place:]])
 
     def _embedder(self, model: str | None) -> Embedder:
         if model is None:

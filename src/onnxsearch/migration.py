@@ -1,0 +1,116 @@
+"""Models that come and go while pictures stay.
+
+A picture's record lists the models whose vectors it has. To take a model out, the
+records stop listing it first, and then its collection goes at one stroke: whoever is
+killed in between leaves vectors that nobody counts on, and a model that still answers.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from onnxsearch.consistency import Catalog, Item
+from onnxsearch.embedding import Filler, Picture
+from onnxsearch.errors import ModelError
+from onnxsearch.parallel import batched, ordered_map
+from onnxsearch.progress import ProgressSink, reporter
+from onnxsearch.survey import Candidate
+from onnxsearch.types import IndexReport, Outcome, Progress
+
+if TYPE_CHECKING:
+    from onnxsearch.embedders.base import Embedder
+    from onnxsearch.images.decode import ReadPolicy
+
+_COMMIT = 64
+"""Pictures amended at once: as many as are indexed at once."""
+
+_CHECKED = 256
+"""Pictures whose vectors are looked up at once: 1.3 MB at 1280 numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backfill:
+    """Gives every picture the vector of one model, where it has none."""
+
+    catalog: Catalog
+    embedder: Embedder
+    workers: int
+    batch_size: int
+    reading: ReadPolicy
+
+    def run(self, progress: ProgressSink) -> IndexReport:
+        """Embed what is missing, in commits: a run that is stopped goes on where it ended."""
+        started = time.monotonic()
+        report = reporter(progress)
+        name = self.embedder.name
+        lacking = list(
+            dict.fromkeys(r.id for r in self.catalog.ledger.records() if name not in r.models)
+        )
+        outcomes: list[Outcome] = []
+        waiting: list[Item] = []
+        for result in self._results(lacking):
+            if isinstance(result, Picture):
+                waiting.append(Item(result.record, result.vectors))
+                if len(waiting) >= _COMMIT:
+                    self.catalog.amend(waiting)
+                    waiting.clear()
+                result = Outcome(result.record.id, result.status, id=result.record.id)
+            outcomes.append(result)
+            report(Progress(len(outcomes), len(lacking), result.uri))
+        self.catalog.amend(waiting)
+        return IndexReport(tuple(outcomes), time.monotonic() - started)
+
+    def _results(self, ids: list[str]) -> Iterator[Outcome | Picture]:
+        worker = Filler(self.catalog, [self.embedder.parallel(self.workers)], self.reading)
+        batches = batched(self._candidates(ids), self.batch_size)
+        for results in ordered_map(worker, batches, workers=self.workers):
+            yield from results
+
+    def _candidates(self, ids: list[str]) -> Iterator[Candidate]:
+        for batch in batched(ids, _CHECKED):
+            stored = self.catalog.ledger.find(batch)
+            for id in batch:
+                yield Candidate(id, 0, 0, {}, stored.get(id))
+
+
+def check_complete(catalog: Catalog, model: str) -> None:
+    """Raise unless every picture has a vector of `model`, in its record and in the store.
+
+    Raises:
+        ModelError: One lacks it.
+    """
+    for batch in batched(catalog.ledger.pictures(), _CHECKED):
+        found = catalog.vectors.fetch(catalog.collection(model), [each.key for each in batch])
+        for stored in batch:
+            if model not in stored.record.models or stored.key not in found:
+                # It may have been replaced since it was listed, with the vector.
+                again = catalog.ledger.find([stored.record.id]).get(stored.record.id)
+                if again is None or (again.key != stored.key and model in again.record.models):
+                    continue
+                raise ModelError(
+                    f"picture {stored.record.id!r} has no vector of model {model!r}. Index it "
+                    "again or remove it, and call this again; the old model serves until then"
+                )
+
+
+def drop_model(catalog: Catalog, model: str) -> None:
+    """Take a model out: the records stop listing it, then its vectors go."""
+    # Whoever began to write with the model before may still end; so look again.
+    while _unlist(catalog, model):
+        pass
+    catalog.vectors.drop(catalog.collection(model))
+
+
+def _unlist(catalog: Catalog, model: str) -> bool:
+    """Have no record list the model; return whether one did."""
+    found = False
+    for stored in catalog.ledger.pictures():
+        if model in stored.record.models:
+            found = True
+            others = [name for name in stored.record.models if name != model]
+            change = catalog.ledger.relisting(stored, others)
+            catalog.metadata.commit(change.writes, expect=change.expect)
+    return found
