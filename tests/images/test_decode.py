@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -12,13 +13,15 @@ from typing import BinaryIO, cast
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, features
 
 from onnxsearch.errors import (
     BrokenImageError,
     ImageError,
     ImageNotFoundError,
     ImageTooLargeError,
+    InvalidArgumentError,
+    ProfileError,
     UnsupportedImageError,
 )
 from onnxsearch.images.decode import ReadPolicy, open_image
@@ -192,3 +195,111 @@ def test_hostile_files_give_a_picture_or_an_error_of_ours(
     assert pictures > 290
     after = (ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS, list(warnings.filters))
     assert after == before
+
+
+def photo(image_format: str = "JPEG", size: tuple[int, int] = (640, 480)) -> bytes:
+    rows, columns = np.ogrid[: size[1], : size[0]]
+    channels = [(rows + columns) % 256, (rows * 2 - columns) % 256, (columns * 3 + 0 * rows) % 256]
+    image = Image.fromarray(np.stack(channels, axis=-1).astype(np.uint8))
+    buffer = io.BytesIO()
+    image.save(buffer, image_format)
+    return buffer.getvalue()
+
+
+CUT_JPEGS = ReadPolicy(truncated_jpeg=True)
+
+
+def test_a_jpeg_without_its_end_is_the_same_picture() -> None:
+    data = photo()
+    assert data.endswith(b"\xff\xd9")
+    with pytest.raises(BrokenImageError):
+        open_image(data[:-2])
+    whole = np.asarray(open_image(data))
+    assert np.array_equal(np.asarray(open_image(data[:-2], CUT_JPEGS)), whole)
+
+
+@pytest.mark.parametrize("where", ["bytes", "path", "file"])
+def test_half_a_jpeg_goes_as_far_as_it_goes(tmp_path: Path, where: str) -> None:
+    data = photo()
+    half = data[: len(data) // 2]
+    path = tmp_path / "half.jpg"
+    path.write_bytes(half)
+    source: ImageInput = {"bytes": half, "path": path, "file": io.BytesIO(half)}[where]
+    with pytest.raises(BrokenImageError):
+        open_image(path)
+    pixels = np.asarray(open_image(source, CUT_JPEGS))
+    whole = np.asarray(open_image(data))
+    assert np.array_equal(pixels[:100], whole[:100])
+    assert not np.array_equal(pixels[-100:], whole[-100:])
+    assert not ImageFile.LOAD_TRUNCATED_IMAGES
+
+
+@pytest.mark.parametrize(
+    "data", [photo()[:100], photo("PNG")[:2000], photo("WEBP")[:2000]], ids=["head", "PNG", "WebP"]
+)
+def test_what_has_no_picture_in_it_stays_broken(data: bytes) -> None:
+    with pytest.raises(BrokenImageError):
+        open_image(data, CUT_JPEGS)
+
+
+@pytest.mark.parametrize(
+    ("draft", "size"), [(480, (640, 480)), (240, (320, 240)), (61, (160, 120)), (1, (80, 60))]
+)
+def test_a_draft_keeps_as_many_pixels_as_it_was_told(draft: int, size: tuple[int, int]) -> None:
+    assert open_image(photo(), ReadPolicy(draft=draft)).size == size
+    assert open_image(photo("PNG"), ReadPolicy(draft=draft)).size == (640, 480)
+
+
+def test_a_draft_hardly_changes_what_averages_and_is_refused_by_what_picks() -> None:
+    data = photo(size=(2000, 1600))
+    whole, draft = open_image(data), open_image(data, ReadPolicy(draft=512))
+    assert draft.size == (1000, 800)
+    averaging = PreprocessingProfile.named("torchvision")
+    pixels, drafted = (np.asarray(averaging.pixels(image), int) for image in (whole, draft))
+    assert np.abs(pixels - drafted).mean() < 2
+    with pytest.raises(ProfileError, match="nearest"):
+        PreprocessingProfile.named("keras-caffe").apply(draft)
+
+
+def test_the_limit_is_for_the_whole_picture_and_not_for_its_draft() -> None:
+    with pytest.raises(ImageTooLargeError, match="640 x 480"):
+        open_image(photo(), ReadPolicy(max_pixels=100_000, draft=60))
+
+
+def test_an_image_of_the_callers_is_not_made_a_draft() -> None:
+    image = Image.open(io.BytesIO(photo()))
+    assert open_image(image, ReadPolicy(draft=60)).size == (640, 480)
+
+
+@pytest.mark.parametrize("values", [{"max_pixels": 0}, {"draft": -1}])
+def test_a_policy_takes_no_nonsense(values: dict[str, int]) -> None:
+    with pytest.raises(InvalidArgumentError, match="at least 1"):
+        ReadPolicy(**values)
+
+
+def test_heic_is_read_where_its_extra_is_installed() -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    before = dict(Image.EXTENSION), list(Image.ID)
+    image = Image.fromarray(PIXELS).resize((300, 400))
+    buffer = io.BytesIO()
+    pillow_heif.from_pillow(image).save(buffer, quality=90)
+    data = buffer.getvalue()
+    opened = open_image(data)
+    assert (opened.size, opened.mode) == ((300, 400), "RGB")
+    assert np.abs(np.asarray(opened, int) - np.asarray(image, int)).mean() < 8
+    with pytest.raises(ImageTooLargeError, match="300 x 400"):
+        open_image(data, ReadPolicy(max_pixels=119_999))
+    with pytest.raises(BrokenImageError):
+        open_image(data[: len(data) // 3])
+    assert (dict(Image.EXTENSION), list(Image.ID)) == before
+
+
+def test_heic_without_the_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(UnsupportedImageError, match=r"pip install \"onnxsearch\[heif\]\""):
+        open_image(b"\0\0\0\x1cftypheic\0\0\0\0mif1heicmiaf" + bytes(100))
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow reads no AVIF")
+def test_avif_is_read_by_pillow() -> None:
+    assert open_image(photo("AVIF")).size == (640, 480)

@@ -8,6 +8,7 @@ from PIL import Image
 
 from onnxsearch.images.profile import PreprocessingProfile
 from onnxsearch.images.resize import Fit, centre_crop, resize, resize_to_fit
+from onnxsearch.images.torch_resize import torch_resize
 
 
 @pytest.mark.parametrize("rest", range(8))
@@ -66,3 +67,10 @@ def test_needles_take_little_memory(name: str, size: tuple[int, int]) -> None:
     tensor = PreprocessingProfile.named(name).apply(Image.new("RGB", size, "white"))
     assert tensor.shape == (3, 224, 224)
     assert np.unique(tensor[0]).size == 1
+
+
+@pytest.mark.parametrize("size", [(1, 200_000), (200_000, 1), (3, 1_000_000)])
+def test_needles_take_little_memory_in_torchs_way_too(size: tuple[int, int]) -> None:
+    resized = torch_resize(Image.new("RGB", size, "white"), (224, 224), "bicubic")
+    assert resized.size == (224, 224)
+    assert resized.getextrema() == ((255, 255),) * 3

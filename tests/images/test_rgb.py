@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
+from onnxsearch.embedders.onnx import OnnxEmbedder
 from onnxsearch.errors import ProfileError
 from onnxsearch.images.decode import open_image
+from onnxsearch.images.profile import PreprocessingProfile
 from onnxsearch.images.rgb import AS_LIBRARIES, AS_SEEN, DecodePolicy, to_rgb
 
 UPRIGHT = np.random.default_rng(0).integers(0, 256, (5, 4, 3), dtype=np.uint8)
 
-# How each EXIF orientation stores the picture, after the EXIF 2.32 standard, 4.6.5.
-STORED = {
-    1: UPRIGHT,
-    2: UPRIGHT[:, ::-1],
-    3: UPRIGHT[::-1, ::-1],
-    4: UPRIGHT[::-1],
-    5: UPRIGHT.transpose(1, 0, 2),
-    6: np.rot90(UPRIGHT),
-    7: UPRIGHT[::-1, ::-1].transpose(1, 0, 2),
-    8: np.rot90(UPRIGHT, -1),
-}
+
+def stored_as(upright: NDArray[np.uint8]) -> dict[int, NDArray[np.uint8]]:
+    """Return how each EXIF orientation stores a picture, after the EXIF 2.32 standard, 4.6.5."""
+    return {
+        1: upright,
+        2: upright[:, ::-1],
+        3: upright[::-1, ::-1],
+        4: upright[::-1],
+        5: upright.transpose(1, 0, 2),
+        6: np.rot90(upright),
+        7: upright[::-1, ::-1].transpose(1, 0, 2),
+        8: np.rot90(upright, -1),
+    }
+
+
+STORED = stored_as(UPRIGHT)
 
 
 def saved(image: Image.Image, image_format: str, **options: object) -> Image.Image:
@@ -159,3 +168,55 @@ def test_the_image_is_read_and_not_changed(mode: str, policy: DecodePolicy) -> N
 def test_a_policy_takes_no_other_words() -> None:
     with pytest.raises(ProfileError, match="'white' or 'drop'"):
         DecodePolicy(alpha="black")  # type: ignore[arg-type]
+
+
+def test_an_icc_profile_is_applied_on_demand() -> None:
+    # A profile in which red and blue have changed places, as no default would give.
+    srgb = ImageCms.createProfile("sRGB")
+    image = Image.new("RGB", (4, 4), (200, 100, 50))
+    image.info["icc_profile"] = swapped(ImageCms.ImageCmsProfile(srgb).tobytes())
+    shown = DecodePolicy(colour_profile="srgb")
+    assert to_rgb(image, AS_SEEN).getpixel((0, 0)) == (200, 100, 50)
+    red, green, blue = to_rgb(image, shown).getpixel((0, 0))
+    assert abs(red - 50) <= 2
+    assert abs(green - 100) <= 2
+    assert abs(blue - 200) <= 2
+
+
+@pytest.mark.parametrize("profile", [b"garbage", bytes(200), "LAB"])
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK", "RGBA", "P"])
+def test_an_icc_profile_that_does_not_fit_is_ignored(profile: bytes | str, mode: str) -> None:
+    image = Image.new(mode, (4, 4), 60)
+    expected = to_rgb(image, AS_SEEN).tobytes()
+    if isinstance(profile, str):
+        profile = ImageCms.ImageCmsProfile(ImageCms.createProfile(profile)).tobytes()
+    image.info["icc_profile"] = profile
+    shown = DecodePolicy(colour_profile="srgb")
+    assert to_rgb(image, shown).tobytes() == expected
+
+
+def swapped(profile: bytes) -> bytes:
+    """Exchange the tags of red and blue in an ICC profile."""
+    return profile.replace(b"rXYZ", b"????").replace(b"bXYZ", b"rXYZ").replace(b"????", b"bXYZ")
+
+
+def test_converting_last_does_not_mix_the_colours_of_a_palette() -> None:
+    image = Image.new("P", (64, 64))
+    image.putpalette([255, 0, 0, 0, 0, 255])
+    image.paste(1, (0, 0, 32, 64))
+    colours = np.asarray(PreprocessingProfile.named("open-clip").pixels(image))
+    assert {tuple(pixel) for pixel in colours.reshape(-1, 3).tolist()} == {(255, 0, 0), (0, 0, 255)}
+
+
+def test_the_eight_orientations_of_a_photo_have_one_vector(album: Path) -> None:
+    upright = np.asarray(open_image(min(album.glob("*.jpg"))).convert("RGB"))
+    files = []
+    for orientation, stored in stored_as(upright).items():
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        buffer = io.BytesIO()
+        image = Image.fromarray(np.ascontiguousarray(stored))
+        image.save(buffer, "JPEG", quality=95, subsampling=0, exif=exif)
+        files.append(buffer.getvalue())
+    vectors = OnnxEmbedder.bundled("efficientnet-lite0").embed(files)
+    assert (vectors @ vectors.T).min() > 0.999

@@ -21,6 +21,7 @@ TorchResample: TypeAlias = Literal["bilinear", "bicubic"]
 _SUPPORT = {"bilinear": 1.0, "bicubic": 2.0}  # reach of each filter, in target pixels
 _MAX_PRECISION = 22  # bits after the point; 8 more are the byte's, 2 are left for sums
 _MAX_BETWEEN = 1 << 26  # bytes between the two passes
+_MAX_WEIGHTS = 1 << 20  # computed at a time
 
 
 def torch_resize(image: Image.Image, size: tuple[int, int], resample: TorchResample) -> Image.Image:
@@ -49,34 +50,44 @@ def _resize_axis(
         return pixels
     moved = np.moveaxis(pixels, axis, 0)
     rows = np.ascontiguousarray(moved).reshape(len(moved), -1)
-    ranges = list(_ranges(len(rows), length, resample))
-    precision = _precision(max(float(weights.max()) for _, weights in ranges))
+    largest = max(float(weights.max()) for _, weights in _windows(len(rows), length, resample))
+    precision = _precision(largest)
     half = 1 << (precision - 1)
     resized = np.empty((length, rows.shape[1]), np.uint8)
-    for target, (start, weights) in zip(resized, ranges, strict=True):
-        # Rounded half away from zero. Floats of 64 bits hold the sums exactly.
+    targets = iter(resized)
+    for starts, weights in _windows(len(rows), length, resample):
         scaled = weights * (1 << precision)
-        whole = np.trunc(scaled + np.copysign(0.5, scaled))
-        total = whole @ rows[start : start + len(whole)].astype(np.float64)
-        np.clip((total.astype(np.int64) + half) >> precision, 0, 255, out=total, casting="unsafe")
-        target[...] = total
+        whole = np.trunc(scaled + np.copysign(0.5, scaled)).astype(np.int32)
+        for start, window, target in zip(starts.tolist(), whole, targets, strict=False):
+            # In 32 bits, as torch: that is enough, and no threads of BLAS get in the way.
+            some = rows[start : start + len(window)].astype(np.int32)
+            total = window[: len(some)] @ some
+            target[...] = np.clip((total + half) >> precision, 0, 255)
     return np.moveaxis(resized.reshape(length, *moved.shape[1:]), 0, axis)
 
 
-def _ranges(
+def _windows(
     source: int, length: int, resample: TorchResample
-) -> Iterator[tuple[int, NDArray[np.float64]]]:
-    """Yield for each target pixel its first source pixel, and the weights from there on."""
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+    """Yield some target pixels at a time: their first source pixels, and a row of weights each.
+
+    Rows are filled up with zeros, and may reach beyond the source with them.
+    """
     scale = source / length
     stretch = max(scale, 1.0)
     support = _SUPPORT[resample] * stretch
-    for index in range(length):
-        centre = scale * (index + 0.5)
-        start = max(int(centre - support + 0.5), 0)
-        stop = min(int(centre + support + 0.5), source)
-        distance = (np.arange(start, stop, dtype=np.float64) - centre + 0.5) * (1.0 / stretch)
-        weights = _triangle(distance) if resample == "bilinear" else _cubic(distance)
-        yield start, weights / sum(weights.tolist())
+    reach = int(2 * support) + 2
+    step = max(1, _MAX_WEIGHTS // reach)
+    for first in range(0, length, step):
+        centres = scale * (np.arange(first, min(first + step, length)) + 0.5)
+        starts = np.maximum((centres - support + 0.5).astype(np.int64), 0)
+        stops = np.minimum((centres + support + 0.5).astype(np.int64), source)
+        places = starts[:, np.newaxis] + np.arange(reach)
+        distances = (places - centres[:, np.newaxis] + 0.5) * (1.0 / stretch)
+        weights = _triangle(distances) if resample == "bilinear" else _cubic(distances)
+        weights[places >= stops[:, np.newaxis]] = 0.0
+        # Added one by one, as in C; `sum` would add pairs, and round differently.
+        yield starts, weights / np.cumsum(weights, axis=1)[:, -1:]
 
 
 def _precision(largest: float) -> int:
