@@ -34,6 +34,11 @@ def closed_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def search(folder: Path, query: Path) -> object:
+    with SearchEngine.open(folder / "album", embedders=FAKE) as engine:
+        return engine.search(query)
+
+
 CASES: dict[str, tuple[Callable[[Path], object], type[OnnxSearchError], str]] = {
     "unknown scheme": (
         lambda tmp: SearchEngine.open("ftp://user:secret@host/x", embedders=FAKE),
@@ -77,17 +82,17 @@ CASES: dict[str, tuple[Callable[[Path], object], type[OnnxSearchError], str]] = 
         "redis://",
     ),
     "a missing query": (
-        lambda tmp: SearchEngine.open(tmp / "album", embedders=FAKE).search(tmp / "absent.jpg"),
+        lambda tmp: search(tmp, tmp / "absent.jpg"),
         ImageNotFoundError,
         "absent.jpg",
     ),
     "a folder as query": (
-        lambda tmp: SearchEngine.open(tmp / "album", embedders=FAKE).search(tmp),
+        lambda tmp: search(tmp, tmp),
         UnsupportedImageError,
         "folder",
     ),
     "text as query": (
-        lambda tmp: SearchEngine.open(tmp / "album", embedders=FAKE).search(tmp / "text.txt"),
+        lambda tmp: search(tmp, tmp / "text.txt"),
         UnsupportedImageError,
         "text.txt",
     ),
