@@ -6,14 +6,14 @@ import json
 import os
 import secrets
 import time
-from dataclasses import asdict, fields
+from dataclasses import fields
 from hashlib import blake2b
 
 from onnxsearch.errors import InvalidArgumentError, StoreCorruptError
 from onnxsearch.json_text import metadata_text
 from onnxsearch.types import JSONValue, Metadata, Record
 
-_FIELDS = frozenset(field.name for field in fields(Record))
+_FIELDS = tuple(field.name for field in fields(Record))
 
 
 def key_of(id: str) -> str:
@@ -52,7 +52,9 @@ def check_metadata(metadata: Metadata | None) -> dict[str, JSONValue]:
 
 def encode_record(record: Record) -> bytes:
     """Return the record as compact JSON in ASCII, defaults left out."""
-    values = {name: value for name, value in asdict(record).items() if value not in (None, {}, ())}
+    # Not `asdict`, which copies in depth and takes five times as long.
+    pairs = ((name, getattr(record, name)) for name in _FIELDS)
+    values = {name: value for name, value in pairs if value not in (None, {}, ())}
     return json.dumps(values, separators=(",", ":")).encode("ascii")
 
 
