@@ -209,7 +209,7 @@ def test_converting_last_does_not_mix_the_colours_of_a_palette() -> None:
 
 
 def test_the_eight_orientations_of_a_photo_have_one_vector(album: Path) -> None:
-    upright = np.asarray(open_image(min(album.glob("*.jpg"))).convert("RGB"))
+    upright = np.asarray(open_image(min(album.rglob("*.jpg"))).convert("RGB"))
     files = []
     for orientation, stored in stored_as(upright).items():
         exif = Image.Exif()
