@@ -51,7 +51,8 @@ napoleon_numpy_docstring = False
 # What others document: their pages cannot be asked for without a network.
 nitpick_ignore_regex = [
     ("py:.*", r"(collections\.abc|numpy|os|pathlib|PIL|pymilvus|redis|typing)\..*"),
-    ("py:class", r"Client|tuple\[str"),
+    # Names as annotations of modules that are not imported at run time have them.
+    ("py:class", r"Client|HFBackend|Image\.Image|Path|tuple\[str"),
 ]
 
 
