@@ -14,6 +14,7 @@ import numpy as np
 from onnxsearch.comparison import Answer, Comparison
 from onnxsearch.consistency import Catalog, Item
 from onnxsearch.cores import available_cores
+from onnxsearch.duplicates import Threshold, calibrate, clusters
 from onnxsearch.embedders.base import Embedder
 from onnxsearch.errors import ClosedError, InvalidArgumentError, UnknownModelError
 from onnxsearch.evaluation import Evaluation, Judge, Truth
@@ -487,6 +488,53 @@ class SearchEngine:
         self._check_open()
         collection = self._catalog.collection(self._embedder(model).name)
         return recall_at(self._retrieval.vectors, collection, limit=limit, sample=sample, seed=seed)
+
+    def duplicates(self, max_distance: float, *, model: str | None = None) -> list[tuple[str, ...]]:
+        """Return groups of pictures that are nearly the same.
+
+        Two pictures are of one group if they are at most `max_distance` apart, or if
+        others between them are. Each picture is searched for once.
+
+        Args:
+            max_distance: See `duplicate_threshold`. What is apart by rounding only, as
+                copies of a file are, is found with 0.001.
+            model: Name of the model; by default the first one.
+
+        Returns:
+            Ids by group, the largest group first; pictures that stand alone are left out.
+
+        Raises:
+            InvalidArgumentError: `max_distance` is NaN.
+            UnknownModelError: There is no model of that name.
+            StoreError: A store failed.
+
+        Example:
+            >>> for group in engine.duplicates(max_distance=0.25):
+            ...     print(*group)
+        """
+        self._check_open()
+        return clusters(self._retrieval, self._embedder(model), max_distance)
+
+    def duplicate_threshold(
+        self, pairs: Iterable[tuple[str, str]], *, model: str | None = None
+    ) -> Threshold:
+        """Find the `max_distance` for `duplicates` from pairs that are known.
+
+        It is the distance that best parts the pairs from the nearest pictures that are
+        not known to belong together (greatest F1).
+
+        Args:
+            pairs: Ids of stored pictures that are nearly the same. Give all partners of
+                a picture, since others count as wrong.
+            model: Name of the model; by default the first one.
+
+        Raises:
+            InvalidArgumentError: There is no pair, or a picture is not stored.
+            UnknownModelError: There is no model of that name.
+            StoreError: A store failed.
+        """
+        self._check_open()
+        return calibrate(self._retrieval, self._embedder(model), pairs)
 
     def backfill(self, model: str, *, progress: ProgressSink = False) -> IndexReport:
         """Give stored pictures the vectors of a model that came after them.

@@ -1,0 +1,103 @@
+"""Near-duplicates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.cluster.hierarchy import fcluster, linkage
+
+from onnxsearch import (
+    Embedder,
+    ImageInput,
+    InMemoryMetadataStore,
+    InMemoryVectorStore,
+    InvalidArgumentError,
+    SearchEngine,
+    Tensor,
+)
+
+
+class Angle(Embedder):
+    """Reads a picture's red and green as an angle in tenths of a degree."""
+
+    name, dimension, fingerprint = "angle", 2, "angle"  # type: ignore[assignment]
+
+    def prepare(self, image: ImageInput) -> Tensor:
+        red, green, _ = np.asarray(image)[0, 0]
+        turn = np.deg2rad((int(red) * 256 + int(green)) / 10)
+        return np.array([np.cos(turn), np.sin(turn)])
+
+    def run(self, batch: Tensor) -> Tensor:
+        return batch
+
+
+def chord(degrees: float) -> float:
+    return float(2 * np.sin(np.deg2rad(degrees) / 2))
+
+
+def engine_of(degrees: Sequence[float]) -> SearchEngine:
+    engine = SearchEngine([Angle()], InMemoryVectorStore(), InMemoryMetadataStore())
+    for number, angle in enumerate(degrees):
+        tenths = round(angle * 10)
+        pixel = np.array([[[tenths // 256, tenths % 256, number % 256]]], np.uint8)
+        engine.add(pixel, id=f"{number}")
+    return engine
+
+
+def test_groups_reach_by_way_of_others() -> None:
+    engine = engine_of([10, 11, 12, 13, 50, 50.5, 90, 120])
+    assert engine.duplicates(chord(1.1)) == [("0", "1", "2", "3"), ("4", "5")]
+    assert engine.duplicates(chord(0.6)) == [("4", "5")]
+    assert engine.duplicates(0.0001) == []
+    assert engine_of([]).duplicates(1.0) == []
+
+
+def test_a_group_larger_than_what_is_asked_at_first() -> None:
+    engine = engine_of([10 + 0.1 * n for n in range(40)] + [100, 100])
+    assert [len(group) for group in engine.duplicates(chord(5))] == [40, 2]
+
+
+@given(st.lists(st.integers(0, 900).map(lambda tenths: tenths / 10), min_size=2, max_size=25))
+def test_groups_are_those_of_single_linkage(degrees: list[float]) -> None:
+    radians = np.deg2rad(degrees)
+    points = np.column_stack([np.cos(radians), np.sin(radians)])
+    labels = fcluster(linkage(points, "single"), chord(2.05), "distance")
+    expected = {
+        frozenset(str(n) for n in np.flatnonzero(labels == label))
+        for label in set(labels.tolist())
+        if (labels == label).sum() > 1
+    }
+    assert {frozenset(group) for group in engine_of(degrees).duplicates(chord(2.05))} == expected
+
+
+def test_a_threshold_that_parts_pairs_from_others() -> None:
+    engine = engine_of([10, 11, 30, 32, 60, 61.5, 80, 85])
+    threshold = engine.duplicate_threshold([("0", "1"), ("2", "3"), ("5", "4")])
+    assert (threshold.precision, threshold.recall) == (1.0, 1.0)
+    assert chord(2) < threshold.max_distance < chord(18)
+    assert engine.duplicates(chord(2.1)) == [("0", "1"), ("2", "3"), ("4", "5")]
+
+
+def test_a_threshold_where_nothing_parts_them() -> None:
+    # The rival of 0 is nearer than its partner.
+    engine = engine_of([10, 14, 11, 50, 51])
+    threshold = engine.duplicate_threshold([("0", "1"), ("3", "4")])
+    assert threshold.precision < 1 or threshold.recall < 1
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda engine: engine.duplicate_threshold([]), "pairs are empty"),
+        (lambda engine: engine.duplicate_threshold([("0", "0")]), "no pair"),
+        (lambda engine: engine.duplicate_threshold([("0", "nobody")]), "'nobody'"),
+        (lambda engine: engine.duplicates(float("nan")), "NaN"),
+    ],
+)
+def test_bad_input_is_told(call: Callable[[SearchEngine], object], message: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=message):
+        call(engine_of([10, 20]))
