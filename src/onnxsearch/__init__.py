@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from onnxsearch.comparison import Agreement, Answer, Comparison
+    from onnxsearch.duplicates import Threshold
     from onnxsearch.embedders.base import Embedder, Tensor, TextQueries
     from onnxsearch.embedders.inspection import ModelReport, annotate_model, inspect_model
     from onnxsearch.embedders.onnx import OnnxEmbedder
@@ -188,6 +189,7 @@ __all__ = [
     "Tensor",
     "TextProfile",
     "TextQueries",
+    "Threshold",
     "TransferReport",
     "UnknownModelError",
     "UnsupportedImageError",
@@ -202,6 +204,7 @@ __all__ = [
 
 _HOMES = {
     "comparison": "Agreement Answer Comparison",
+    "duplicates": "Threshold",
     "embedders.base": "Embedder Tensor TextQueries",
     "embedders.inspection": "ModelReport annotate_model inspect_model",
     "embedders.onnx": "OnnxEmbedder",
