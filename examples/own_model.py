@@ -1,4 +1,4 @@
-"""Four ways to a model of your own, from no code to all of it.
+"""A model of your own: with a profile of its own, and as a subclass.
 
     python examples/own_model.py [MODEL.onnx PROFILE]
 
@@ -13,18 +13,14 @@ from pathlib import Path
 import numpy as np
 
 from onnxsearch import (
-    Embedder,
-    ImageInput,
     InMemoryMetadataStore,
     InMemoryVectorStore,
-    Metric,
     OnnxEmbedder,
     PreprocessingProfile,
     SearchEngine,
     Step,
     Tensor,
 )
-from onnxsearch.images.decode import open_image
 from onnxsearch.models import bundled_model
 
 HERE = Path(__file__).parent
@@ -55,35 +51,10 @@ class MirrorEmbedder(OnnxEmbedder):
 # [subclass end]
 
 
-# [embedder]
-class DifferenceHash(Embedder):
-    """64 bits without any model: is a place brighter than its right neighbour?
-
-    Finds copies of a picture, resized or compressed, and nothing else.
-    """
-
-    name = "difference-hash"
-    dimension = 64
-    fingerprint = "difference-hash-1"  # change it whenever the vectors change
-    metric = Metric.HAMMING
-    profile = PreprocessingProfile("difference-hash", size=(8, 9))
-
-    def prepare(self, image: ImageInput) -> Tensor:
-        return np.asarray(self.profile.pixels(open_image(image)).convert("L"))
-
-    def run(self, batch: Tensor) -> Tensor:
-        brighter = batch[:, :, :-1] > batch[:, :, 1:]
-        return np.packbits(brighter.reshape(len(batch), 64), axis=1)
-
-
-# [embedder end]
-
-
 def main(model: str | Path, profile: str | PreprocessingProfile) -> None:
     embedders = [
         OnnxEmbedder(model, profile=profile),
         MirrorEmbedder(model, profile=profile, name="mirror"),
-        DifferenceHash(),
     ]
     query = HERE / "queries" / "flower.jpg"
     with InMemoryVectorStore() as vectors, InMemoryMetadataStore() as metadata:

@@ -57,8 +57,18 @@ def test_first_steps(run: Callable[..., str]) -> None:
 
 def test_own_model(run: Callable[..., str]) -> None:
     blocks = run("own_model.py").split("(")
-    assert len(blocks) == 4
+    assert len(blocks) == 3
     assert all("dahlia-close.jpg" in block for block in blocks[1:])
+
+
+def test_perceptual_hash(run: Callable[..., str]) -> None:
+    *copies, mirrored = run("perceptual_hash.py").splitlines()
+    assert len(copies) == 5
+    for line in copies:
+        bits, name = line.split(" of 64 bits  ")
+        assert int(bits) <= 4
+        assert name.startswith("cat.jpg  ")
+    assert int(mirrored.split()[0]) > 10
 
 
 def test_milvus_and_redis(run: Callable[..., str], tmp_path: Path) -> None:

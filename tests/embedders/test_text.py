@@ -16,6 +16,8 @@ import pytest
 from numpy.typing import NDArray
 
 from onnxsearch import (
+    InMemoryMetadataStore,
+    InMemoryVectorStore,
     InvalidArgumentError,
     MissingExtraError,
     ModelLoadError,
@@ -24,6 +26,7 @@ from onnxsearch import (
     OnnxTextEmbedder,
     PreprocessingProfile,
     ProfileError,
+    SearchEngine,
     TextProfile,
     TextQueries,
 )
@@ -255,6 +258,22 @@ def wide_model() -> bytes:
         "   embedding_max = Expand(column, narrow) }"
     )
     return bytes(model.SerializeToString())
+
+
+def test_an_engine_finds_pictures_by_words(words: Path) -> None:
+    text = OnnxTextEmbedder(text_model(), words, profile=PLAIN)
+    colours = OnnxEmbedder(colour_model(), profile=IMAGES, name="colours", text=text)
+    plain = OnnxEmbedder(colour_model(), profile=IMAGES, name="plain")
+    with InMemoryVectorStore() as vectors, InMemoryMetadataStore() as metadata:
+        engine = SearchEngine([colours, plain], vectors, metadata)
+        for number, name in enumerate(("red", "green", "blue")):
+            picture = np.zeros((4, 4, 3), np.uint8)
+            picture[..., number] = 255
+            engine.add(picture, id=name)
+        for name in ("red", "green", "blue"):
+            assert engine.search(text=name, limit=1)[0].id == name
+        with pytest.raises(InvalidArgumentError, match="'plain' knows no words"):
+            engine.search(text="red", model="plain")
 
 
 def test_many_threads_and_other_processes(words: Path) -> None:
