@@ -255,3 +255,20 @@ class MilvusServer:
         self.kill9()
         # Half a gigabyte that pytest would keep for three runs.
         shutil.rmtree(self.folder)
+
+
+def milvus_database(url: str, name: str) -> str:
+    """Return the name of an empty database for tests, so that nothing else is touched."""
+    from pymilvus import MilvusClient
+
+    from onnxsearch import MilvusVectorStore
+
+    database = f"onnxsearch_test_{name}"
+    client = MilvusClient(url, timeout=10)
+    if database not in client.list_databases(timeout=10):
+        client.create_database(database, timeout=10)
+    client.close()
+    with MilvusVectorStore(url, db_name=database) as store:
+        for collection in store.collections():
+            store.drop(collection)
+    return database

@@ -19,6 +19,7 @@ from onnxsearch import (
     VectorStore,
 )
 from onnxsearch.testing.vector_samples import key, random_vectors
+from tests.servers import milvus_database
 from tests.vectors.congruence import agree
 from tests.vectors.strategies import FILTERS, ROWS
 
@@ -56,21 +57,23 @@ def test_milvus_lite_agrees_for_long(tmp_path: Path, spec: CollectionSpec) -> No
     agree(spec, lambda: lite(tmp_path), runs=40)
 
 
-def server(url: str) -> VectorStore:
+def server(url: str, database: str) -> VectorStore:
     from onnxsearch import MilvusVectorStore
 
-    return MilvusVectorStore(url)
+    return MilvusVectorStore(url, db_name=database)
 
 
 @pytest.mark.integration
 def test_milvus_server_agrees(milvus_url: str) -> None:
-    agree(L2, lambda: server(milvus_url), runs=3)
+    database = milvus_database(milvus_url, "congruence")
+    agree(L2, lambda: server(milvus_url, database), runs=3)
 
 
 @pytest.mark.slow
 @BY_METRIC
 def test_milvus_server_agrees_for_long(milvus_url: str, spec: CollectionSpec) -> None:
-    agree(spec, lambda: server(milvus_url), runs=20)
+    database = milvus_database(milvus_url, "congruence")
+    agree(spec, lambda: server(milvus_url, database), runs=20)
 
 
 @pytest.fixture(params=["local", "lite", pytest.param("server", marks=pytest.mark.integration)])
@@ -81,7 +84,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[VectorStor
     elif request.param == "lite":
         opened = lite(tmp_path)
     else:
-        opened = server(request.getfixturevalue("milvus_url"))
+        url = request.getfixturevalue("milvus_url")
+        opened = server(url, milvus_database(url, "filters"))
     with opened:
         yield opened
 

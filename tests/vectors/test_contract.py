@@ -8,6 +8,7 @@ import pytest
 
 from onnxsearch import InMemoryVectorStore, LocalVectorStore, VectorStore
 from onnxsearch.testing import VectorStoreContract
+from tests.servers import milvus_database
 
 
 class TestInMemoryVectorStore(VectorStoreContract):
@@ -46,21 +47,11 @@ class TestMilvusServer(VectorStoreContract):
     @pytest.fixture(autouse=True)
     def server(self, milvus_url: str) -> None:
         self.url = milvus_url
-        self.opened: set[str] = set()
+        self.databases: dict[str, str] = {}
 
     def make_store(self, place: str = "one") -> VectorStore:
-        from pymilvus import MilvusClient
-
         from onnxsearch import MilvusVectorStore
 
-        database = f"onnxsearch_test_{place}"
-        if place not in self.opened:
-            self.opened.add(place)
-            client = MilvusClient(self.url, timeout=10)
-            if database not in client.list_databases(timeout=10):
-                client.create_database(database, timeout=10)
-            client.close()
-            with MilvusVectorStore(self.url, db_name=database) as store:
-                for name in store.collections():
-                    store.drop(name)
-        return MilvusVectorStore(self.url, db_name=database)
+        if place not in self.databases:
+            self.databases[place] = milvus_database(self.url, place)
+        return MilvusVectorStore(self.url, db_name=self.databases[place])

@@ -1,0 +1,216 @@
+"""The Milvus store on a real server: indexes, bits, limits, and what reaches the client."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from onnxsearch import (
+    AutoIndex,
+    CollectionSpec,
+    FlatIndex,
+    HNSWIndex,
+    HNSWSQIndex,
+    InvalidArgumentError,
+    IVFFlatIndex,
+    IVFSQ8Index,
+    Metric,
+    MilvusIndex,
+    MilvusVectorStore,
+    SCANNIndex,
+    StoreError,
+    TLSFiles,
+)
+from onnxsearch.testing.vector_samples import key, random_vectors
+from onnxsearch.vectors import milvus_connection
+from tests.servers import milvus_database
+
+SPEC = CollectionSpec("photos", 32, "model-1")
+BITS = CollectionSpec("photos", 64, "model-1", Metric.HAMMING)
+
+
+class FakeClient:
+    """Remembers what it was made with and what it was given; answers as a server does."""
+
+    made: dict[str, Any]
+
+    def __init__(self, uri: str = "", **options: Any) -> None:
+        type(self).made = {"uri": uri, **options}
+        self.batches: list[int] = []
+        self.sizes: list[int] = []
+
+    def get_server_version(self, timeout: float) -> str:
+        return "2.6.0"
+
+    def has_collection(self, name: str, timeout: float) -> bool:
+        return True
+
+    def describe_collection(self, name: str, timeout: float) -> dict[str, Any]:
+        mark = '{"format": 1, "dimension": 1280, "metric": "l2", "fingerprint": "f"}'
+        return {"properties": {"onnxsearch": mark}}
+
+    def list_indexes(self, name: str, timeout: float) -> list[str]:
+        return ["vector"]
+
+    def load_collection(self, name: str, timeout: float) -> None:
+        assert timeout > 0
+
+    def upsert(self, name: str, rows: list[dict[str, Any]], timeout: float) -> None:
+        assert timeout > 0
+        self.batches.append(len(rows))
+        self.sizes.append(sum(row["vector"].nbytes + len(str(row)) for row in rows))
+
+    def close(self) -> None:
+        raise AssertionError("a client that was given must not be closed")
+
+
+def test_credentials_reach_the_client_and_no_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(milvus_connection, "MilvusClient", FakeClient)
+    store = MilvusVectorStore(
+        "https://milvus.example:19530",
+        token="hunter1",
+        user="me",
+        password="hunter2",
+        db_name="album",
+        timeout=3,
+    )
+    assert FakeClient.made == {
+        "uri": "https://milvus.example:19530",
+        "token": "hunter1",
+        "user": "me",
+        "password": "hunter2",
+        "db_name": "album",
+        "timeout": 3,
+    }
+    assert "hunter" not in repr(store)
+
+
+def test_certificates_reach_the_client(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(milvus_connection, "MilvusClient", FakeClient)
+    uri = "https://milvus.example:19530"
+    ca, certificate, private = (tmp_path / name for name in ("ca.pem", "me.pem", "me.key"))
+    for path in (ca, certificate, private):
+        path.write_text("PEM")
+    MilvusVectorStore(uri, tls=TLSFiles(ca, server_name="milvus"))
+    assert FakeClient.made["server_pem_path"] == str(ca)
+    assert FakeClient.made["server_name"] == "milvus"
+    MilvusVectorStore(uri, tls=TLSFiles(ca, certificate, private))
+    assert FakeClient.made["ca_pem_path"] == str(ca)
+    assert FakeClient.made["client_pem_path"] == str(certificate)
+    assert FakeClient.made["client_key_path"] == str(private)
+    for tls, address in (
+        (TLSFiles(tmp_path / "absent.pem"), uri),
+        (TLSFiles(ca, certificate), uri),
+        (TLSFiles(ca), "http://milvus.example:19530"),
+    ):
+        with pytest.raises(InvalidArgumentError):
+            MilvusVectorStore(address, tls=tls)
+
+
+@pytest.mark.parametrize("rows", [1, 1_000, 20_000])
+@pytest.mark.parametrize("metadata", [{}, {"text": "x" * 30_000}], ids=["bare", "long"])
+def test_batches_stay_far_below_the_limit_of_a_message(rows: int, metadata: dict[str, Any]) -> None:
+    client: Any = FakeClient()
+    rows = min(rows, 1_000) if metadata else rows
+    with MilvusVectorStore(client=client) as store:
+        vectors = np.broadcast_to(np.float32(1), (rows, 1280))
+        store.upsert("photos", [key(n) for n in range(rows)], vectors, [metadata] * rows)
+    assert sum(client.batches) == rows
+    assert max(client.sizes) < 32 << 20
+    # Nor are they needlessly small.
+    assert len(client.batches) <= 1 + sum(client.sizes) // (4 << 20)
+
+
+def test_refuses_indexes_that_do_not_fit(tmp_path: Path) -> None:
+    pytest.importorskip("milvus_lite", reason="Milvus Lite is not installed")
+    with pytest.raises(InvalidArgumentError, match="SCANNIndex"):
+        MilvusVectorStore(tmp_path / "vectors.db", index=SCANNIndex())
+    with MilvusVectorStore(tmp_path / "vectors.db") as store:
+        assert Metric.HAMMING not in store.metrics
+        with pytest.raises(InvalidArgumentError, match="hamming"):
+            store.ensure_collection(BITS)
+    client: Any = FakeClient()
+    for index in (HNSWIndex(), HNSWSQIndex(), IVFSQ8Index(), SCANNIndex()):
+        with pytest.raises(InvalidArgumentError, match="FlatIndex"):
+            index.kind_for(Metric.HAMMING)
+    assert Metric.HAMMING in MilvusVectorStore(client=client).metrics
+
+
+@pytest.fixture
+def place(milvus_url: str) -> dict[str, Any]:
+    return {"uri": milvus_url, "db_name": milvus_database(milvus_url, "indexes")}
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("spec", "index"),
+    [
+        (SPEC, IVFFlatIndex(lists=8, probes=8)),
+        (SPEC, IVFSQ8Index(lists=8, probes=8)),
+        (SPEC, SCANNIndex(lists=8, probes=8)),
+        (SPEC, HNSWIndex()),
+        (SPEC, AutoIndex()),
+        (BITS, IVFFlatIndex(lists=8, probes=8)),
+        (BITS, AutoIndex()),
+    ],
+    ids=lambda value: getattr(value, "kind", None) or value.metric.value,
+)
+def test_every_index_is_built_and_opens_again(
+    place: dict[str, Any], spec: CollectionSpec, index: MilvusIndex
+) -> None:
+    vectors = random_vectors(spec, 3_000)
+    numbers = range(0, 3_000, 300)
+    with MilvusVectorStore(**place, index=index) as store:
+        store.ensure_collection(spec)
+        store.upsert("photos", [key(number) for number in range(3_000)], vectors)
+        store.wait_until_indexed("photos", timeout=60)
+        found = store.search("photos", vectors[numbers], 1)
+        assert [matches[0].key for matches in found] == [key(number) for number in numbers]
+    # Whoever opens it need not know which index it has.
+    with MilvusVectorStore(**place) as store:
+        found = store.search("photos", vectors[numbers], 1)
+        assert [matches[0].key for matches in found] == [key(number) for number in numbers]
+
+
+@pytest.mark.integration
+def test_an_index_that_the_server_lacks_is_refused(place: dict[str, Any]) -> None:
+    with (
+        MilvusVectorStore(**place, index=HNSWSQIndex()) as store,
+        pytest.raises(StoreError, match="HNSW_SQ"),
+    ):
+        store.ensure_collection(SPEC)
+    with MilvusVectorStore(**place, index=FlatIndex()) as store:
+        store.ensure_collection(SPEC)
+
+
+@pytest.mark.integration
+def test_requests_of_many_megabytes_are_split(place: dict[str, Any]) -> None:
+    spec = CollectionSpec("photos", 1280, "model-1")
+    rows = 16_000
+    vectors = np.tile(random_vectors(spec, 2_000), (8, 1))
+    assert vectors.nbytes > 64 << 20
+    keys = [key(number) for number in range(rows)]
+    with MilvusVectorStore(**place, timeout=60) as store:
+        store.ensure_collection(spec)
+        store.upsert("photos", keys, vectors)
+        assert store.count("photos") == rows
+        fetched = store.fetch("photos", keys)
+        assert len(fetched) == rows
+        np.testing.assert_array_equal(fetched[keys[-1]], vectors[-1])
+        answers = store.search("photos", vectors[:120], 15_000)
+        assert [len(matches) for matches in answers] == [15_000] * 120
+
+
+@pytest.mark.integration
+def test_a_client_that_is_given_is_used_and_left_open(place: dict[str, Any]) -> None:
+    from pymilvus import MilvusClient
+
+    client = MilvusClient(**place, timeout=10)
+    with MilvusVectorStore(client=client) as store:
+        store.ensure_collection(SPEC)
+        assert store.collections() == ["photos"]
+    assert client.list_collections(timeout=10) == ["photos"]
+    client.close()
