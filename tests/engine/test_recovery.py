@@ -11,14 +11,17 @@ import numpy as np
 import pytest
 
 from onnxsearch import (
+    Cell,
     InMemoryMetadataStore,
     InMemoryVectorStore,
     SearchEngine,
+    StoreCorruptError,
     StoreUnavailableError,
     recovery,
 )
 from onnxsearch.consistency import Catalog, Item
 from onnxsearch.journal import State, decode_entry
+from onnxsearch.records import new_key
 from onnxsearch.testing import FakeEmbedder, picture
 from onnxsearch.testing.faults import (
     Faults,
@@ -282,3 +285,13 @@ def test_two_engines_that_add_a_model_each_both_do() -> None:
     assert set(found.record.models) == {"one", "two", "three"}
     assert set(catalog.vectors_of([found])[found.key]) == {"one", "two", "three"}
     assert_consistent(vectors, metadata)
+
+
+@pytest.mark.parametrize(
+    ("entry", "says"),
+    [(b'{"version":1,"kind":"put"}\n\x00\x01', "version 1"), (b"hello", "another application")],
+)
+def test_an_unknown_journal_is_refused(house: House, entry: bytes, says: str) -> None:
+    house.metadata.commit({Cell("onnxsearch:journal", new_key()): entry})
+    with pytest.raises(StoreCorruptError, match=says):
+        house.engine()
