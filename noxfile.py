@@ -16,7 +16,7 @@ nox.options.sessions = ["lint", "typing", "tests", "docs"]
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PYPROJECT)
 OLDEST = PYTHONS[0]
-EXTRAS = ("lite", "cli")
+EXTRAS = ("lite", "cli", "onnx", "text")
 
 
 def group(name: str) -> tuple[str, ...]:
@@ -113,6 +113,13 @@ def wheel(session: nox.Session) -> None:
     session.install("--force-reinstall", "--no-deps", str(built))
     session.run("python", "tests/smoke.py", *EXTRAS)
     session.run("python", "tests/distributions.py", str(dist))
+
+
+@nox.session(python=OLDEST)
+def export(session: nox.Session) -> None:
+    """Keras' models through ONNX to vectors, compared with Keras; installs TensorFlow."""
+    session.install("-e", ".", "-r", "tools/requirements/keras.txt")
+    session.run("python", "tools/export_keras.py", "--verify")
 
 
 @nox.session(python=OLDEST)

@@ -7,6 +7,7 @@ get them.
 from __future__ import annotations
 
 import importlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,8 @@ from pathlib import Path
 from PIL import Image
 
 import onnxsearch
+from onnxsearch.embedders.tokens import TextEncoder
+from onnxsearch.models import bundled_model
 
 COLOURS = ("crimson", "forestgreen", "gold", "navy", "white")
 
@@ -35,6 +38,8 @@ def main(extras: set[str]) -> None:
         else:
             says_how_to_get_lite(str(folder / "milvus.db"))
         command_line("cli" in extras)
+        edits_models("onnx" in extras, folder / "model.onnx")
+        reads_text("text" in extras)
     print(f"onnxsearch {onnxsearch.__version__} works with: {sorted(extras) or 'no extras'}")
 
 
@@ -67,6 +72,29 @@ def command_line(installed: bool) -> None:
     else:
         assert result.returncode == 2, result.stderr
         assert "onnxsearch[cli]" in result.stderr
+
+
+def edits_models(installed: bool, path: Path) -> None:
+    shutil.copyfile(bundled_model("efficientnet-lite0"), path)
+    try:
+        onnxsearch.annotate_model(path, "torchvision")
+    except onnxsearch.MissingExtraError as error:
+        assert not installed
+        assert "onnxsearch[onnx]" in str(error), error
+    else:
+        assert installed
+        assert onnxsearch.OnnxEmbedder(path).profile.name == "torchvision"
+
+
+def reads_text(installed: bool) -> None:
+    profile = onnxsearch.TextProfile.named("clip")
+    try:
+        TextEncoder("missing.json", profile)
+    except onnxsearch.MissingExtraError as error:
+        assert not installed
+        assert "onnxsearch[text]" in str(error), error
+    except onnxsearch.ModelLoadError:
+        assert installed
 
 
 if __name__ == "__main__":
