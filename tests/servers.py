@@ -55,10 +55,11 @@ class RedisServer:
             server.restart()
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, binary: str | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.port = free_port()
+        self._binary = binary or redis_binary()
         self._options: list[str] = []
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -85,7 +86,7 @@ class RedisServer:
 
     def restart(self) -> Self:
         """Start on the same folder and port, with the same options."""
-        command = [redis_binary(), "--bind", "127.0.0.1", "--port", str(self.port)]
+        command = [self._binary, "--bind", "127.0.0.1", "--port", str(self.port)]
         command += ["--dir", str(self.folder), "--save", "", *self._options]
         log = self.folder / "server.log"
         with log.open("ab") as output:

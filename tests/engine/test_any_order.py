@@ -115,4 +115,6 @@ class AnyOrder(RuleBasedStateMachine):
 
 
 TestAnyOrder = AnyOrder.TestCase
-TestAnyOrder.settings = settings(stateful_step_count=20)
+TestAnyOrder.settings = settings(
+    max_examples=settings.default.max_examples // 4, stateful_step_count=20
+)

