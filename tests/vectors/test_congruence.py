@@ -76,7 +76,7 @@ def test_milvus_server_agrees_for_long(milvus_url: str, spec: CollectionSpec) ->
     agree(spec, lambda: server(milvus_url, database), runs=20)
 
 
-@pytest.fixture(params=["local", "lite", pytest.param("server", marks=pytest.mark.integration)])
+@pytest.fixture(params=["local", "lite", pytest.param("server", marks=pytest.mark.slow)])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[VectorStore]:
     """Give a store for many examples, since a collection takes a server seconds to make."""
     if request.param == "local":

@@ -144,17 +144,21 @@ def place(milvus_url: str) -> dict[str, Any]:
     return {"uri": milvus_url, "db_name": milvus_database(milvus_url, "indexes")}
 
 
-@pytest.mark.integration
 @pytest.mark.parametrize(
     ("spec", "index"),
     [
-        (SPEC, IVFFlatIndex(lists=8, probes=8)),
-        (SPEC, IVFSQ8Index(lists=8, probes=8)),
-        (SPEC, SCANNIndex(lists=8, probes=8)),
-        (SPEC, HNSWIndex()),
-        (SPEC, AutoIndex()),
-        (BITS, IVFFlatIndex(lists=8, probes=8)),
-        (BITS, AutoIndex()),
+        pytest.param(SPEC, HNSWIndex(), marks=pytest.mark.integration),
+        pytest.param(BITS, IVFFlatIndex(lists=8, probes=8), marks=pytest.mark.integration),
+        *(
+            pytest.param(spec, index, marks=pytest.mark.slow)
+            for spec, index in [
+                (SPEC, IVFFlatIndex(lists=8, probes=8)),
+                (SPEC, IVFSQ8Index(lists=8, probes=8)),
+                (SPEC, SCANNIndex(lists=8, probes=8)),
+                (SPEC, AutoIndex()),
+                (BITS, AutoIndex()),
+            ]
+        ),
     ],
     ids=lambda value: getattr(value, "kind", None) or value.metric.value,
 )
@@ -186,7 +190,7 @@ def test_an_index_that_the_server_lacks_is_refused(place: dict[str, Any]) -> Non
         store.ensure_collection(SPEC)
 
 
-@pytest.mark.integration
+@pytest.mark.slow
 def test_requests_of_many_megabytes_are_split(place: dict[str, Any]) -> None:
     spec = CollectionSpec("photos", 1280, "model-1")
     rows = 16_000
