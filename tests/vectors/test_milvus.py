@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import socket
 import subprocess
 import sys
@@ -12,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
 
 from onnxsearch import (
     CollectionSpec,
     F,
     InvalidArgumentError,
+    Metadata,
     StoreCorruptError,
     StoreError,
     StoreLockedError,
@@ -33,6 +36,7 @@ from onnxsearch.vectors.milvus_index import (
     IVFFlatIndex,
     MilvusIndex,
 )
+from tests.vectors.strategies import ROWS
 
 pytest.importorskip("milvus_lite", reason="Milvus Lite is not installed")
 
@@ -238,3 +242,35 @@ def test_expressions_hold_nothing_that_users_typed() -> None:
         "",
         "s" + hostile.encode().hex(),
     ]
+
+
+@given(row=ROWS)
+def test_the_size_of_a_document_is_that_of_its_json(row: Metadata) -> None:
+    stored = document(json.dumps(row))
+    assert stored.size == len(json.dumps(stored.fields, separators=(",", ":")))
+
+
+def test_errors_are_raised_and_not_logged_as_well(tmp_path: Path) -> None:
+    from pymilvus import MilvusClient
+    from pymilvus.exceptions import MilvusException
+
+    heard: list[logging.LogRecord] = []
+    listener = logging.Handler()
+    listener.emit = heard.append  # type: ignore[method-assign]
+    logger = logging.getLogger("pymilvus.decorators")
+    logger.addHandler(listener)
+    try:
+        with MilvusVectorStore(tmp_path / "vectors.db") as store:
+            store.ensure_collection(SPEC)
+            client = MilvusClient(str(tmp_path / "vectors.db"))
+            client.drop_collection("photos")
+            with pytest.raises(StoreError):
+                store.count("photos")
+            assert heard == []
+            # The application's own calls are none of our business.
+            with pytest.raises(MilvusException):
+                client.query("photos", output_fields=["count(*)"])
+            assert len(heard) > 0
+            client.close()
+    finally:
+        logger.removeHandler(listener)

@@ -173,14 +173,14 @@ class MilvusVectorStore(VectorStore):
     def _upsert(
         self, spec: CollectionSpec, keys: Sequence[str], vectors: Vectors, metadata: Sequence[str]
     ) -> None:
-        documents = [document(text) for text in metadata]
+        documents = {text: document(text) for text in set(metadata)}
         values = to_milvus(vectors, spec)
-        largest = max(stored.size for stored in documents)
+        largest = max(stored.size for stored in documents.values())
         step = max(1, _BATCH_BYTES // (vectors[0].nbytes + largest + 100))
         for start in range(0, len(keys), step):
             end = min(start + step, len(keys))
             rows = [
-                {"id": keys[n], "vector": values[n], "metadata": documents[n].fields}
+                {"id": keys[n], "vector": values[n], "metadata": documents[metadata[n]].fields}
                 for n in range(start, end)
             ]
             with self._connection.write() as client:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +25,8 @@ from onnxsearch.errors import (
 from onnxsearch.vectors.milvus_lite import LiteFile, open_lite
 
 _CONNECT_SECONDS = 4.0
+_calling = ContextVar("_calling", default=False)
+"""Whether this thread is in a call of ours."""
 _GONE = (
     2,  # pymilvus' own, when it cannot connect
     grpc.StatusCode.UNAVAILABLE,
@@ -166,10 +170,23 @@ class MilvusConnection:
 
 @contextmanager
 def _errors(address: str) -> Iterator[None]:
+    outside = _calling.set(True)
     try:
         yield
     except (MilvusException, grpc.RpcError) as error:
         raise _mapped(error, address) from error
+    finally:
+        _calling.reset(outside)
+
+
+def _is_not_raised_by_us(record: logging.LogRecord) -> bool:
+    return record.funcName != "_log_rpc_error" or not _calling.get()
+
+
+# pymilvus writes every error, with its traceback, to standard error before it raises
+# it. Those of our calls are raised as errors of ours, with the cause; an application's
+# own use of pymilvus goes on as it was.
+logging.getLogger("pymilvus.decorators").addFilter(_is_not_raised_by_us)
 
 
 def _mapped(error: Any, address: str) -> StoreError:

@@ -43,7 +43,7 @@ class Document(NamedTuple):
 
     fields: dict[str, str | list[str]]
     size: int
-    """Bytes that they take as JSON."""
+    """Bytes that they take as JSON, without spaces."""
 
 
 _FIELDS = "fields"
@@ -61,18 +61,25 @@ def document(metadata: str) -> Document:
     """
     names = [""]
     stored: dict[str, str | list[str]] = {_FIELDS: names}
+    size = len('{"fields":[""]}')
     for name, value in json.loads(metadata).items():
         if value is None:
             continue
         kind = _kind(value)
         column = kind + _hex(name)
         names.append(column)
+        size += len(column) + len(',""')
+        if kind == "m":
+            continue
+        size += len(column) + len(',"":')
         if kind == "l":
             # The empty string keeps an empty list from counting as no list.
-            stored[column] = ["", *(_token(item) for item in value if _is_scalar(item))]
-        elif kind != "m":
-            stored[column] = _digits(value)
-    size = len(json.dumps(stored, separators=(",", ":")))
+            items = ["", *(_token(item) for item in value if _is_scalar(item))]
+            stored[column] = items
+            size += sum(len(item) + len(',""') for item in items) + len("[]") - len(",")
+        else:
+            stored[column] = digits = _digits(value)
+            size += len(digits) + len('""')
     if size > _MOST_BYTES:
         raise InvalidArgumentError(
             f"metadata of {len(metadata)} characters take {size} bytes in Milvus, which has room "
