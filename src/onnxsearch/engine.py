@@ -21,7 +21,7 @@ from onnxsearch.evaluation import Evaluation, Judge, Truth
 from onnxsearch.fusion import as_fusion
 from onnxsearch.images.decode import READ_STRICTLY, ReadPolicy, open_image
 from onnxsearch.indexing import Pipeline
-from onnxsearch.migration import Backfill, check_complete, drop_model
+from onnxsearch.migration import Backfill, check_complete, drop_model, whereabouts
 from onnxsearch.parallel import batched, ordered_map
 from onnxsearch.queries import Query, Reader
 from onnxsearch.recall import recall_at
@@ -771,6 +771,7 @@ class SearchEngine:
         if model not in self._embedders:
             raise UnknownModelError(
                 f"there is no model {model!r} here: expected one of {', '.join(self._embedders)}"
+                f"{whereabouts(self._catalog, model)}"
             )
         return self._embedders[model]
 

@@ -111,6 +111,17 @@ def test_bad_input_is_told(engine: SearchEngine) -> None:
         comparison.rank_biased_overlap(1)
 
 
+def test_a_model_of_another_namespace_is_told() -> None:
+    vectors, metadata = InMemoryVectorStore(), InMemoryMetadataStore()
+    SearchEngine([FakeEmbedder("far-away")], vectors, metadata, namespace="elsewhere")
+    SearchEngine([FakeEmbedder("left")], vectors, metadata)
+    here = SearchEngine([FakeEmbedder("one"), FakeEmbedder("two")], vectors, metadata)
+    with pytest.raises(UnknownModelError, match="Namespace 'elsewhere'"):
+        here.compare(picture("query"), models=["one", "far-away"])
+    with pytest.raises(UnknownModelError, match="without its embedder"):
+        here.compare(picture("query"), models=["one", "left"])
+
+
 IDS = st.lists(st.sampled_from("abcdefghijkl"), unique=True)
 
 
