@@ -22,13 +22,18 @@ from onnxsearch import (
     Metric,
     OnnxEmbedder,
     OnnxSearchError,
+    OnnxTextEmbedder,
     Outcome,
     Progress,
+    RuntimeOptions,
     SearchEngine,
     SearchResults,
     Status,
     Tensor,
+    TextQueries,
     Vectors,
+    Verification,
+    inspect_model,
 )
 
 
@@ -87,6 +92,16 @@ def compose() -> SearchEngine:
     count: int = engine.count()
     print(count)
     return engine
+
+
+def by_words(engine: SearchEngine) -> Vectors:
+    text = OnnxTextEmbedder("text.onnx", "tokenizer.json", profile="clip")
+    clip = OnnxEmbedder("vision.onnx", text=text, runtime=RuntimeOptions(shrink=True))
+    found: SearchResults = engine.search(text="a red apple")
+    queries: TextQueries = clip
+    report: Verification = clip.verify("reference.npz")
+    print(found.ids, report.ok, inspect_model("vision.onnx").call)
+    return queries.embed_text(["a red apple"])
 
 
 def recent() -> Filter:
