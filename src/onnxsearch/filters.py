@@ -20,10 +20,10 @@ from __future__ import annotations
 import math
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.types import JSONValue, Metadata
@@ -68,15 +68,9 @@ class Operator(StrEnum):
     GT = ">"
     GE = ">="
 
-
-_COMPARE: Mapping[Operator, Callable[[Any, Any], bool]] = {
-    Operator.EQ: operator.eq,
-    Operator.NE: operator.ne,
-    Operator.LT: operator.lt,
-    Operator.LE: operator.le,
-    Operator.GT: operator.gt,
-    Operator.GE: operator.ge,
-}
+    def holds(self, found: object, value: Scalar) -> bool:
+        """Compare two values of one type."""
+        return bool(getattr(operator, self.name.lower())(found, value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +92,7 @@ class Comparison(Filter):
 
     def matches(self, metadata: Metadata) -> bool:
         found = metadata.get(self.field)
-        return _same_type(found, self.value) and _COMPARE[self.operator](found, self.value)
+        return _same_type(found, self.value) and self.operator.holds(found, self.value)
 
 
 @dataclass(frozen=True, slots=True)

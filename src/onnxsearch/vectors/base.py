@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Self
 
@@ -19,12 +18,13 @@ from onnxsearch.errors import (
 from onnxsearch.json_text import metadata_text
 from onnxsearch.types import Metadata, Metric
 from onnxsearch.types import Vectors as Vectors
+from onnxsearch.vectors.spec import NAME, mismatch
+from onnxsearch.vectors.spec import CollectionSpec as CollectionSpec
 
 if TYPE_CHECKING:
     from onnxsearch.filters import Filter
 
 _KEY = re.compile(r"[0-9a-f]{32}")
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,199}")
 
 
 class Match(NamedTuple):
@@ -32,43 +32,6 @@ class Match(NamedTuple):
 
     key: str
     distance: float
-
-
-@dataclass(frozen=True, slots=True)
-class CollectionSpec:
-    """What a collection holds. Two that differ never share a vector."""
-
-    name: str
-    """A letter, then up to 199 letters, digits and underscores."""
-    dimension: int
-    """Numbers in a vector; for `Metric.HAMMING` bits, a multiple of eight."""
-    fingerprint: str
-    """Identifies the vector space; see `Embedder.fingerprint`."""
-    metric: Metric = Metric.L2
-
-    def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name):
-            raise InvalidArgumentError(
-                f"collection name {self.name!r}: expected a letter, then at most 199 "
-                "letters, digits and underscores"
-            )
-        if self.dimension < 1:
-            raise InvalidArgumentError(f"dimension {self.dimension}: expected at least 1")
-        if self.metric is Metric.HAMMING and self.dimension % 8:
-            raise InvalidArgumentError(
-                f"dimension {self.dimension}: Hamming vectors are packed in bytes, so their "
-                "number of bits must be a multiple of 8"
-            )
-
-    @property
-    def columns(self) -> int:
-        """Columns of the matrix that holds such vectors."""
-        return self.dimension // 8 if self.metric is Metric.HAMMING else self.dimension
-
-    @property
-    def dtype(self) -> np.dtype[np.float32 | np.uint8]:
-        """Type of the numbers in that matrix."""
-        return np.dtype(np.uint8) if self.metric is Metric.HAMMING else np.dtype(np.float32)
 
 
 class VectorStore(ABC):
@@ -110,7 +73,7 @@ class VectorStore(ABC):
             # Another process may have been faster; what counts is what is there now.
             found = self._describe(spec.name)
         if found != spec:
-            raise SpaceMismatchError(_mismatch(spec, found))
+            raise SpaceMismatchError(mismatch(spec, found))
 
     def describe(self, collection: str) -> CollectionSpec:
         """Return what `collection` holds.
@@ -118,7 +81,7 @@ class VectorStore(ABC):
         Raises:
             CollectionNotFoundError: There is none of that name.
         """
-        spec = self._describe(collection) if _NAME.fullmatch(collection) else None
+        spec = self._describe(collection) if NAME.fullmatch(collection) else None
         if spec is None:
             raise CollectionNotFoundError(
                 f"{self!r} has no collection {collection!r}; create it with ensure_collection()"
@@ -131,7 +94,7 @@ class VectorStore(ABC):
 
     def drop(self, collection: str) -> None:
         """Delete the collection with all its rows; if there is none, do nothing."""
-        if _NAME.fullmatch(collection) and self._describe(collection) is not None:
+        if NAME.fullmatch(collection) and self._describe(collection) is not None:
             self._drop(collection)
 
     def upsert(
@@ -323,16 +286,3 @@ def _checked_matrix(vectors: Vectors, spec: CollectionSpec) -> Vectors:
     if matrix.dtype == np.float32 and not np.isfinite(matrix).all():
         raise InvalidArgumentError("vectors hold NaN or infinity: expected finite numbers")
     return np.ascontiguousarray(matrix)
-
-
-def _mismatch(wanted: CollectionSpec, found: CollectionSpec | None) -> str:
-    if found is None:
-        return f"collection {wanted.name!r} vanished while it was opened"
-    return (
-        f"collection {wanted.name!r} holds vectors of another space: it was made with "
-        f"dimension {found.dimension}, metric {found.metric.value}, fingerprint "
-        f"{found.fingerprint}, and is now opened with dimension {wanted.dimension}, metric "
-        f"{wanted.metric.value}, fingerprint {wanted.fingerprint}. The model file, its "
-        "preprocessing profile, output or pooling changed. Open it as it was made, or give "
-        "the embedder another name and index again."
-    )

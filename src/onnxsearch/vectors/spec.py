@@ -1,0 +1,65 @@
+"""What a collection of vectors holds."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from onnxsearch.errors import InvalidArgumentError
+from onnxsearch.types import Metric
+
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,199}")
+"""What a collection may be called."""
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionSpec:
+    """What a collection holds. Two that differ never share a vector."""
+
+    name: str
+    """A letter, then up to 199 letters, digits and underscores."""
+    dimension: int
+    """Numbers in a vector; for `Metric.HAMMING` bits, a multiple of eight."""
+    fingerprint: str
+    """Identifies the vector space; see `Embedder.fingerprint`."""
+    metric: Metric = Metric.L2
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name):
+            raise InvalidArgumentError(
+                f"collection name {self.name!r}: expected a letter, then at most 199 "
+                "letters, digits and underscores"
+            )
+        if self.dimension < 1:
+            raise InvalidArgumentError(f"dimension {self.dimension}: expected at least 1")
+        if self.metric is Metric.HAMMING and self.dimension % 8:
+            raise InvalidArgumentError(
+                f"dimension {self.dimension}: Hamming vectors are packed in bytes, so their "
+                "number of bits must be a multiple of 8"
+            )
+
+    @property
+    def columns(self) -> int:
+        """Columns of the matrix that holds such vectors."""
+        return self.dimension // 8 if self.metric is Metric.HAMMING else self.dimension
+
+    @property
+    def dtype(self) -> np.dtype[np.float32 | np.uint8]:
+        """Type of the numbers in that matrix."""
+        return np.dtype(np.uint8) if self.metric is Metric.HAMMING else np.dtype(np.float32)
+
+
+def mismatch(wanted: CollectionSpec, found: CollectionSpec | None) -> str:
+    """Tell what a collection was made as, and what it is opened as."""
+    if found is None:
+        return f"collection {wanted.name!r} vanished while it was opened"
+    return (
+        f"collection {wanted.name!r} holds vectors of another space: it was made with "
+        f"dimension {found.dimension}, metric {found.metric.value}, fingerprint "
+        f"{found.fingerprint}, and is now opened with dimension {wanted.dimension}, metric "
+        f"{wanted.metric.value}, fingerprint {wanted.fingerprint}. The model file, its "
+        "preprocessing profile, output or pooling changed. Open it as it was made, or give "
+        "the embedder another name and index again."
+    )
