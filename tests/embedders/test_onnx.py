@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import pickle
+import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
@@ -24,6 +25,7 @@ from onnxsearch.errors import (
     ImageNotFoundError,
     ImageTooLargeError,
     InvalidArgumentError,
+    MissingExtraError,
     ModelError,
     ModelLoadError,
     ModelOutputError,
@@ -340,6 +342,7 @@ def one_at_a_time(nodes: str) -> bytes:
     return bytes(model.SerializeToString())
 
 
+OPENED = RuntimeOptions(open_batch=True)
 BATCHES = {
     "opened": ("v = MatMul(m, w) y = Reshape<allowzero=1>(v, s)", None),
     "shared constant": ("n = Reshape(m, flat) k = Reshape(n, flat) y = MatMul(k, w)", None),
@@ -356,7 +359,7 @@ BATCHES = {
 def test_one_picture_at_a_time_is_opened_where_that_changes_nothing(kind: str) -> None:
     nodes, batch = BATCHES[kind]
     model = one_at_a_time(nodes)
-    embedder = OnnxEmbedder(model, profile=SMALL)
+    embedder = OnnxEmbedder(model, profile=SMALL, runtime=OPENED)
     assert embedder.input.batch == batch
     together = embedder.embed(photos())
     alone = np.concatenate([embedder.embed(photo) for photo in photos()])
@@ -374,15 +377,18 @@ def test_weights_in_a_file_of_their_own_are_not_opened(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     proto = onnx.load_from_string(colour_model(batch=1))
     onnx.save_model(proto, path, save_as_external_data=True, location="w.bin", size_threshold=0)
-    embedder = OnnxEmbedder(path, profile=SMALL)
+    embedder = OnnxEmbedder(path, profile=SMALL, runtime=OPENED)
     assert embedder.input.batch == 1
     assert np.allclose(embedder.embed(photos()), expected(photos()), atol=1e-6)
 
 
-def test_without_the_package_onnx_one_picture_at_a_time_is_run(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("onnxsearch.embedders.onnx_model.onnx_is_installed", lambda: False)
+def test_opening_a_batch_needs_the_package_onnx(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(MissingExtraError, match=r"onnxsearch\[onnx\]"):
+        OnnxEmbedder(colour_model(batch=1), profile=SMALL, runtime=OPENED)
+
+
+def test_on_the_cpu_one_picture_at_a_time_is_run_so() -> None:
     embedder = OnnxEmbedder(colour_model(batch=1), profile=SMALL)
     assert embedder.input.batch == 1
     assert np.allclose(embedder.embed(photos()), expected(photos()), atol=1e-6)

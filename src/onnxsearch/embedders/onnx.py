@@ -216,9 +216,8 @@ class OnnxEmbedder(Embedder):
     def run(self, batch: Tensor) -> Tensor:
         """Make of n tensors an array (n, dimension), not normalised.
 
-        A model that fixes its batch is run as often as it takes, the last time
-        filled up with zeros. With the package onnx (extra `onnx`), one that is fixed to
-        a single picture is opened to any number, if that provably changes nothing.
+        A model that fixes its batch is run as often as it takes, the last time filled
+        up with zeros, unless `RuntimeOptions.open_batch` opens it.
 
         Raises:
             EmbeddingError: ONNX Runtime failed.

@@ -84,15 +84,21 @@ class ImageModel:
     def with_open_batch(self, size: Size, output: str) -> ImageModel:
         """Return a model that takes any batch, where this one takes one picture.
 
-        The graph is edited in memory, which needs the package onnx. It is used only if
-        two random pictures together give what each gives alone; otherwise, and without
-        that package, this is the model itself.
+        The graph is edited in memory. It is used only if two random pictures together
+        give what each gives alone; otherwise this is the model itself, as it is if
+        `RuntimeOptions.open_batch` says so.
 
         Args:
             size: (height, width) of what the model is fed.
             output: The output in use.
+
+        Raises:
+            MissingExtraError: It was asked for, and the package onnx is not installed.
         """
-        if self.input.batch != 1 or not onnx_is_installed():
+        wanted = self.sessions.options.open_batch
+        if wanted is None:
+            wanted = not self.sessions.on_cpu and onnx_is_installed()
+        if self.input.batch != 1 or not wanted:
             return self
         opened = copy.copy(self)
         opened.sessions = self.sessions.with_open_batch()

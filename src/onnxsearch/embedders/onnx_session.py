@@ -66,7 +66,7 @@ class RuntimeOptions:
 
     Example:
         >>> RuntimeOptions(shrink=True)  # for a long-lived process that embeds now and then
-        RuntimeOptions(spinning=False, arena=True, shrink=True)
+        RuntimeOptions(spinning=False, arena=True, shrink=True, open_batch=None)
     """
 
     spinning: bool = False
@@ -77,6 +77,12 @@ class RuntimeOptions:
     shrink: bool = False
     """Give the arena's memory back after each run: a ResNet50 that has seen large
     batches then holds 290 MB instead of 990."""
+
+    open_batch: bool | None = None
+    """Run several pictures at once through a model that was exported for one, if two
+    random ones together provably give what each gives alone. Needs the extra `onnx`.
+    None: wherever that is installed, except on the CPU, where one by one is as fast
+    as any batch, and faster for models with large maps."""
 
     def __post_init__(self) -> None:
         if self.shrink and not self.arena:
@@ -115,6 +121,11 @@ class Sessions:
     def with_open_batch(self) -> Sessions:
         """Return sessions of the same model, edited to take any batch."""
         return Sessions(self.model, self.providers, self.options, any_batch=True)
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether the CPU is the preferred provider."""
+        return _name(self.providers[0]) == CPU
 
     def get(self, threads: int) -> ort.InferenceSession:
         """Return the session that computes with `threads` threads.
