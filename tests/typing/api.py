@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 
 from onnxsearch import (
     CollectionSpec,
+    Comparison,
     Embedder,
+    Estimate,
+    Evaluation,
     F,
     Filter,
     Hit,
@@ -25,6 +28,8 @@ from onnxsearch import (
     OnnxTextEmbedder,
     Outcome,
     Progress,
+    Query,
+    RankFusion,
     RuntimeOptions,
     SearchEngine,
     SearchResults,
@@ -118,3 +123,18 @@ def spec() -> CollectionSpec:
 
 def message(error: OnnxSearchError) -> str:
     return str(error)
+
+
+def several_models(engine: SearchEngine) -> float:
+    query = Query.examples(like=["one.jpg", Query.id("two")], unlike=[b""])
+    fused: SearchResults = engine.search(query, models=["a", "b"], fusion=RankFusion(k=10))
+    engine.search(text="a red apple", model="clip", max_distance=1.0, group_by="album")
+    comparison: Comparison = engine.compare([Path("one.jpg"), Path("two.jpg")], limit=5)
+    page: Path = comparison.to_html("out.html")
+    fused.contact_sheet().save(page.with_suffix(".png"))
+    evaluation: Evaluation = engine.evaluate({"one": "cat", "two": "cat"}, fusion="scores")
+    estimate: Estimate = evaluation.scores["a"].mean_average_precision
+    groups: list[tuple[str, ...]] = engine.duplicates(0.1)
+    report: IndexReport = engine.migrate("a", MeanColour())
+    print(groups, report, engine.recall().low)
+    return estimate.value + comparison.overlap(3)
