@@ -73,12 +73,13 @@ class Comparison:
         Raises:
             InvalidArgumentError: There were several queries: see `answers`.
         """
-        if len(self.answers) > 1:
+        first, *others = self.answers
+        if others:
             raise InvalidArgumentError(
                 f"this compares {len(self.answers)} queries: take one of them with "
                 "comparison.answers[i].results"
             )
-        return self.answers[0].results
+        return first.results
 
     @property
     def agreements(self) -> tuple[Agreement, ...]:
