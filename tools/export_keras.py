@@ -1,11 +1,12 @@
 """Export Keras' VGG16 and ResNet50 to ONNX, with random weights, to build/models.
 
-    python -m pip install -r tools/requirements/keras.txt
+    python -m pip install . -r tools/requirements/keras.txt
     python tools/export_keras.py --verify
 
 For benchmarks and for tests of parity with Keras, which need the real graphs but
 not real weights. Photographs still get clearly different vectors. `--verify`
-compares ONNX Runtime with Keras on the photographs of examples/album.
+compares `OnnxEmbedder` with Keras on the photographs of examples/album, from the file
+to the vector, for both of Keras' ways to ONNX.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import onnxruntime as ort
 from keras.applications import VGG16, ResNet50
 from keras.applications.imagenet_utils import preprocess_input
+
+from onnxsearch import OnnxEmbedder
 
 ROOT = Path(__file__).resolve().parents[1]
 OUTPUT = ROOT / "build" / "models"
@@ -34,7 +36,8 @@ def main() -> None:
     parser.add_argument("--verify", action="store_true", help="compare ONNX Runtime with Keras")
     verify = parser.parse_args().verify
     OUTPUT.mkdir(parents=True, exist_ok=True)
-    photos = np.stack([_photo(path) for path in sorted((ROOT / "examples/album").glob("*/*.jpg"))])
+    paths = sorted((ROOT / "examples/album").glob("*/*.jpg"))
+    photos = np.stack([_photo(path) for path in paths])
     for name, build in MODELS.items():
         # The article's choice: no classifier, the maximum over each feature map.
         model = build(weights=None, include_top=False, input_shape=(224, 224, 3), pooling="max")
@@ -43,7 +46,11 @@ def main() -> None:
         convert(model, target)
         print(f"{target.relative_to(ROOT)}  {target.stat().st_size} bytes")
         if verify:
-            compare(model, target, photos)
+            compare(model, target, paths, photos)
+            with tempfile.TemporaryDirectory() as folder:
+                direct = Path(folder) / f"{name}-direct.onnx"
+                model.export(direct, format="onnx", verbose=False)
+                compare(model, direct, paths, photos)
 
 
 def randomise(model: keras.Model, photos: np.ndarray) -> None:
@@ -87,31 +94,25 @@ def convert(model: keras.Model, target: Path) -> None:
         subprocess.run([*command, "--output", str(target)], check=True, capture_output=True)
 
 
-def compare(model: keras.Model, path: Path, photos: np.ndarray) -> None:
-    session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    expected = _unit(model.predict(photos, verbose=0))
-    (output,) = session.run(None, {session.get_inputs()[0].name: photos})
-    found = _unit(output)
-    least = float((expected * found).sum(axis=1).min())
-    likeness = found @ found.T
-    apart = likeness[np.triu_indices(len(photos), 1)]
-    print(
-        f"  {len(photos)} photographs: cosine with Keras at least {least:.9f}, largest "
-        f"difference {np.abs(expected - found).max():.1e}; between photographs "
-        f"{apart.min():.3f} to {apart.max():.3f}, mean {apart.mean():.3f}"
-    )
-    if not least >= LEAST_COSINE:
-        raise SystemExit(f"{path.name}: expected a cosine of at least {LEAST_COSINE}")
+def compare(model: keras.Model, exported: Path, paths: list[Path], photos: np.ndarray) -> None:
+    embedder = OnnxEmbedder(exported, profile="keras-caffe")
+    with tempfile.TemporaryDirectory() as folder:
+        reference = Path(folder) / "reference.npz"
+        images = [str(path) for path in paths]
+        vectors = model.predict(photos, verbose=0)
+        np.savez(reference, images=images, tensors=photos, vectors=vectors)
+        report = embedder.verify(reference, least_cosine=LEAST_COSINE)
+    found = embedder.embed(paths)
+    apart = (found @ found.T)[np.triu_indices(len(photos), 1)]
+    print(f"{exported.name}: {report}")
+    print(f"between photographs: {apart.min():.3f} to {apart.max():.3f}, mean {apart.mean():.3f}")
+    if not report.ok or report.tensor_difference != 0:
+        raise SystemExit(f"{exported.name}: expected the tensors of Keras, and its vectors")
 
 
 def _photo(path: Path) -> np.ndarray:
     photo = keras.utils.load_img(path, target_size=(224, 224))
     return preprocess_input(keras.utils.img_to_array(photo), mode="caffe")
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    exact = vectors.astype(np.float64)
-    return exact / np.linalg.norm(exact, axis=1, keepdims=True)
 
 
 if __name__ == "__main__":
