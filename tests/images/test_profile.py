@@ -15,7 +15,7 @@ from PIL import Image
 from onnxsearch.errors import ProfileError
 from onnxsearch.images.named import profile_names
 from onnxsearch.images.profile import PreprocessingProfile, Step
-from onnxsearch.images.rgb import AS_LIBRARIES, AS_SEEN, to_rgb
+from onnxsearch.images.rgb import AS_LIBRARIES, AS_OPEN_CLIP, AS_SEEN, AS_TRANSFORMERS, to_rgb
 
 SHAPES = [(640, 480), (480, 640), (224, 224), (223, 225), (1, 1), (9, 500), (701, 8), (260, 347)]
 
@@ -82,20 +82,35 @@ steps = st.lists(
         st.one_of(st.tuples(numbers), st.tuples(numbers, numbers, numbers)).filter(
             lambda values: all(abs(value) > 1e-3 for value in values)
         ),
+        st.sampled_from(["float32", "float64"]),
     ),
     max_size=4,
 )
-profiles = st.builds(
-    PreprocessingProfile,
-    name=st.just("any"),
-    size=st.tuples(st.integers(1, 40), st.integers(1, 40)),
-    fit=st.sampled_from(["squash", "shortest"]),
-    resize_to=st.one_of(st.none(), st.integers(1, 50)),
-    rounding=st.sampled_from(["half-even", "floor"]),
-    resample=st.sampled_from(["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]),
-    colours=st.sampled_from(["RGB", "BGR"]),
-    steps=steps.map(tuple),
-    decode=st.sampled_from([AS_SEEN, AS_LIBRARIES]),
+sides = st.tuples(st.integers(1, 40), st.integers(1, 40))
+fields = {
+    "name": st.just("any"),
+    "size": sides,
+    "fit": st.sampled_from(["squash", "shortest", "cover", "contain"]),
+    "resize_to": st.one_of(st.none(), st.integers(1, 50), sides),
+    "rounding": st.sampled_from(["half-even", "floor", "truncate"]),
+    "colours": st.sampled_from(["RGB", "BGR"]),
+    "steps": steps.map(tuple),
+}
+profiles = st.one_of(
+    st.builds(
+        PreprocessingProfile,
+        **fields,
+        resample=st.sampled_from(["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]),
+        decode=st.sampled_from([AS_SEEN, AS_LIBRARIES, AS_OPEN_CLIP]),
+    ),
+    st.builds(
+        PreprocessingProfile,
+        **fields,
+        fill=st.tuples(*[st.integers(0, 255)] * 3),
+        resample=st.sampled_from(["bilinear", "bicubic"]),
+        resampler=st.sampled_from(["pillow", "torch"]),
+        decode=st.just(AS_TRANSFORMERS),
+    ),
 )
 modes = st.sampled_from(["RGB", "RGBA", "L", "LA", "P", "1", "CMYK", "I", "F", "I;16"])
 
@@ -111,7 +126,8 @@ def direct(profile: PreprocessingProfile, pixels: NDArray[np.uint8]) -> NDArray[
         "divide": np.divide,
     }
     for step in profile.steps:
-        values = operations[step.operation](values, np.array(step.values, np.float32))
+        operands = values.astype(step.precision), np.array(step.values, step.precision)
+        values = operations[step.operation](*operands).astype(np.float32)
     return values
 
 

@@ -128,6 +128,8 @@ def test_the_backend_can_be_said(write: Write) -> None:
     path = write("preprocessor_config.json", CLIP)
     profile = PreprocessingProfile.from_config(path, hf_backend="torchvision")
     assert profile == PreprocessingProfile.named("hf-clip-torchvision")
+    with pytest.raises(ProfileError, match="'pil', 'torchvision'"):
+        PreprocessingProfile.from_config(path, hf_backend="torch")  # type: ignore[arg-type]
 
 
 def test_timm_and_open_clip_become_profiles(write: Write) -> None:
@@ -198,6 +200,7 @@ def test_what_is_no_configuration(tmp_path: Path, text: str | bytes) -> None:
         {**CLIP, "do_center_crop": "no"},
         {**CLIP, "do_pad": True},
         {**CLIP, "resample": 9},
+        {"image_processor_type": "CLIPImageProcessorFast", "resample": 0},
         {**CLIP, "resample": "bicubic"},
         {**CLIP, "resample": [3]},
         {**CLIP, "image_mean": [0.5, 0.5]},

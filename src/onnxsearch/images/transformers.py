@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from onnxsearch.images.arithmetic import Step
+from onnxsearch.images.arithmetic import Step, check_choice
 from onnxsearch.images.config import Config
 from onnxsearch.images.profile import PreprocessingProfile
 from onnxsearch.images.resize import Fit, Resample, Size
@@ -83,7 +83,9 @@ def transformers_profile(config: Config, backend: HFBackend | None) -> Preproces
     for key in ("do_pad", "use_square_size", "do_flip_channel_order", "rescale_offset"):
         if config.flag(key, False):
             raise config.error(key, "this is not supported")
-    backend = backend or ("torchvision" if suffix == "Fast" else "pil")
+    if backend is None:
+        backend = "torchvision" if suffix == "Fast" else "pil"
+    check_choice("hf_backend", backend, HFBackend)
     fit, target, crop = _geometry(config, family, defaults)
     resample = config.choice("resample", _FILTERS, defaults.resample)
     convert_rgb = config.flag("do_convert_rgb", defaults.convert_rgb)
@@ -94,7 +96,7 @@ def transformers_profile(config: Config, backend: HFBackend | None) -> Preproces
         resize_to=None if crop in (None, target) else target,
         rounding="floor" if backend == "pil" else "truncate",
         resample=resample,
-        resampler="pillow" if backend == "pil" or resample == "nearest" else "torch",
+        resampler="pillow" if backend == "pil" else "torch",
         steps=_steps(config, defaults, backend),
         # Where the class does not convert, its callers do, dropping what is transparent.
         decode=replace(AS_TRANSFORMERS, alpha="white" if convert_rgb else "drop"),
@@ -123,7 +125,8 @@ def _geometry(config: Config, family: str, defaults: _Defaults) -> tuple[Fit, Si
     if fit == "shortest" and crop is None:
         raise config.error("do_center_crop", "without it, pictures have no common size")
     if family == "Levit" and fit == "shortest":
-        target = (int(256 / 224 * target[0]),) * 2
+        edge = int(256 / 224 * target[0])
+        target = (edge, edge)
     return fit, target, crop
 
 
