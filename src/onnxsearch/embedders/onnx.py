@@ -259,8 +259,8 @@ class OnnxEmbedder(Embedder):
                 width, 3) of uint8; and the vectors (n, dimension) of its model. With
                 `tensors=...`, what that model was fed, the report says where they part.
             least_cosine: From which on vectors agree. The default is met by another
-                resizing of the same kind, and missed by a wrong one or wrong
-                statistics; models in 8 bits need about 0.99.
+                resizing of the same kind, and missed by a wrong one or by wrong
+                statistics. A model in 8 bits is further from its original than that.
 
         Raises:
             InvalidArgumentError: The reference cannot be read, or does not fit.
