@@ -18,22 +18,21 @@ several writers of one id, the one whose commit comes last wins whole.
 
 Rows are never overwritten, and keys never used twice. Therefore a write that was
 cut off before step 3 is taken back, and nothing else changes with it: it had not
-been acknowledged, and what its ids held before is still whole. (In a scheme that
-writes rows in place, taking back destroys what was there; that one needs a journal
-with the vectors in it, to do the write again.) From step 3 on, all that is left is
-to delete rows. So whoever opens an engine, recovers by deleting what the journal
-names, which can be done twice, by several at once, and be cut off at any point.
+been acknowledged, and what its ids held before is still whole. From step 3 on, all
+that is left is to delete rows. So whoever opens an engine recovers by deleting what
+the journal names, which can be done twice, by several at once, and be cut off.
 
-No clock and no heartbeat tells a dead writer from a slow one, and this needs
-neither. Taking a write back changes its journal entry, and step 3 expects it
-unchanged: of the two, exactly one comes first. A writer that was alive after all
-writes again under fresh keys; its entry then says "leased", and is left alone for
-a minute, so that engines that keep opening cannot keep it from ever finishing.
+No clock or heartbeat tells a dead writer from a slow one, and none is needed. Taking
+a write back changes its journal entry, and step 3 expects it unchanged: of the two,
+exactly one comes first. A writer that was alive after all writes again under fresh
+keys; its entry then says "leased", and is left alone for a minute, so that engines
+that keep opening cannot keep it from ever finishing. If it dies then, the first
+engine to open after that minute cleans up.
 
-One thing a slow writer can still do: store rows (step 2) after they were swept. So
-an entry that was taken back stays for an hour, and is swept again with each open.
-What remains is a process that sleeps for an hour between two steps and is killed
-as it wakes. It leaves rows that nobody sees; `onnxsearch.verification` finds them.
+A slow writer can still store rows (step 2) after they were swept. So an entry that
+was taken back stays for an hour, and is swept again with each open. What remains is
+a process that sleeps for an hour between two steps and is killed as it wakes. It
+leaves rows that nobody sees; `onnxsearch.verification` finds them.
 """
 
 from __future__ import annotations
@@ -131,14 +130,14 @@ class Catalog:
         Raises:
             StoreError: A store failed.
         """
-        last = {item.record.id: item for item in items}
-        self._write(lambda: (list(last.values()), None))
+        last = list({item.record.id: item for item in items}.values())
+        self._write(lambda: (last, None))
 
     def amend(self, items: Sequence[Item]) -> None:
         """Change the records of stored pictures, and add vectors of further models.
 
-        A picture whose content is no longer that of its item was replaced or removed
-        meanwhile, and is passed over. The vectors of other models stay.
+        One that was replaced or removed meanwhile is passed over, which its content
+        tells. The vectors of other models stay.
 
         Args:
             items: New records, with the vectors that are new.
@@ -192,10 +191,7 @@ class Catalog:
         return found
 
     def recover(self) -> int:
-        """Finish or take back every write that was begun and not ended; return how many.
-
-        Writes of another engine that is running at the moment may be among them. It
-        notices, and writes again.
+        """End every write that was begun and not ended; return how many.
 
         Raises:
             StoreCorruptError: A journal entry cannot be read.

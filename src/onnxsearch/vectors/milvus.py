@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from enum import StrEnum
 from typing import cast
 
 from pymilvus import MilvusClient
 
-from onnxsearch.errors import InvalidArgumentError, StoreError
+from onnxsearch.errors import CollectionNotFoundError, InvalidArgumentError, StoreError
 from onnxsearch.filters import Filter
 from onnxsearch.types import Metric
 from onnxsearch.vectors.base import CollectionSpec, Match, Vectors, VectorStore
@@ -159,11 +160,12 @@ class MilvusVectorStore(VectorStore):
     def _collections(self) -> list[str]:
         with self._connection.call() as client:
             names = cast("list[str]", client.list_collections(timeout=self._timeout))
-            return [
-                name
-                for name in names
-                if name in self._specs or read_spec(client, name, timeout=self._timeout) is not None
-            ]
+        return [name for name in names if name in self._specs or self._is_ours(name)]
+
+    def _is_ours(self, name: str) -> bool:
+        with suppress(CollectionNotFoundError), self._connection.call() as client:
+            return read_spec(client, name, timeout=self._timeout) is not None
+        return False  # it was dropped since it was listed
 
     def _drop(self, name: str) -> None:
         with self._connection.write() as client:
