@@ -13,6 +13,7 @@ from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.types import Hit, SearchResults
 from onnxsearch.vectors.base import Match
 
+
 class Fusion(ABC):
     """How the rankings of several models become one.
 
