@@ -79,8 +79,7 @@ class Item:
 class Catalog:
     """The pictures of one namespace: vectors in one store, records in another.
 
-    Safe to use from several threads, and from several processes where both stores
-    are.
+    Safe to use from several threads, and from several processes if both stores are.
 
     Args:
         vectors: Holds a collection per model.
@@ -122,10 +121,9 @@ class Catalog:
     def put(self, items: Iterable[Item]) -> None:
         """Store pictures, each in place of what its id held before.
 
-        When this returns, they are found, also after a crash. When it raises, none
-        is, and what the ids held before is still there; only if the stores cannot
-        be reached to make sure of that, either may be so. Of two items with one id,
-        the last one counts.
+        When this returns, they are found, also after a crash. When it raises, none is,
+        and what the ids held before is still there; either may be so only if a store
+        cannot be reached any more. Of two items with one id, the last one counts.
 
         Raises:
             StoreError: A store failed.
@@ -265,18 +263,17 @@ class Catalog:
 
     def _amended(self, items: Sequence[Item]) -> tuple[list[Item], dict[str, Stored]]:
         """Return the items with all that is stored of the same content already."""
-        stored = self.ledger.find(item.record.id for item in items)
+        last = {item.record.id: item for item in items}
         before = {
-            item.record.id: stored[item.record.id]
-            for item in items
-            if item.record.id in stored
-            and _same_picture(stored[item.record.id].record, item.record)
+            id: stored
+            for id, stored in self.ledger.find(last).items()
+            if _same_picture(stored.record, last[id].record)
         }
         kept = self.vectors_of(before.values())
         amended: list[Item] = []
-        for item in (item for item in items if item.record.id in before):
-            vectors = {**kept[before[item.record.id].key], **item.vectors}
-            amended.append(Item(replace(item.record, models=tuple(vectors)), vectors))
+        for id, stored in before.items():
+            vectors = {**kept[stored.key], **last[id].vectors}
+            amended.append(Item(replace(last[id].record, models=tuple(vectors)), vectors))
         return amended, before
 
 

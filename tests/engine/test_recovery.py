@@ -6,6 +6,7 @@ import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from onnxsearch import (
 from onnxsearch.consistency import Catalog, Item
 from onnxsearch.journal import State, decode_entry
 from onnxsearch.records import new_key
-from onnxsearch.testing import FakeEmbedder, picture
+from onnxsearch.testing import FakeEmbedder, picture, write_pictures
 from onnxsearch.testing.faults import (
     Faults,
     FaultyMetadataStore,
@@ -295,3 +296,13 @@ def test_an_unknown_journal_is_refused(house: House, entry: bytes, says: str) ->
     house.metadata.commit({Cell("onnxsearch:journal", new_key()): entry})
     with pytest.raises(StoreCorruptError, match=says):
         house.engine()
+
+
+def test_a_file_that_is_named_twice_is_amended_once(tmp_path: Path) -> None:
+    (path,) = write_pictures(tmp_path, ["cat"])
+    vectors, metadata = InMemoryVectorStore(), InMemoryMetadataStore()
+    engine = SearchEngine(FakeEmbedder("one"), vectors, metadata)
+    for version in range(2):
+        engine.index([path, path], metadata={"v": version})
+        assert_consistent(vectors, metadata)
+    assert engine.count() == 1
