@@ -33,7 +33,9 @@ from onnxsearch.vectors.milvus_index import (
     AutoIndex,
     FlatIndex,
     HNSWIndex,
+    HNSWSQIndex,
     IVFFlatIndex,
+    IVFSQ8Index,
     MilvusIndex,
 )
 from tests.vectors.strategies import ROWS
@@ -197,13 +199,21 @@ def test_leaves_collections_of_others_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "index",
-    [FlatIndex(), IVFFlatIndex(lists=8, probes=8), HNSWIndex(), AutoIndex()],
+    [
+        FlatIndex(),
+        IVFFlatIndex(lists=8, probes=8),
+        IVFSQ8Index(lists=8, probes=8),
+        HNSWIndex(),
+        HNSWSQIndex(),
+        AutoIndex(),
+    ],
     ids=lambda index: index.kind,
 )
 def test_every_index_opens_again(tmp_path: Path, index: MilvusIndex) -> None:
     with MilvusVectorStore(tmp_path / "vectors.db", index=index) as store:
         store.ensure_collection(SPEC)
         store.upsert("photos", [key(number) for number in range(3_000)], VECTORS)
+        store.wait_until_indexed("photos", timeout=60)
         assert nearest(store, 1_234) == key(1_234)
     with MilvusVectorStore(tmp_path / "vectors.db") as store:
         assert [nearest(store, number) for number in range(0, 3_000, 100)] == [

@@ -61,7 +61,7 @@ class FakeClient:
     def upsert(self, name: str, rows: list[dict[str, Any]], timeout: float) -> None:
         assert timeout > 0
         self.batches.append(len(rows))
-        self.sizes.append(sum(row["vector"].nbytes + len(str(row)) for row in rows))
+        self.sizes.append(sum(row["vector"].nbytes + len(str(row["metadata"])) for row in rows))
 
     def close(self) -> None:
         raise AssertionError("a client that was given must not be closed")
@@ -110,7 +110,7 @@ def test_certificates_reach_the_client(monkeypatch: pytest.MonkeyPatch, tmp_path
             MilvusVectorStore(address, tls=tls)
 
 
-@pytest.mark.parametrize("rows", [1, 1_000, 20_000])
+@pytest.mark.parametrize("rows", [1, 1_000, 5_000])
 @pytest.mark.parametrize("metadata", [{}, {"text": "x" * 30_000}], ids=["bare", "long"])
 def test_batches_stay_far_below_the_limit_of_a_message(rows: int, metadata: dict[str, Any]) -> None:
     client: Any = FakeClient()
