@@ -138,7 +138,15 @@ from milvus import MilvusServerConfig, _initialize_data_files
 config = MilvusServerConfig(data_dir=sys.argv[1])
 config.resolve()
 _initialize_data_files(sys.argv[1])
-print(config.get("proxy_port"))
+print(config.get("proxy_port"), config.get("etcd_port"))
+"""
+
+_ETCD = """
+listen-client-urls: {clients}
+advertise-client-urls: {clients}
+listen-peer-urls: {peers}
+initial-advertise-peer-urls: {peers}
+initial-cluster: default={peers}
 """
 
 # Milliseconds. With the defaults, a collection is loaded in 3 s rather than 1.5.
@@ -195,7 +203,14 @@ class MilvusServer:
             name.replace(".", "_").upper(): value for name, value in (_FASTER | settings).items()
         }
         command = [sys.executable, "-c", _UNPACK, str(self.folder)]
-        self.port = int(subprocess.run(command, capture_output=True, check=True).stdout)
+        ports = subprocess.run(command, capture_output=True, check=True).stdout.split()
+        self.port = int(ports[0])
+        # All but this port are free ones: with 2380, a second server would not start.
+        peers = f"http://127.0.0.1:{free_port()}"
+        clients = f"http://127.0.0.1:{int(ports[1])}"
+        etcd = self.folder / "configs" / "etcd.yaml"
+        etcd.write_text(_ETCD.format(clients=clients, peers=peers))
+        self._settings["ETCD_CONFIG_PATH"] = str(etcd)
         return self.restart()
 
     def restart(self) -> Self:
