@@ -1,4 +1,5 @@
 """Run the measurements that need nothing but this checkout: python -m benchmarks."""
+
 from __future__ import annotations
 
 from benchmarks import latency, throughput

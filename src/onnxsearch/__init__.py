@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from onnxsearch.filters import F, Filter
     from onnxsearch.fusion import Fusion, FusionChoice, RankFusion, ScoreFusion
     from onnxsearch.images.arithmetic import Step
-    from onnxsearch.images.decode import ReadPolicy
+    from onnxsearch.images.decode import ReadPolicy, open_image
     from onnxsearch.images.profile import PreprocessingProfile
     from onnxsearch.images.rgb import DecodePolicy
     from onnxsearch.measures import Estimate
@@ -200,6 +200,7 @@ __all__ = [
     "__version__",
     "annotate_model",
     "inspect_model",
+    "open_image",
 ]
 
 _HOMES = {
@@ -225,7 +226,7 @@ _HOMES = {
     "filters": "F Filter",
     "fusion": "Fusion FusionChoice RankFusion ScoreFusion",
     "images.arithmetic": "Step",
-    "images.decode": "ReadPolicy",
+    "images.decode": "ReadPolicy open_image",
     "images.profile": "PreprocessingProfile",
     "images.rgb": "DecodePolicy",
     "measures": "Estimate",

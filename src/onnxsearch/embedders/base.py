@@ -6,7 +6,8 @@ import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from types import TracebackType
+from typing import Any, Protocol, Self, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from onnxsearch.errors import EmbeddingError, InvalidArgumentError
 from onnxsearch.parallel import batched
 from onnxsearch.types import ImageInput, Metric, Vectors
 
-Tensor: TypeAlias = "NDArray[np.generic]"
+Tensor: TypeAlias = "NDArray[np.number]"
 """What a model is fed: an array of any shape and type."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -97,6 +98,17 @@ class Embedder(ABC):
 
     def close(self) -> None:
         """Release what the embedder holds. The default holds nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
     def embed(
         self, images: ImageInput | Iterable[ImageInput], *, batch_size: int = DEFAULT_BATCH

@@ -1,0 +1,148 @@
+"""What all parts of the engine share: its models, its stores, and whether it is open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from onnxsearch.consistency import Catalog
+from onnxsearch.cores import available_cores
+from onnxsearch.embedders.base import Embedder
+from onnxsearch.errors import ClosedError, InvalidArgumentError, UnknownModelError
+from onnxsearch.images.decode import READ_STRICTLY, ReadPolicy, open_image
+from onnxsearch.migration import whereabouts
+from onnxsearch.queries import Reader
+from onnxsearch.retrieval import Retrieval
+from onnxsearch.types import ImageInput
+from onnxsearch.vectors.base import CollectionSpec
+
+if TYPE_CHECKING:
+    from onnxsearch.metadata.base import MetadataStore
+    from onnxsearch.vectors.base import Vectors, VectorStore
+
+
+DEFAULT_NAMESPACE = "onnxsearch"
+
+
+class EngineBase:
+    """Holds the models and the stores."""
+
+    def __init__(
+        self,
+        embedders: Embedder | Sequence[Embedder],
+        vectors: VectorStore,
+        metadata: MetadataStore,
+        *,
+        namespace: str = DEFAULT_NAMESPACE,
+        workers: int | None = None,
+        batch_size: int = 4,
+        reading: ReadPolicy = READ_STRICTLY,
+    ) -> None:
+        self._embedders = _by_name(embedders)
+        self._workers = available_cores() if workers is None else workers
+        self._batch_size = batch_size
+        self._reading = reading
+        for name in ("workers", "batch_size"):
+            value = getattr(self, f"_{name}")
+            if value < 1:
+                raise InvalidArgumentError(f"{name} {value}: expected at least 1")
+        self._catalog = Catalog(vectors, metadata, namespace)
+        self._retrieval = Retrieval(self._catalog, vectors)
+        self._reader = Reader(self._catalog, vectors, reading)
+        self._owned: list[Embedder | VectorStore | MetadataStore] = []
+        self._closed = False
+        for embedder in self._embedders.values():
+            self._ensure_collection(embedder)
+        self._catalog.recover()
+
+    @property
+    def models(self) -> list[str]:
+        """Names of the models, the default one first."""
+        return list(self._embedders)
+
+    def close(self) -> None:
+        """Release what `open` made; closing twice is harmless.
+
+        Do not close while another thread is using the engine.
+        """
+        self._closed = True
+        owned, self._owned = self._owned, []
+        close_all(owned)
+
+    def _embed(self, embedder: Embedder, images: Iterable[ImageInput]) -> Vectors:
+        opened = (open_image(image, self._reading) for image in images)
+        return embedder.embed(opened, batch_size=self._batch_size)
+
+    def _ensure_collection(self, embedder: Embedder) -> None:
+        self._catalog.vectors.ensure_collection(
+            CollectionSpec(
+                name=self._catalog.collection(embedder.name),
+                dimension=embedder.dimension,
+                fingerprint=embedder.fingerprint,
+                metric=embedder.metric,
+            )
+        )
+
+    def _add_model(self, embedder: Embedder, *, after: str) -> None:
+        self._ensure_collection(embedder)
+        models = list(self._embedders.values())
+        place = next((n for n, each in enumerate(models, 1) if each.name == after), len(models))
+        # One assignment, since other threads are searching.
+        self._embedders = _by_name([*models[:place], embedder, *models[place:]])
+
+    def _embedder(self, model: str | None) -> Embedder:
+        if model is None:
+            return next(iter(self._embedders.values()))
+        if model not in self._embedders:
+            raise UnknownModelError(
+                f"there is no model {model!r} here: expected one of {', '.join(self._embedders)}"
+                f"{whereabouts(self._catalog, model)}"
+            )
+        return self._embedders[model]
+
+    def _several(self, models: Sequence[str] | None) -> list[Embedder]:
+        names = list(self._embedders) if models is None else list(models)
+        if isinstance(models, str) or not names or len(set(names)) < len(names):
+            raise InvalidArgumentError(
+                f"models={models!r}: expected a list of different names out of "
+                f"{', '.join(self._embedders)}"
+            )
+        return [self._embedder(name) for name in names]
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedError("this engine was closed: open a new one")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<SearchEngine {', '.join(self._embedders)}{', closed' if self._closed else ''}>"
+
+
+def _by_name(embedders: Embedder | Sequence[Embedder]) -> dict[str, Embedder]:
+    sequence = [embedders] if isinstance(embedders, Embedder) else list(embedders)
+    if not sequence:
+        raise InvalidArgumentError("no embedder was given: expected at least one")
+    by_name = {embedder.name: embedder for embedder in sequence}
+    if len(by_name) < len(sequence):
+        raise InvalidArgumentError(
+            f"two embedders have the same name ({', '.join(e.name for e in sequence)}): give each "
+            "its own, as in OnnxEmbedder(path, name='mine')"
+        )
+    return by_name
+
+
+def close_all(owned: Iterable[Embedder | VectorStore | MetadataStore]) -> None:
+    """Close what the engine made for itself."""
+    for thing in owned:
+        thing.close()
