@@ -74,6 +74,8 @@ class Item:
     record: Record
     vectors: Mapping[str, Vectors]
     """Its vector by model, each of shape (columns,)."""
+    amends: str | None = None
+    """For `Catalog.amend`: the key under which the picture was found."""
 
 
 class Catalog:
@@ -134,8 +136,8 @@ class Catalog:
     def amend(self, items: Sequence[Item]) -> None:
         """Change the records of stored pictures, and add vectors of further models.
 
-        One that was replaced or removed meanwhile is passed over, which its content
-        tells. The vectors of other models stay.
+        One that was replaced or removed meanwhile is passed over. Its content tells; of
+        one without, its key. The vectors of other models stay.
 
         Args:
             items: New records, with the vectors that are new.
@@ -264,11 +266,8 @@ class Catalog:
     def _amended(self, items: Sequence[Item]) -> tuple[list[Item], dict[str, Stored]]:
         """Return the items with all that is stored of the same content already."""
         last = {item.record.id: item for item in items}
-        before = {
-            id: stored
-            for id, stored in self.ledger.find(last).items()
-            if _same_picture(stored.record, last[id].record)
-        }
+        found = self.ledger.find(last)
+        before = {id: stored for id, stored in found.items() if _same_picture(stored, last[id])}
         kept = self.vectors_of(before.values())
         amended: list[Item] = []
         for id, stored in before.items():
@@ -277,11 +276,10 @@ class Catalog:
         return amended, before
 
 
-def _same_picture(stored: Record, amended: Record) -> bool:
-    if amended.content is not None:
-        return stored.content == amended.content
-    # Nothing tells the bytes apart, so all else must be as it was.
-    return replace(stored, models=()) == replace(amended, models=())
+def _same_picture(stored: Stored, item: Item) -> bool:
+    if item.record.content is None:
+        return stored.key == item.amends
+    return stored.record.content == item.record.content
 
 
 def _keys(items: Mapping[str, Item]) -> dict[str, tuple[str, ...]]:

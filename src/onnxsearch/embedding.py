@@ -43,8 +43,8 @@ class Picture:
     record: Record
     status: Status = Status.INDEXED
     """What to tell of it once it is stored."""
-    amends: bool = False
-    """Whether this adds to what is stored of an unchanged picture."""
+    amends: str | None = None
+    """The key of the unchanged picture that this adds to, if there is one."""
     vectors: dict[str, Vectors] = field(default_factory=dict[str, "Vectors"])
     """Vectors by model, as they become known."""
     tensors: dict[str, Tensor] = field(default_factory=dict[str, "Tensor"])
@@ -121,7 +121,7 @@ class Worker:
                 models=tuple(embedder.name for embedder in self.embedders),
             ),
             status=Status.UNCHANGED,
-            amends=True,
+            amends=stored.key,
         )
         missing = [e for e in self.embedders if e.name not in before.models]
         if missing:
@@ -155,7 +155,7 @@ class Filler(Worker):
                 error=f"file {record.uri!r} no longer shows what was stored: index it again",
             )
         image = open_image(record.uri, self.reading)
-        return Picture(record, amends=True, tensors=_prepare(self.embedders, image))
+        return Picture(record, amends=stored.key, tensors=_prepare(self.embedders, image))
 
 
 def _prepare(embedders: Sequence[Embedder], image: Image.Image) -> dict[str, Tensor]:

@@ -109,8 +109,8 @@ class _Writer:
 
     def flush(self) -> None:
         """Store what is waiting."""
-        for amends, group in groupby(self._waiting, lambda picture: picture.amends):
-            items = [Item(picture.record, picture.vectors) for picture in group]
+        for amends, group in groupby(self._waiting, lambda p: p.amends is not None):
+            items = [Item(p.record, p.vectors, amends=p.amends) for p in group]
             if amends:
                 self.catalog.amend(items)
             else:

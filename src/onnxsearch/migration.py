@@ -53,7 +53,7 @@ class Backfill:
         waiting: list[Item] = []
         for result in self._results(lacking):
             if isinstance(result, Picture):
-                waiting.append(Item(result.record, result.vectors))
+                waiting.append(Item(result.record, result.vectors, amends=result.amends))
                 if len(waiting) >= _COMMIT:
                     self.catalog.amend(waiting)
                     waiting.clear()

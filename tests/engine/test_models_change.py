@@ -106,6 +106,30 @@ def test_backfill_tells_what_it_cannot_fill(files: list[Path]) -> None:
     assert engine.search(picture("bytes"), model="old", limit=1).ids == ["no file"]
 
 
+def test_a_picture_that_is_added_again_while_it_is_filled_keeps_its_own_vectors(
+    tmp_path: Path,
+) -> None:
+    house = House()
+    (file,) = write_pictures(tmp_path, ["before"])
+    engine = house.engine("old", "new")
+    house.engine("old").add(file, id="by hand")
+    house.faults.hang(at=1)
+    fill = threading.Thread(target=engine.backfill, args=("new",))
+    fill.start()
+    assert house.faults.hanging.wait(30)
+    picture("after").save(file)
+    house.engine("old").add(file, id="by hand")
+    house.faults.release()
+    fill.join(30)
+
+    hit = engine.search(picture("after"), model="old", limit=1)[0]
+    assert hit.distance == pytest.approx(0, abs=1e-3)
+    assert len(engine.search(picture("before"), model="new")) == 0
+    assert len(engine.backfill("new").outcomes) == 1
+    assert engine.search(picture("after"), model="new", limit=1).ids == ["by hand"]
+    assert_consistent(house.vectors, house.metadata)
+
+
 def test_an_embedding_that_fails_is_told(files: list[Path]) -> None:
     house = House()
     house.engine("old").index(files)
