@@ -83,7 +83,8 @@ def make_ready(
             "vector",
             index_type=index.kind_for(spec.metric),
             metric_type=metric_name(spec),
-            params=dict(index.build),
+            # Lite passes over what is not under "params", where pymilvus would not put it.
+            params={"params": dict(index.build)},
         )
         client.create_index(spec.name, parameters, timeout=LONG_SECONDS)
     client.load_collection(spec.name, timeout=LONG_SECONDS)
