@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from onnxsearch.queries import Query, QueryInput
     from onnxsearch.survey import MetadataSource
     from onnxsearch.transfer import TransferReport
+    from onnxsearch.tuning import Trial, Tuning
     from onnxsearch.types import (
         Hit,
         ImageInput,
@@ -85,7 +86,7 @@ if TYPE_CHECKING:
     from onnxsearch.vectors.base import CollectionSpec, Match, Vectors, VectorStore
     from onnxsearch.vectors.local import LocalVectorStore
     from onnxsearch.vectors.memory import InMemoryVectorStore
-    from onnxsearch.vectors.milvus import Consistency, MilvusVectorStore
+    from onnxsearch.vectors.milvus import MilvusVectorStore
     from onnxsearch.vectors.milvus_connection import TLSFiles
     from onnxsearch.vectors.milvus_index import (
         AutoIndex,
@@ -97,6 +98,8 @@ if TYPE_CHECKING:
         MilvusIndex,
         SCANNIndex,
     )
+    from onnxsearch.vectors.milvus_search import Consistency
+    from onnxsearch.vectors.tunable import Tunable, Variant
     from onnxsearch.verification import Defect, Finding, VerifyReport
 
 __version__ = "0.1.0"
@@ -191,8 +194,12 @@ __all__ = [
     "TextQueries",
     "Threshold",
     "TransferReport",
+    "Trial",
+    "Tunable",
+    "Tuning",
     "UnknownModelError",
     "UnsupportedImageError",
+    "Variant",
     "VectorStore",
     "Vectors",
     "Verification",
@@ -238,6 +245,7 @@ _HOMES = {
     "queries": "Query QueryInput",
     "survey": "MetadataSource",
     "transfer": "TransferReport",
+    "tuning": "Trial Tuning",
     "types": (
         "Hit ImageInput IndexReport JSONValue Metadata Metric Outcome Progress Record "
         "SearchResults Status"
@@ -245,11 +253,13 @@ _HOMES = {
     "vectors.base": "CollectionSpec Match VectorStore Vectors",
     "vectors.local": "LocalVectorStore",
     "vectors.memory": "InMemoryVectorStore",
-    "vectors.milvus": "Consistency MilvusVectorStore",
+    "vectors.milvus": "MilvusVectorStore",
     "vectors.milvus_connection": "TLSFiles",
     "vectors.milvus_index": (
         "AutoIndex FlatIndex HNSWIndex HNSWSQIndex IVFFlatIndex IVFSQ8Index MilvusIndex SCANNIndex"
     ),
+    "vectors.milvus_search": "Consistency",
+    "vectors.tunable": "Tunable Variant",
     "verification": "Defect Finding VerifyReport",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}

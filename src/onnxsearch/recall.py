@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from heapq import nsmallest
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,30 +26,48 @@ _CLOSE = 1e-6
 """Rows at the same distance are equally right; stores round to float32."""
 
 
-def recall_at(
-    store: VectorStore, collection: str, *, limit: int, sample: int, seed: int
-) -> Estimate:
-    """Compare a store's answers with exact ones, for rows of its own as queries.
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Rows of a collection as queries, with their exact answers.
 
     Recall as in Aumüller, Bernhardsson and Faithfull, "ANN-Benchmarks" (Information
     Systems 87, 2020): the share of the rows returned that are no further away than the
-    `limit`-th row of the exact answer. All rows are read once, in bounded memory.
-
-    Raises:
-        InvalidArgumentError: `limit` or `sample` is below 1, or there is no row.
+    `limit`-th row of the exact answer.
     """
-    if limit < 1 or sample < 1:
-        raise InvalidArgumentError(f"limit {limit}, sample {sample}: expected at least 1 of each")
-    keys = _sampled(store, collection, sample, seed)
-    if not keys:
-        raise InvalidArgumentError("nothing is stored yet: index pictures before measuring recall")
-    rows = store.fetch(collection, keys)
-    queries = np.stack([rows[key] for key in keys if key in rows])
-    given = store.search(collection, queries, limit)
-    exact = _exactly(store, collection, queries, limit)
-    shares = [_share(found, best) for found, best in zip(given, exact, strict=True)]
-    (estimate,) = estimates(np.array(shares)[:, None], confidence=0.95, resamples=1000, seed=seed)
-    return estimate
+
+    queries: Vectors
+    limit: int
+    exact: list[list[Match]]
+    seed: int
+
+    @classmethod
+    def draw(
+        cls, store: VectorStore, collection: str, *, limit: int, sample: int, seed: int
+    ) -> Self:
+        """Draw rows and find what is nearest to them: all rows are read, in bounded memory.
+
+        Raises:
+            InvalidArgumentError: `limit` or `sample` is below 1, or there is no row.
+        """
+        if limit < 1 or sample < 1:
+            raise InvalidArgumentError(
+                f"limit {limit}, sample {sample}: expected at least 1 of each"
+            )
+        keys = _sampled(store, collection, sample, seed)
+        if not keys:
+            raise InvalidArgumentError(
+                "nothing is stored yet: index pictures before measuring recall"
+            )
+        rows = store.fetch(collection, keys)
+        queries = np.stack([rows[key] for key in keys if key in rows])
+        return cls(queries, limit, _exactly(store, collection, queries, limit), seed)
+
+    def recall(self, given: list[list[Match]]) -> Estimate:
+        """Compare the answers to all queries with the exact ones; a 95 % interval."""
+        shares = [_share(found, best) for found, best in zip(given, self.exact, strict=True)]
+        rows = np.array(shares)[:, None]
+        (estimate,) = estimates(rows, confidence=0.95, resamples=1000, seed=self.seed)
+        return estimate
 
 
 def _sampled(store: VectorStore, collection: str, sample: int, seed: int) -> list[str]:

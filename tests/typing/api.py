@@ -36,6 +36,7 @@ from onnxsearch import (
     Status,
     Tensor,
     TextQueries,
+    Tuning,
     Vectors,
     Verification,
     inspect_model,
@@ -136,5 +137,6 @@ def several_models(engine: SearchEngine) -> float:
     estimate: Estimate = evaluation.scores["a"].mean_average_precision
     groups: list[tuple[str, ...]] = engine.duplicates(0.1)
     report: IndexReport = engine.migrate("a", MeanColour())
-    print(groups, report, engine.recall().low)
+    tuning: Tuning = engine.tune(0.99, model="a", limit=5)
+    print(groups, report, engine.recall().low, tuning.recall.low, tuning.trials[0].milliseconds)
     return estimate.value + comparison.overlap(3)

@@ -10,7 +10,8 @@ from onnxsearch.engine.base import EngineBase
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.evaluation import Evaluation, Judge, Truth
 from onnxsearch.fusion import as_fusion
-from onnxsearch.recall import recall_at
+from onnxsearch.recall import Sample
+from onnxsearch.tuning import Tuning, tune
 
 if TYPE_CHECKING:
     from onnxsearch.evaluation import Labels
@@ -96,8 +97,53 @@ class Judging(EngineBase):
             StoreError: A store failed.
         """
         self._check_open()
+        store = self._retrieval.vectors
         collection = self._catalog.collection(self._embedder(model).name)
-        return recall_at(self._retrieval.vectors, collection, limit=limit, sample=sample, seed=seed)
+        drawn = Sample.draw(store, collection, limit=limit, sample=sample, seed=seed)
+        return drawn.recall(store.search(collection, drawn.queries, limit))
+
+    def tune(
+        self,
+        target_recall: float,
+        *,
+        model: str | None = None,
+        limit: int = 10,
+        sample: int = 100,
+        seed: int = 0,
+    ) -> Tuning:
+        """Propose how to search an approximate index, so that it finds what it should.
+
+        The ways in which the store can search the index that is there are measured as by
+        `recall`, the cheapest first, until one reaches the target: for Milvus, more
+        candidates of a graph or more lists. Exact answers are worked out once. Nothing is
+        changed: open the store with the index proposed. Indexes are built in the
+        background, and rows not yet in them are searched exactly: wait until it is done.
+
+        Args:
+            target_recall: The share of the truly nearest to be found, above 0, at most 1.
+            model: Name of the model; by default the first one.
+            limit: How many nearest pictures.
+            sample: How many pictures to search for, drawn at random.
+            seed: Of that draw.
+
+        Returns:
+            What was measured, and the cheapest that reaches the target; if none does, the
+            best. A store with nothing to choose is measured as it is.
+
+        Raises:
+            InvalidArgumentError: Nothing is stored, or a number is out of its range.
+            UnknownModelError: There is no model of that name.
+            StoreError: A store failed.
+
+        Example:
+            >>> store.wait_until_indexed(store.collections()[0])
+            >>> tuning = engine.tune(0.99)
+            >>> store = MilvusVectorStore("http://localhost:19530", index=tuning.index)
+        """
+        self._check_open()
+        store = self._retrieval.vectors
+        collection = self._catalog.collection(self._embedder(model).name)
+        return tune(store, collection, target_recall, limit=limit, sample=sample, seed=seed)
 
     def duplicates(self, max_distance: float, *, model: str | None = None) -> list[tuple[str, ...]]:
         """Return groups of pictures that are nearly the same.

@@ -6,8 +6,9 @@ import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from enum import StrEnum
-from typing import cast
+from copy import copy
+from functools import partial
+from typing import Self, cast
 
 from pymilvus import MilvusClient
 
@@ -25,28 +26,20 @@ from onnxsearch.vectors.milvus_collection import (
 from onnxsearch.vectors.milvus_connection import MilvusConnection, TLSFiles
 from onnxsearch.vectors.milvus_filter import document, expression
 from onnxsearch.vectors.milvus_index import FlatIndex, MilvusIndex
-from onnxsearch.vectors.milvus_search import Search, from_milvus, to_milvus
+from onnxsearch.vectors.milvus_search import (
+    Consistency,
+    Search,
+    from_milvus,
+    keys_after,
+    to_milvus,
+)
+from onnxsearch.vectors.tunable import Variant
 
 _BATCH_BYTES = 8 << 20
 """Servers refuse messages of 64 MiB, and a request should not take seconds."""
-_PAGE = 10_000
-"""Keys per request; a server takes 0.2 s for each."""
 _FLUSH_ROWS = 1_000
 """Lite takes about 0.1 ms to search a row that is not flushed."""
 _LITE_METRICS = frozenset({Metric.L2, Metric.IP, Metric.COSINE})
-
-
-class Consistency(StrEnum):
-    """Which writes a search on a server is sure to see; Lite always sees all."""
-
-    STRONG = "Strong"
-    """All that were acknowledged, by whomever. Costs some 0.2 s."""
-    SESSION = "Session"
-    """At least those of this client."""
-    BOUNDED = "Bounded"
-    """All but those of the last seconds, one's own included."""
-    EVENTUALLY = "Eventually"
-    """No promise."""
 
 
 class MilvusVectorStore(VectorStore):
@@ -233,23 +226,13 @@ class MilvusVectorStore(VectorStore):
         last = ""
         while True:
             with self._connection.call() as client:
-                page = client.query(
-                    spec.name,
-                    filter=f'id > "{last}"',
-                    limit=_PAGE,
-                    output_fields=["id"],
-                    timeout=self._timeout,
-                    consistency_level=self._consistency,
-                    # In the order of keys, as pymilvus' own iterator asks for it; that one
-                    # logs a warning for Lite, and for servers before 2.4, on every use.
-                    iterator="True",
-                    reduce_stop_for_best="True",
+                page = keys_after(
+                    client, spec.name, last, consistency=self._consistency, timeout=self._timeout
                 )
             if not page:
                 return
-            for row in page:
-                yield row["id"]
-            last = page[-1]["id"]
+            yield from page
+            last = page[-1]
 
     def _count(self, spec: CollectionSpec) -> int:
         with self._connection.call() as client:
@@ -260,6 +243,21 @@ class MilvusVectorStore(VectorStore):
                 consistency_level=self._consistency,
             )
         return int(row["count(*)"])
+
+    def variants(self, collection: str, limit: int) -> list[Variant]:
+        """Return the ways to search the collection's index, cheapest first (see `Tunable`).
+
+        Raises:
+            CollectionNotFoundError: There is no such collection.
+        """
+        self.describe(collection)
+        indexes = self._index.variants(limit)
+        return [Variant(index, partial(self._with(index).search, collection)) for index in indexes]
+
+    def _with(self, index: MilvusIndex) -> Self:
+        view = copy(self)  # it shares the connection
+        view._index = index  # noqa: SLF001
+        return view
 
     def wait_until_indexed(self, collection: str, *, timeout: float = 600.0) -> None:
         """Return when the index holds every row that was stored before the call.

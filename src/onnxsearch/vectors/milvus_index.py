@@ -8,12 +8,16 @@ takes parameters that do nothing.
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.types import Metric
+
+_LEAST_EFFORT = 16
+_MOST_EFFORT = 2_048
+"""Where even that finds too little, the graph wants more links."""
 
 
 class MilvusIndex(ABC):
@@ -53,6 +57,11 @@ class MilvusIndex(ABC):
         del limit
         return {}
 
+    def variants(self, limit: int) -> Sequence[MilvusIndex]:
+        """Return this index with all that may be chosen for a search, cheapest first."""
+        del limit
+        return [self]
+
 
 @dataclass(frozen=True, slots=True)
 class FlatIndex(MilvusIndex):
@@ -88,6 +97,11 @@ class _Lists(MilvusIndex):
     def search(self, limit: int) -> Mapping[str, int]:
         del limit
         return {"nprobe": self.probes}
+
+    def variants(self, limit: int) -> Sequence[MilvusIndex]:
+        """Return this index with 1 probe, and with more up to all lists."""
+        del limit
+        return [replace(self, probes=probes) for probes in _steps(1, self.lists)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +171,12 @@ class HNSWIndex(MilvusIndex):
     def search(self, limit: int) -> Mapping[str, int]:
         return {"ef": max(self.search_effort, limit)}
 
+    def variants(self, limit: int) -> Sequence[MilvusIndex]:
+        """Return this index with a search effort of `limit`, and with more up to 2,048."""
+        least = max(limit, _LEAST_EFFORT)
+        efforts = _steps(least, max(least, _MOST_EFFORT))
+        return [replace(self, search_effort=effort) for effort in efforts]
+
 
 @dataclass(frozen=True, slots=True)
 class HNSWSQIndex(HNSWIndex):
@@ -170,6 +190,12 @@ class HNSWSQIndex(HNSWIndex):
     @property
     def build(self) -> Mapping[str, int | str]:
         return {"M": self.links, "efConstruction": self.effort, "sq_type": "SQ8"}
+
+
+def _steps(least: int, most: int) -> list[int]:
+    """Return both ends, and between them the powers of 2 and what is midway of them."""
+    between = {base << power for power in range(16) for base in (2, 3)}
+    return sorted({least, most} | {step for step in between if least < step < most})
 
 
 def _check(name: str, value: int, least: int, most: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TypeAlias, cast
 
 import numpy as np
@@ -20,6 +21,8 @@ from onnxsearch.vectors.milvus_index import MilvusIndex
 Value: TypeAlias = "bytes | NDArray[np.float32 | np.uint8]"
 """A vector on its way to Milvus: bits come as bytes."""
 
+_PAGE = 10_000
+"""Keys per request; a server takes 0.2 s for each."""
 _MOST_ROWS = 16_384
 """Rows that Milvus returns per query at most."""
 _SPARE = 8
@@ -30,6 +33,19 @@ _ANSWER_BYTES = 16 << 20
 _HIT_BYTES = 50
 _LITE_BYTES = 256 << 20
 """Memory for the products of all queries of a request with all rows of Milvus Lite."""
+
+
+class Consistency(StrEnum):
+    """Which writes a search on a server is sure to see; Lite always sees all."""
+
+    STRONG = "Strong"
+    """All that were acknowledged, by whomever. Costs some 0.2 s."""
+    SESSION = "Session"
+    """At least those of this client."""
+    BOUNDED = "Bounded"
+    """All but those of the last seconds, one's own included."""
+    EVENTUALLY = "Eventually"
+    """No promise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +117,25 @@ class Search:
                 "collection has more"
             )
         return False
+
+
+def keys_after(
+    client: MilvusClient, name: str, last: str, *, consistency: str, timeout: float
+) -> list[str]:
+    """Return the next keys of a collection, in their order; none if `last` was the last."""
+    rows = client.query(
+        name,
+        filter=f'id > "{last}"',
+        limit=_PAGE,
+        output_fields=["id"],
+        timeout=timeout,
+        consistency_level=consistency,
+        # In the order of keys, as pymilvus' own iterator asks for it; that one
+        # logs a warning for Lite, and for servers before 2.4, on every use.
+        iterator="True",
+        reduce_stop_for_best="True",
+    )
+    return [row["id"] for row in rows]
 
 
 def to_milvus(vectors: Vectors, spec: CollectionSpec) -> list[Value]:

@@ -1,0 +1,40 @@
+"""What a vector store may offer so that its approximate searches can be tuned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+
+if TYPE_CHECKING:
+    from onnxsearch.vectors.base import Match, Vectors
+
+SearchRows: TypeAlias = "Callable[[Vectors, int], list[list[Match]]]"
+"""Searches one collection: queries of shape (n, columns) and a limit, as `VectorStore.search`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One way to search a collection as it is."""
+
+    index: object
+    """What to give the store so that it always searches like this."""
+    search: SearchRows
+
+
+@runtime_checkable
+class Tunable(Protocol):
+    """A store whose searches can be made quicker or more exact without a new index.
+
+    To offer it, a `VectorStore` has this method; it need not name this class.
+    """
+
+    def variants(self, collection: str, limit: int) -> Sequence[Variant]:
+        """Return the ways to search `collection` for `limit` rows, cheapest first.
+
+        At least one. Nothing of the collection changes, nor how the store itself searches.
+
+        Raises:
+            CollectionNotFoundError: There is no such collection.
+        """
+        ...
