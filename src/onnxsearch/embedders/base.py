@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Sequence
-from types import TracebackType
-from typing import Any, Protocol, Self, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxsearch.closing import Closing
 from onnxsearch.errors import EmbeddingError, InvalidArgumentError
 from onnxsearch.parallel import batched
 from onnxsearch.types import ImageInput, Metric, Vectors
@@ -26,7 +26,7 @@ DEFAULT_BATCH = 8
 memory; on a GPU pass a larger one."""
 
 
-class Embedder(ABC):
+class Embedder(Closing):
     """Turns pictures into vectors, in two steps.
 
     `prepare` makes of one picture the tensor that the model is fed; `run` makes
@@ -98,17 +98,6 @@ class Embedder(ABC):
 
     def close(self) -> None:
         """Release what the embedder holds. The default holds nothing."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def embed(
         self, images: ImageInput | Iterable[ImageInput], *, batch_size: int = DEFAULT_BATCH

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
+from onnxsearch.closing import Closing
 from onnxsearch.consistency import Catalog
 from onnxsearch.cores import available_cores
 from onnxsearch.embedders.base import Embedder
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 DEFAULT_NAMESPACE = "onnxsearch"
 
 
-class EngineBase:
+class EngineBase(Closing):
     """Holds the models and the stores."""
 
     def __init__(
@@ -113,17 +113,6 @@ class EngineBase:
     def _check_open(self) -> None:
         if self._closed:
             raise ClosedError("this engine was closed: open a new one")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"<SearchEngine {', '.join(self._embedders)}{', closed' if self._closed else ''}>"

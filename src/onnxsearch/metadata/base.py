@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from types import MappingProxyType, TracebackType
-from typing import NamedTuple, Self
+from types import MappingProxyType
+from typing import NamedTuple
 
+from onnxsearch.closing import Closing
 from onnxsearch.errors import InvalidArgumentError
 
 
@@ -32,7 +33,7 @@ class DurabilityWarning(UserWarning):
     """The store would lose acknowledged writes if its server or machine failed."""
 
 
-class MetadataStore(ABC):
+class MetadataStore(Closing):
     """Tables of keys and byte strings, written many at a time, all or nothing.
 
     What the bytes mean is the engine's business; a back end only has to keep
@@ -134,21 +135,6 @@ class MetadataStore(ABC):
     @abstractmethod
     def _count(self, table: str) -> int:
         """Count the keys."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Release what this object opened itself; closing twice is harmless."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _check_cell(cell: Cell) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from onnxsearch.closing import Closing
 from onnxsearch.errors import (
     CollectionNotFoundError,
     InvalidArgumentError,
@@ -34,7 +34,7 @@ class Match(NamedTuple):
     distance: float
 
 
-class VectorStore(ABC):
+class VectorStore(Closing):
     """Named collections of vectors, each row under a key, searched by nearness.
 
     Keys are 32 lower-case hex characters: a closed alphabet, so that no back end
@@ -250,21 +250,6 @@ class VectorStore(ABC):
     @abstractmethod
     def _count(self, spec: CollectionSpec) -> int:
         """Count the rows."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Release what this object opened itself; closing twice is harmless."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _checked_keys(keys: Sequence[str]) -> list[str]:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from onnxsearch.vectors.base import Match, Vectors
-
-SearchRows: TypeAlias = "Callable[[Vectors, int], list[list[Match]]]"
-"""Searches one collection: queries of shape (n, columns) and a limit, as `VectorStore.search`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +16,8 @@ class Variant:
 
     index: object
     """What to give the store so that it always searches like this."""
-    search: SearchRows
+    search: Callable[[Vectors, int], list[list[Match]]]
+    """Searches for queries of shape (n, columns), with a limit, as `VectorStore.search`."""
 
 
 @runtime_checkable
