@@ -45,8 +45,10 @@ _LITE_METRICS = frozenset({Metric.L2, Metric.IP, Metric.COSINE})
 class MilvusVectorStore(VectorStore):
     """A vector store in Milvus.
 
-    With the default index results are exact, and those of `LocalVectorStore`,
-    save that among more than 16,384 rows at one distance Milvus chooses.
+    With the default index results are exact, and those of `LocalVectorStore`, save
+    that among more than 16,384 rows at one distance Milvus chooses, and that by `ip`
+    and `cosine` rows with the same vector may be a rounding error (1e-7) apart, and
+    so come in another order than that of their keys.
 
     What the store learned of a collection it keeps in mind. Close it before
     another process drops a collection and makes one of the same name.
