@@ -24,11 +24,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from onnxsearch.closing import Closing
 from onnxsearch.consistency import Item
 from onnxsearch.embedders.base import check_name
 from onnxsearch.errors import OnnxSearchError, StoreCorruptError, StoreError
@@ -100,7 +100,7 @@ def _manifest(spaces: Mapping[str, CollectionSpec], pictures: int, parts: int) -
     return json.dumps({**values, "models": models}, indent=2)
 
 
-class Snapshot:
+class Snapshot(Closing):
     """A snapshot to read; a `Source`.
 
     Args:
@@ -229,13 +229,6 @@ class Snapshot:
             f"{str(self._path)!r} is no snapshot of onnxsearch, or a damaged one: {why}"
         )
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Close the file; closing twice is harmless."""
         self._file.close()
