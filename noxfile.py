@@ -42,7 +42,10 @@ def integration(session: nox.Session) -> None:
 def slow(session: nox.Session) -> None:
     """All of the real photos in ../shared, and long searches for defects."""
     session.install("-e", ".[all]", *group("tests"), *group("servers"))
-    session.run("pytest", "-m", "slow", *session.posargs, env={"HYPOTHESIS_PROFILE": "thorough"})
+    session.run(
+        "pytest", "-m", "slow", "--timeout", "7200", *session.posargs,
+        env={"HYPOTHESIS_PROFILE": "thorough"},
+    )  # fmt: skip
 
 
 @nox.session(python=OLDEST)

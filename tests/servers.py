@@ -10,15 +10,17 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from abc import abstractmethod
 from importlib.util import find_spec
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import pytest
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+
+from onnxsearch.closing import Closing
 
 NO_RETRY = Retry(NoBackoff(), 0)
 
@@ -45,32 +47,74 @@ def redis_binary() -> str:
     return found
 
 
-class RedisServer:
+class Server(Closing):
+    """A process of a server that keeps its data in `folder` and writes a log there."""
+
+    patience = 120.0
+    """Seconds that it may take to start."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "the server is not running"
+        return self._process.pid
+
+    def kill9(self) -> None:
+        """Kill the server; what it has not written by now is lost."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def close(self) -> None:
+        self.kill9()
+
+    def _run(self, *command: str | Path, environment: dict[str, str] | None = None) -> None:
+        """Start the process, and wait until it answers."""
+        log = self.folder / "server.log"
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                command,
+                cwd=self.folder,
+                env=os.environ | (environment or {}),
+                stdout=output,
+                stderr=output,
+            )
+        deadline = time.monotonic() + self.patience
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.kill9()
+                pytest.fail(f"{command[0]} did not start:\n{log.read_text()[-2000:]}")
+            time.sleep(0.02)
+
+    @abstractmethod
+    def _answers(self) -> bool:
+        """Return whether it has started."""
+
+
+class RedisServer(Server):
     """A Redis (or Valkey) server that can be killed and started again on its data.
 
     Example:
-        with RedisServer(tmp_path) as server:
+        with RedisServer(tmp_path).start() as server:
             store = RedisMetadataStore(server.url)
             server.kill9()
             server.restart()
     """
 
     def __init__(self, folder: Path, binary: str | None = None) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
+        super().__init__(folder)
         self.port = free_port()
         self._binary = binary or redis_binary()
         self._options: list[str] = []
-        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
-
-    @property
-    def pid(self) -> int:
-        assert self._process is not None, "the server is not running"
-        return self._process.pid
 
     def start(self, *options: str, aof: str = "always") -> Self:
         """Start with `appendfsync` as `aof` tells, or without AOF for `aof="off"`.
@@ -86,25 +130,11 @@ class RedisServer:
 
     def restart(self) -> Self:
         """Start on the same folder and port, with the same options."""
-        command = [self._binary, "--bind", "127.0.0.1", "--port", str(self.port)]
-        command += ["--dir", str(self.folder), "--save", "", *self._options]
-        log = self.folder / "server.log"
-        with log.open("ab") as output:
-            self._process = subprocess.Popen(command, stdout=output, stderr=output)
-        deadline = time.monotonic() + 20
-        while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.kill9()
-                pytest.fail(f"{command[0]} did not start:\n{log.read_text()[-2000:]}")
-            time.sleep(0.02)
+        self._run(
+            *(self._binary, "--bind", "127.0.0.1", "--port", str(self.port)),
+            *("--dir", str(self.folder), "--save", "", *self._options),
+        )
         return self
-
-    def kill9(self) -> None:
-        """Kill the server; what it has not written by now is lost."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
 
     def _answers(self) -> bool:
         # An answer that is an error (a password is wanted) is one.
@@ -115,17 +145,6 @@ class RedisServer:
             return True
         except redis.RedisError:
             return False
-
-    def __enter__(self) -> Self:
-        return self if self._process is not None else self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.kill9()
 
 
 MILVUS_WHEEL = "milvus==2.3.5"
@@ -159,7 +178,7 @@ _FASTER = {
 }
 
 
-class MilvusServer:
+class MilvusServer(Server):
     """A standalone Milvus server that can be killed and started again on its data.
 
     Its first start takes 10 s, and it takes 600 MB of disk. After a restart its
@@ -175,21 +194,14 @@ class MilvusServer:
     def __init__(self, folder: Path) -> None:
         if find_spec("milvus") is None:
             pytest.skip(f"no Milvus server here: {MILVUS_WHEEL} is not installed (Linux on x86-64)")
-        folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
+        super().__init__(folder)
         self.port = 0
         self._health = free_port()
         self._settings: dict[str, str] = {}
-        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def pid(self) -> int:
-        assert self._process is not None, "the server is not running"
-        return self._process.pid
 
     def start(self, **settings: str) -> Self:
         """Unpack the server, choose its ports and start it.
@@ -216,39 +228,20 @@ class MilvusServer:
     def restart(self) -> Self:
         """Start on the same folder and ports, with the same settings."""
         programs = self.folder / "bin"
-        environment = (
-            os.environ
-            | self._settings
-            | {
-                "DEPLOY_MODE": "STANDALONE",
-                "LD_LIBRARY_PATH": str(programs),
-                "METRICS_PORT": str(self._health),
-                "MILVUS_RUN_DIR": str(self.folder / "run"),
-            }
-        )
-        log = self.folder / "server.log"
-        with log.open("ab") as output:
-            self._process = subprocess.Popen(
-                [programs / "milvus", "run", "standalone"],
-                cwd=self.folder,
-                env=environment,
-                stdout=output,
-                stderr=output,
-            )
-        deadline = time.monotonic() + 120
-        while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.kill9()
-                pytest.fail(f"Milvus did not start:\n{log.read_text()[-2000:]}")
-            time.sleep(0.1)
+        environment = self._settings | {
+            "DEPLOY_MODE": "STANDALONE",
+            "LD_LIBRARY_PATH": str(programs),
+            "METRICS_PORT": str(self._health),
+            "MILVUS_RUN_DIR": str(self.folder / "run"),
+        }
+        self._run(programs / "milvus", "run", "standalone", environment=environment)
         return self
 
-    def kill9(self) -> None:
-        """Kill the server; there is no other way to stop it within half a minute."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+    def close(self) -> None:
+        # SIGTERM would take it half a minute.
+        self.kill9()
+        # Half a gigabyte that pytest would keep for three runs.
+        shutil.rmtree(self.folder)
 
     def _answers(self) -> bool:
         try:
@@ -258,19 +251,6 @@ class MilvusServer:
                 return b"OK" in ok.read()
         except (urllib.error.URLError, OSError):
             return False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.kill9()
-        # Half a gigabyte that pytest would keep for three runs.
-        shutil.rmtree(self.folder)
 
 
 def milvus_database(url: str, name: str) -> str:

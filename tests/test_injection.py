@@ -74,7 +74,7 @@ def stores(
         yield InMemoryVectorStore(), InMemoryMetadataStore()
     elif request.param == "redis":
         with (
-            RedisServer(tmp_path / "redis") as server,
+            RedisServer(tmp_path / "redis").start() as server,
             LocalVectorStore(tmp_path / "vectors.sqlite") as vectors,
             RedisMetadataStore(server.url) as metadata,
         ):

@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from onnxsearch.errors import ClosedError, StoreCorruptError, StoreError, StoreLockedError
-
-_WAIT = 30.0
-"""Seconds to wait for another process to finish its write."""
-_PAGE_BYTES = 16_384
+from onnxsearch.errors import (
+    ClosedError,
+    StoreCorruptError,
+    StoreError,
+    StoreLockedError,
+    StoreUnavailableError,
+)
 
 
 class Database:
@@ -26,29 +28,42 @@ class Database:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], *, application: int, version: int, schema: str
+        self,
+        path: str | os.PathLike[str],
+        *,
+        application: int,
+        version: int,
+        schema: str,
+        page_bytes: int = 4096,
+        timeout: float = 30.0,
     ) -> None:
-        """Open the file, or create it with the folders above it.
+        """Open the file, or create it; the folder that it lies in must be there.
 
         Args:
             path: The file.
             application: What SQLite's `application_id` says in files of this kind.
             version: Version of the schema, kept in SQLite's `user_version`.
             schema: Statements that make the tables, each ended by a semicolon.
+            page_bytes: Of a new file: more than SQLite's default where values are
+                longer, since one that takes several pages is a chain to be followed.
+            timeout: Seconds to wait for another process to finish its write.
 
         Raises:
             StoreCorruptError: The file is none of this kind and version.
-            StoreLockedError: Another process held it for half a minute.
-            StoreError: It cannot be opened or written.
+            StoreLockedError: Another process held it longer than `timeout`.
+            StoreUnavailableError: It cannot be opened or written.
         """
         self.path = Path(path).absolute()
+        if self.path.is_dir():
+            raise StoreError(f"{self.path} is a folder: expected the path of a file in it")
+        if not self.path.parent.is_dir():
+            raise StoreUnavailableError(
+                f"cannot open {self.path}: there is no folder {self.path.parent}; create it first"
+            )
         self._application, self._version = application, version
+        self._page_bytes, self._timeout = page_bytes, timeout
         self._closed = False
         self._reading, self._writing = threading.Lock(), threading.Lock()
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreError(f"cannot create the folder of {self.path}: {error}") from error
         with self._errors():
             self._writer = self._connect()
             try:
@@ -88,12 +103,14 @@ class Database:
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
-            self.path, timeout=_WAIT, isolation_level=None, check_same_thread=False
+            self.path, timeout=self._timeout, isolation_level=None, check_same_thread=False
         )
-        connection.execute("PRAGMA synchronous = FULL")
-        # Counts for new files only. A vector of 1,280 numbers takes two of the default
-        # pages, with a chain from one to the next to be followed.
-        connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+        try:
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(f"PRAGMA page_size = {self._page_bytes}")
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def _prepare(self, schema: str) -> None:
@@ -127,7 +144,7 @@ class Database:
 
     def _use_write_ahead_log(self) -> None:
         # The switch wants the file for itself, and SQLite does not wait for that.
-        deadline = time.monotonic() + _WAIT
+        deadline = time.monotonic() + self._timeout
         while True:
             try:
                 self._writer.execute("PRAGMA journal_mode = WAL")
@@ -143,18 +160,30 @@ class Database:
         try:
             yield
         except sqlite3.Error as error:
-            if _code(error) in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-                raise StoreCorruptError(
-                    f"{self.path} is damaged, or no SQLite database: {error}"
-                ) from error
-            if _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-                raise StoreLockedError(
-                    f"another process has been writing to {self.path} for {_WAIT:.0f} seconds"
-                ) from error
-            raise StoreError(
-                f"cannot read or write {self.path}: {error}. Check that its folder is writable "
-                "and the disk not full"
-            ) from error
+            raise self._mapped(error) from error
+
+    def _mapped(self, error: sqlite3.Error) -> StoreError:
+        match _code(error):
+            case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+                return StoreLockedError(
+                    f"{self.path} is being written by another process, and was not free "
+                    f"within {self._timeout:g} s"
+                )
+            case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
+                return StoreCorruptError(f"{self.path} is damaged, or no SQLite database: {error}")
+            case (
+                sqlite3.SQLITE_CANTOPEN
+                | sqlite3.SQLITE_READONLY
+                | sqlite3.SQLITE_PERM
+                | sqlite3.SQLITE_IOERR
+                | sqlite3.SQLITE_FULL
+            ):
+                return StoreUnavailableError(
+                    f"cannot open or write {self.path}: {error}. Check that its folder is "
+                    "there and writable, and that the disk is not full"
+                )
+            case _:
+                return StoreError(f"{self.path}: {error}")
 
 
 def _code(error: sqlite3.Error) -> int:

@@ -73,7 +73,7 @@ def test_perceptual_hash(run: Callable[..., str]) -> None:
 
 def test_milvus_and_redis(run: Callable[..., str], tmp_path: Path) -> None:
     pytest.importorskip("milvus_lite", reason="the extra [lite] is not installed")
-    with RedisServer(tmp_path / "redis") as server:
+    with RedisServer(tmp_path / "redis").start() as server:
         first, second = (run("milvus_and_redis.py", REDIS_URL=server.url) for _ in range(2))
     assert "42 indexed" in first
     assert "42 unchanged" in second

@@ -33,7 +33,7 @@ def test_it_runs(tmp_path: Path, shared: Callable[[str], Path]) -> None:
     if not (MODELS / "vgg16-keras-random.onnx").exists():
         shared("models/vgg16-notop.onnx")
     executed = tmp_path / "article.ipynb"
-    with RedisServer(tmp_path / "redis") as server:
+    with RedisServer(tmp_path / "redis").start() as server:
         result = subprocess.run(
             [sys.executable, "-m", "jupyter", "execute", "article.ipynb", "--output", executed],
             cwd=EXAMPLES,

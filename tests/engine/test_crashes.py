@@ -135,13 +135,10 @@ def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
         yield server
 
 
-LONG = [pytest.mark.slow, pytest.mark.timeout(3600)]
-
-
 @pytest.fixture(
     params=[
         pytest.param("short", marks=pytest.mark.integration),
-        pytest.param("long", marks=LONG),
+        pytest.param("long", marks=pytest.mark.slow),
     ]
 )
 def long(request: pytest.FixtureRequest) -> bool:
@@ -187,7 +184,6 @@ def test_a_redis_that_is_killed_loses_nothing(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3600)
 def test_a_milvus_server_and_redis_lose_nothing(tmp_path: Path, redis_server: RedisServer) -> None:
     with MilvusServer(tmp_path / "milvus").start() as server:
         campaign = Campaign(server.url, redis_server.url, tmp_path / "files", seconds=5)
@@ -195,7 +191,6 @@ def test_a_milvus_server_and_redis_lose_nothing(tmp_path: Path, redis_server: Re
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3600)
 def test_a_milvus_server_that_is_killed_loses_nothing(
     tmp_path: Path, redis_server: RedisServer
 ) -> None:

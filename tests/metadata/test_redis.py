@@ -191,12 +191,13 @@ def test_wants_a_password_and_keeps_it_secret(tmp_path: Path) -> None:
 def test_tells_a_user_without_rights_which_are_needed(
     server: RedisServer, client: redis.Redis
 ) -> None:
+    url = f"redis://bob:pw@127.0.0.1:{server.port}"
     client.execute_command("ACL", "SETUSER", "bob", "on", ">pw", "~*", "+hget")
-    with RedisMetadataStore(f"redis://bob:pw@127.0.0.1:{server.port}") as store:
-        with pytest.raises(StoreError, match="HMGET"):
-            store.get(*CELL)
-        with pytest.raises(StoreError, match="EVALSHA"):
-            store.commit({CELL: b"cat"})
+    with pytest.raises(StoreError, match="HMGET"):
+        RedisMetadataStore(url)
+    client.execute_command("ACL", "SETUSER", "bob", "+hlen")
+    with RedisMetadataStore(url) as store, pytest.raises(StoreError, match="EVALSHA"):
+        store.commit({CELL: b"cat"})
 
 
 def test_needs_no_more_rights_than_it_says(server: RedisServer, client: redis.Redis) -> None:
@@ -330,6 +331,10 @@ def test_a_cluster_keeps_a_prefix_on_one_node(tmp_path: Path) -> None:
         assert sum(size > 0 for size in sizes) > 1, "all prefixes met on one node"
         with pytest.raises(InvalidArgumentError, match="min-replicas-to-write"):
             RedisMetadataStore(client=client, replicas=1)
+        owner = client.get_node_from_key("{one}:")
+        others = [node for node in client.get_primaries() if node != owner]
+        with pytest.raises(StoreError, match="RedisCluster"):
+            RedisMetadataStore(f"redis://{others[0].host}:{others[0].port}", prefix="one")
 
 
 @pytest.mark.integration

@@ -88,7 +88,7 @@ def test_syncs_every_commit(path: Path) -> None:
     with SQLiteMetadataStore(path) as store:
         assert ask(path, "PRAGMA journal_mode") == [("wal",)]
         # A setting of the connection, so it cannot be asked from outside.
-        with store._connection() as connection:
+        with store._database.write() as connection:
             assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
 
 
@@ -107,7 +107,7 @@ def test_reads_while_another_process_writes(path: Path) -> None:
 
 def test_is_usable_after_a_commit_that_failed(path: Path) -> None:
     with SQLiteMetadataStore(path) as store:
-        with store._connection() as connection:
+        with store._database.write() as connection:
             connection.execute("PRAGMA max_page_count = 10")
         with pytest.raises(StoreUnavailableError, match="full"):
             store.commit({CELL: b"cat", Cell("pets", "b"): bytes(100_000)})

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import cast
 
 import redis
-from redis.exceptions import NoPermissionError, RedisClusterException
+from redis.exceptions import MovedError, NoPermissionError, RedisClusterException
 
 from onnxsearch.errors import (
     ClosedError,
@@ -68,6 +68,11 @@ _REFUSALS: tuple[tuple[type[Exception] | tuple[()], str, str], ...] = (
     (redis.AuthenticationError, "NOAUTH", "Check the user name and password in the URL"),
     (redis.ReadOnlyError, "READONLY", "It is a replica; connect to the primary"),
     (redis.OutOfMemoryError, "OOM", "It has reached its maxmemory; raise that"),
+    (
+        MovedError,
+        "MOVED",
+        "It is one node of a cluster; pass client=redis.RedisCluster.from_url(...)",
+    ),
     ((), "MISCONF", "It cannot save to its disk; its log says why"),
 )
 """What redis-py makes of an answer, the word by which it is known inside a script or
@@ -162,6 +167,8 @@ class RedisMetadataStore(MetadataStore):
             )
         self._commit_script = self._client.register_script(_COMMIT)
         try:
+            # Wrong rights, and another node's slots, are better known now than at a write.
+            self._count("")
             self._warn_unless_durable()
         except BaseException:
             self.close()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from onnxsearch.database import Database
-from onnxsearch.errors import CollectionNotFoundError, StoreCorruptError
+from onnxsearch.errors import CollectionNotFoundError, StoreCorruptError, StoreUnavailableError
 from onnxsearch.filters import Filter
 from onnxsearch.types import Metric
 from onnxsearch.vectors.base import CollectionSpec, Match, Vectors, VectorStore
@@ -19,6 +20,8 @@ from onnxsearch.vectors.table import Table
 _APPLICATION = 0x6F6E7876  # "onxv"; `file` and SQLite's own tools show it
 _FORMAT = 1
 _PAGE = 1000
+_PAGE_BYTES = 16_384
+"""Of the file: a vector of 1,280 numbers takes one such page, or two of the default size."""
 _REMEMBERED = 100_000
 """Removals that are kept for other processes to learn of; who missed more reads all."""
 
@@ -67,9 +70,20 @@ class LocalVectorStore(VectorStore):
         Raises:
             StoreCorruptError: The file is none of ours, or of an unknown format.
             StoreLockedError: Another process was writing to it for half a minute.
-            StoreError: It cannot be opened or written.
+            StoreUnavailableError: It cannot be opened or written.
         """
-        self._database = Database(path, application=_APPLICATION, version=_FORMAT, schema=_SCHEMA)
+        folder = Path(path).absolute().parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreUnavailableError(f"cannot create the folder {folder}: {error}") from error
+        self._database = Database(
+            path,
+            application=_APPLICATION,
+            version=_FORMAT,
+            schema=_SCHEMA,
+            page_bytes=_PAGE_BYTES,
+        )
         self._loaded: dict[int, _Loaded] = {}
 
     def _describe(self, name: str) -> CollectionSpec | None:
