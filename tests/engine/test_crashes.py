@@ -187,7 +187,7 @@ def test_a_redis_that_is_killed_loses_nothing(
 def test_a_milvus_server_and_redis_lose_nothing(tmp_path: Path, redis_server: RedisServer) -> None:
     with MilvusServer(tmp_path / "milvus").start() as server:
         campaign = Campaign(server.url, redis_server.url, tmp_path / "files", seconds=5)
-        campaign.run(40)
+        campaign.run(100)
 
 
 @pytest.mark.slow
@@ -196,7 +196,7 @@ def test_a_milvus_server_that_is_killed_loses_nothing(
 ) -> None:
     with MilvusServer(tmp_path / "milvus").start() as server:
         campaign = Campaign(server.url, redis_server.url, tmp_path / "files")
-        for kill in range(3):
+        for kill in range(10):
             with campaign.child(at=-1) as child:
                 assert child.stdout is not None
                 assert child.stdout.readline() == "open\n"

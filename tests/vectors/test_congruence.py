@@ -77,7 +77,7 @@ def test_milvus_server_agrees(milvus_url: str) -> None:
 def test_milvus_server_agrees_for_long(milvus_url: str, spec: CollectionSpec) -> None:
     database = milvus_database(milvus_url, "congruence")
     ties_by_key = spec.metric in TIES_BY_KEY
-    agree(spec, lambda: server(milvus_url, database), runs=20, ties_by_key=ties_by_key)
+    agree(spec, lambda: server(milvus_url, database), runs=40, ties_by_key=ties_by_key)
 
 
 @pytest.fixture(params=["local", "lite", pytest.param("server", marks=pytest.mark.slow)])
