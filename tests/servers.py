@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -11,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from abc import abstractmethod
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
@@ -26,10 +28,16 @@ NO_RETRY = Retry(NoBackoff(), 0)
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a loopback port that nobody listens on at the moment.
+
+    It lies below those of outgoing connections, which could take it while its server is
+    being restarted, and is random, for tests that run beside this one look for theirs.
+    """
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_768)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def redis_binary() -> str:
@@ -155,10 +163,15 @@ _UNPACK = """
 import sys
 from milvus import MilvusServerConfig, _initialize_data_files
 config = MilvusServerConfig(data_dir=sys.argv[1])
+names = [name for name in config.configurable_items if name.endswith("_port")]
+config.update(**dict(zip(names, sys.argv[2:], strict=True)))
 config.resolve()
 _initialize_data_files(sys.argv[1])
 print(config.get("proxy_port"), config.get("etcd_port"))
 """
+
+_PORTS = 10
+"""Ports that the wheel's configuration has."""
 
 _ETCD = """
 listen-client-urls: {clients}
@@ -214,10 +227,13 @@ class MilvusServer(Server):
         self._settings = {
             name.replace(".", "_").upper(): value for name, value in (_FASTER | settings).items()
         }
-        command = [sys.executable, "-c", _UNPACK, str(self.folder)]
+        own: set[str] = set()
+        while len(own) < _PORTS:
+            own.add(str(free_port()))
+        command = [sys.executable, "-c", _UNPACK, str(self.folder), *own]
         ports = subprocess.run(command, capture_output=True, check=True).stdout.split()
         self.port = int(ports[0])
-        # All but this port are free ones: with 2380, a second server would not start.
+        # The one port that the wheel does not choose: with 2380, a second server would not start.
         peers = f"http://127.0.0.1:{free_port()}"
         clients = f"http://127.0.0.1:{int(ports[1])}"
         etcd = self.folder / "configs" / "etcd.yaml"
@@ -241,7 +257,8 @@ class MilvusServer(Server):
         # SIGTERM would take it half a minute.
         self.kill9()
         # Half a gigabyte that pytest would keep for three runs.
-        shutil.rmtree(self.folder)
+        if self.folder.exists():
+            shutil.rmtree(self.folder)
 
     def _answers(self) -> bool:
         try:
