@@ -189,16 +189,17 @@ class MilvusVectorStore(VectorStore):
         self, spec: CollectionSpec, queries: Vectors, limit: int, filter: Filter | None
     ) -> list[list[Match]]:
         self._flush(spec.name)
+        lite = self._connection.lite
         search = Search(
             spec=spec,
             limit=limit,
-            condition="" if filter is None else expression(filter),
+            condition="" if filter is None else expression(filter, lite=lite is not None),
             index=self._index,
             consistency=self._consistency,
             timeout=self._timeout,
         )
         # Milvus Lite compares all queries of a request with all rows, in memory.
-        counted = self._connection.lite is not None and len(queries) > 1
+        counted = lite is not None and len(queries) > 1
         with self._connection.call() as client:
             return search.run(client, queries, self._count(spec) if counted else 0)
 

@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
 from onnxsearch.errors import InvalidArgumentError
@@ -31,6 +32,7 @@ from onnxsearch.filters import (
     Filter,
     Not,
     OneOf,
+    Operator,
     Or,
     Scalar,
     StartsWith,
@@ -48,7 +50,8 @@ class Document(NamedTuple):
 
 _FIELDS = "fields"
 _KINDS = "snblm"  # string, number, boolean, list, mapping
-_NEVER = 'id == ""'
+_FEW = 8
+"""Values that Lite compares one by one; halving fewer makes longer expressions only."""
 _MOST_BYTES = 65_536
 """The size of a JSON field that a Milvus server takes."""
 
@@ -88,36 +91,97 @@ def document(metadata: str) -> Document:
     return Document(stored, size)
 
 
-def expression(filter: Filter) -> str:
-    """Return the Milvus expression that finds what `filter` matches."""
+def expression(filter: Filter, *, lite: bool = False) -> str:
+    """Return the Milvus expression that finds what `filter` matches.
+
+    Args:
+        filter: What to look for.
+        lite: Whether Milvus Lite is to read it, which knows no `in` for JSON.
+
+    Raises:
+        InvalidArgumentError: It is of a kind that Milvus has no words for.
+    """
+    return _condition(filter, lite=lite).text
+
+
+class _Condition(NamedTuple):
+    levels: int
+    """Operators on the way to the deepest operand. A server reads 48 of them."""
+    text: str
+
+
+_NEVER = _Condition(1, 'id == ""')
+_ALWAYS = _Condition(1, 'id != ""')
+
+
+def _condition(filter: Filter, *, lite: bool) -> _Condition:
     match filter:
         case And(parts):
-            return "(" + " and ".join(expression(part) for part in parts) + ")"
+            return _joined("and", [_condition(part, lite=lite) for part in parts], _ALWAYS)
         case Or(parts):
-            return "(" + " or ".join(expression(part) for part in parts) + ")"
+            return _any([_condition(part, lite=lite) for part in _merged(parts)])
         case Not(part):
-            return f"not ({expression(part)})"
+            levels, text = _condition(part, lite=lite)
+            return _Condition(levels + 1, f"not ({text})")
         case Exists(field):
-            return _any([_there(kind + _hex(field)) for kind in _KINDS])
+            return _any([_Condition(0, _there(kind + _hex(field))) for kind in _KINDS])
         case Comparison(field, operator, value):
-            return _compare(field, operator.value, value)
+            return _guarded(_kind(value) + _hex(field), f'{operator.value} "{_digits(value)}"')
         case OneOf(field, values):
-            return _any([_compare(field, "==", value) for value in values])
+            return _one_of(field, values, lite=lite)
         case StartsWith(field, prefix):
-            column = "s" + _hex(field)
-            return f'({_there(column)} and metadata["{column}"] like "{_hex(prefix)}%")'
+            return _guarded("s" + _hex(field), f'like "{_hex(prefix)}%"')
         case Contains(field, value):
             column = "l" + _hex(field)
-            return f"({_there(column)} and {_holds(column, _token(value))})"
+            return _Condition(1, f"({_there(column)} and {_holds(column, _token(value))})")
         case _:
             raise InvalidArgumentError(
                 f"{filter!r} has no Milvus expression: expected a filter made with F, &, | and ~"
             )
 
 
-def _compare(field: str, operator: str, value: Scalar) -> str:
-    column = _kind(value) + _hex(field)
-    return f'({_there(column)} and metadata["{column}"] {operator} "{_digits(value)}")'
+def _merged(parts: Iterable[Filter]) -> list[Filter]:
+    """Make one list of all values that one field may equal."""
+    values: dict[str, list[Scalar]] = {}
+    others: list[Filter] = []
+    for part in parts:
+        match part:
+            case Comparison(field, Operator.EQ, value):
+                values.setdefault(field, []).append(value)
+            case OneOf(field, several):
+                values.setdefault(field, []).extend(several)
+            case _:
+                others.append(part)
+    return [*(OneOf(field, tuple(several)) for field, several in values.items()), *others]
+
+
+def _one_of(field: str, values: Iterable[Scalar], *, lite: bool) -> _Condition:
+    columns: dict[str, set[str]] = {}
+    for value in values:
+        columns.setdefault(_kind(value) + _hex(field), set()).add(_digits(value))
+    ways: list[_Condition] = []
+    for column, several in columns.items():
+        digits = sorted(several)
+        if lite:
+            ways.append(_Condition(1, f"({_there(column)} and {_among(column, digits)})"))
+        else:
+            ways.append(_guarded(column, 'in ["' + '", "'.join(digits) + '"]'))
+    return _any(ways)
+
+
+def _among(column: str, digits: Sequence[str]) -> str:
+    """Look for one of sorted digits by halving them, which Lite does for each row."""
+    found = f'metadata["{column}"]'
+    if len(digits) <= _FEW:
+        return "(" + " or ".join(f'{found} == "{each}"' for each in digits) + ")"
+    half = len(digits) // 2
+    low, high = _among(column, digits[:half]), _among(column, digits[half:])
+    pivot = digits[half]
+    return f'({found} < "{pivot}" and {low} or {found} >= "{pivot}" and {high})'
+
+
+def _guarded(column: str, condition: str) -> _Condition:
+    return _Condition(1, f'({_there(column)} and metadata["{column}"] {condition})')
 
 
 def _there(column: str) -> str:
@@ -128,8 +192,23 @@ def _holds(column: str, text: str) -> str:
     return f'json_contains(metadata["{column}"], "{text}")'
 
 
-def _any(parts: Sequence[str]) -> str:
-    return "(" + " or ".join(parts) + ")" if parts else _NEVER
+def _any(parts: Iterable[_Condition]) -> _Condition:
+    return _joined("or", parts, _NEVER)
+
+
+def _joined(word: str, parts: Iterable[_Condition], empty: _Condition) -> _Condition:
+    """Join parts two by two, the shallowest first, which makes the lowest tree.
+
+    The source is M. C. Golumbic, Combinatorial merging, IEEE Transactions on Computers
+    25 (1976). Left to itself, a server puts each part a level below the one before.
+    """
+    waiting = list(parts) or [empty]
+    heapify(waiting)
+    while len(waiting) > 1:
+        one, other = heappop(waiting), heappop(waiting)
+        text = f"({one.text} {word} {other.text})"
+        heappush(waiting, _Condition(other.levels + 1, text))
+    return waiting[0]
 
 
 def _is_scalar(value: JSONValue) -> bool:

@@ -1,0 +1,55 @@
+"""Conditions on metadata that mean the same in every store.
+
+Write them with `F` and join them with `&`, `|` and `~`:
+
+    >>> wanted = (F("year") >= 2020) & F("tags").contains("cat")
+    >>> wanted.matches({"year": 2023, "tags": ["cat", "sofa"]})
+    True
+    >>> wanted.matches({"tags": ["cat"]})
+    False
+
+A condition is false where the field is missing, null or of another type than the
+value it is compared with, `!=` included; it never raises. `~` turns true into
+false and false into true, so `~(F("year") == 2020)` holds for a picture without
+a year and `F("year") != 2020` does not. `True` and `False` are no numbers; 1 and
+1.0 are the same number. Strings compare by code points, case counts.
+
+A filter may have any number of conditions, but `&`, `|` and `~` may lie in one
+another `MOST_DEPTH` deep at most. `a & b & c` is one deep, however long.
+"""
+
+from __future__ import annotations
+
+from onnxsearch.filters.conditions import (
+    MOST_DEPTH,
+    And,
+    Comparison,
+    Contains,
+    Exists,
+    Filter,
+    Not,
+    OneOf,
+    Operator,
+    Or,
+    StartsWith,
+    check_filter,
+)
+from onnxsearch.filters.field import F
+from onnxsearch.filters.values import Scalar
+
+__all__ = [
+    "MOST_DEPTH",
+    "And",
+    "Comparison",
+    "Contains",
+    "Exists",
+    "F",
+    "Filter",
+    "Not",
+    "OneOf",
+    "Operator",
+    "Or",
+    "Scalar",
+    "StartsWith",
+    "check_filter",
+]

@@ -1,0 +1,81 @@
+"""The beginning of every filter: a field of the metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from onnxsearch.errors import InvalidArgumentError
+from onnxsearch.filters.conditions import (
+    Comparison,
+    Contains,
+    Exists,
+    Filter,
+    OneOf,
+    Operator,
+    StartsWith,
+)
+from onnxsearch.filters.values import Scalar, check_text
+
+
+class F:
+    """A field of the metadata, by its name at the top level; begins every filter.
+
+    Values are strings, finite numbers (integers of at most 64 bits) and booleans.
+
+    Example:
+        >>> F("rating") > 3
+        Comparison(field='rating', operator=<Operator.GT: '>'>, value=3)
+
+    Raises:
+        InvalidArgumentError: The name, or a value that the field is compared
+            with, is none that metadata can hold.
+    """
+
+    __slots__ = ("name",)
+    __hash__ = None  # type: ignore[assignment]  # == makes a filter, so no set can hold it
+
+    def __init__(self, name: str) -> None:
+        check_text(name)
+        self.name = name
+
+    def __eq__(self, value: Scalar) -> Filter:  # type: ignore[override]
+        return Comparison(self.name, Operator.EQ, value)
+
+    def __ne__(self, value: Scalar) -> Filter:  # type: ignore[override]
+        return Comparison(self.name, Operator.NE, value)
+
+    def __lt__(self, value: str | float) -> Filter:
+        return Comparison(self.name, Operator.LT, value)
+
+    def __le__(self, value: str | float) -> Filter:
+        return Comparison(self.name, Operator.LE, value)
+
+    def __gt__(self, value: str | float) -> Filter:
+        return Comparison(self.name, Operator.GT, value)
+
+    def __ge__(self, value: str | float) -> Filter:
+        return Comparison(self.name, Operator.GE, value)
+
+    def in_(self, values: Iterable[Scalar]) -> Filter:
+        """The field equals one of `values`."""
+        if isinstance(values, str | bytes | bytearray) or not isinstance(values, Iterable):
+            raise InvalidArgumentError(
+                f"in_({values!r:.80}): expected a list of values; for a string in a list of "
+                "strings use contains()"
+            )
+        return OneOf(self.name, tuple(values))
+
+    def contains(self, value: Scalar) -> Filter:
+        """The field is a list with `value` in it."""
+        return Contains(self.name, value)
+
+    def startswith(self, prefix: str) -> Filter:
+        """The field is a string that begins with `prefix`."""
+        return StartsWith(self.name, prefix)
+
+    def exists(self) -> Filter:
+        """The field is there, and not null."""
+        return Exists(self.name)
+
+    def __repr__(self) -> str:
+        return f"F({self.name!r})"
