@@ -12,11 +12,24 @@ from pathlib import Path
 
 from onnxsearch.errors import (
     ClosedError,
+    InvalidArgumentError,
     StoreCorruptError,
     StoreError,
     StoreLockedError,
     StoreUnavailableError,
 )
+
+
+def absolute_path(path: str | os.PathLike[str]) -> Path:
+    """Return where a store's file lies.
+
+    Raises:
+        InvalidArgumentError: No file can have that name.
+    """
+    text = os.fspath(path)
+    if "\0" in text:
+        raise InvalidArgumentError(f"path {text!r:.200} holds a NUL character: expected none")
+    return Path(text).absolute()
 
 
 class Database:
@@ -53,7 +66,7 @@ class Database:
             StoreLockedError: Another process held it longer than `timeout`.
             StoreUnavailableError: It cannot be opened or written.
         """
-        self.path = Path(path).absolute()
+        self.path = absolute_path(path)
         if self.path.is_dir():
             raise StoreError(f"{self.path} is a folder: expected the path of a file in it")
         if not self.path.parent.is_dir():
@@ -194,8 +207,8 @@ def _code(error: sqlite3.Error) -> int:
 
 @contextmanager
 def _transaction(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
-    connection.execute(begin)
     try:
+        connection.execute(begin)  # here, for Ctrl-C may strike as soon as it has begun
         yield
         connection.execute("COMMIT")
     except BaseException:

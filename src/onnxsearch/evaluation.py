@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from onnxsearch.arguments import integer
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.fusion import Fusion
 from onnxsearch.measures import Estimate, estimates, measure
@@ -132,8 +133,8 @@ class Judge:
     def __post_init__(self) -> None:
         if not self.ks or min(self.ks) < 1:
             raise InvalidArgumentError(f"k={tuple(self.ks)}: expected ranks from 1 on")
-        if self.depth is not None and self.depth < 1:
-            raise InvalidArgumentError(f"depth {self.depth}: expected at least 1")
+        if self.depth is not None:
+            integer("depth", self.depth, least=1)
 
     def evaluate(self, truth: Truth, *, confidence: float, resamples: int, seed: int) -> Evaluation:
         """Measure each model and, where there are several, their fusion."""

@@ -80,12 +80,22 @@ class Pipeline:
         gone = [
             record.id
             for record in self.catalog.ledger.records()
-            if record.uri is not None
-            and record.uri.startswith(inside)
-            and not os.path.lexists(record.uri)
+            if record.uri is not None and record.uri.startswith(inside) and _is_gone(record.uri)
         ]
         removed = [id for batch in batched(gone, _COMMIT) for id in self.catalog.remove(batch)]
         return [Outcome(id, Status.REMOVED, id=id) for id in removed]
+
+
+def _is_gone(path: str) -> bool:
+    # Not `os.path.lexists`: to that, a folder that may not be read just now (a right
+    # that was taken away, a share that does not answer) is as good as an empty one.
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 @dataclass(slots=True)

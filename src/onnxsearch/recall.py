@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxsearch.arguments import integer
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.measures import Estimate, estimates
 from onnxsearch.parallel import batched
@@ -49,10 +50,8 @@ class Sample:
         Raises:
             InvalidArgumentError: `limit` or `sample` is below 1, or there is no row.
         """
-        if limit < 1 or sample < 1:
-            raise InvalidArgumentError(
-                f"limit {limit}, sample {sample}: expected at least 1 of each"
-            )
+        limit = integer("limit", limit, least=1)
+        sample = integer("sample", sample, least=1)
         keys = _sampled(store, collection, sample, seed)
         if not keys:
             raise InvalidArgumentError(

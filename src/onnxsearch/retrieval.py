@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from onnxsearch.arguments import integer, number
 from onnxsearch.consistency import Catalog
 from onnxsearch.diversity import most_diverse
 from onnxsearch.errors import InvalidArgumentError
+from onnxsearch.filters import Filter, check_filter
 from onnxsearch.types import Hit, SearchResults
 
 if TYPE_CHECKING:
     from onnxsearch.embedders.base import Embedder
-    from onnxsearch.filters import Filter
     from onnxsearch.fusion import Fusion
     from onnxsearch.ledger import Stored
     from onnxsearch.vectors.base import Match, Vectors, VectorStore
@@ -45,14 +46,15 @@ class Selection:
     diversity: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.limit < 1:
-            raise InvalidArgumentError(f"limit {self.limit}: expected at least 1")
-        if self.offset < 0:
-            raise InvalidArgumentError(f"offset {self.offset}: expected at least 0")
-        if self.max_distance is not None and math.isnan(self.max_distance):
-            raise InvalidArgumentError("max_distance NaN: expected a number")
-        if not 0 <= self.diversity <= 1:
-            raise InvalidArgumentError(f"diversity {self.diversity}: expected 0 to 1")
+        if self.filter is not None:
+            check_filter(self.filter)
+        integer("limit", self.limit, least=1)
+        integer("offset", self.offset, least=0)
+        if self.max_distance is not None:
+            number("max_distance", self.max_distance)
+        if not isinstance(self.group_by, str | None):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidArgumentError(f"group_by {self.group_by!r:.80}: expected a field's name")
+        number("diversity", self.diversity, least=0, most=1)
 
     @property
     def wanted(self) -> int:
@@ -89,7 +91,7 @@ class Retrieval:
         def ranked(depth: int) -> list[SearchResults]:
             return self._ranked(embedder, queries, depth, selection.filter)
 
-        rankings = _deep_enough(ranked, selection, selection.wanted)
+        rankings = self._deep_enough(ranked, selection, selection.wanted)
         chosen = [selection.candidates(ranking) for ranking in rankings]
         if selection.diversity:
             chosen = [
@@ -117,7 +119,8 @@ class Retrieval:
             }
             return [fusion.fuse(rankings)]
 
-        (ranking,) = _deep_enough(ranked, selection, max(_FUSED, _POOL * selection.wanted))
+        depth = max(_FUSED, _POOL * selection.wanted)
+        (ranking,) = self._deep_enough(ranked, selection, depth)
         hits = selection.candidates(ranking)[selection.offset :]
         return SearchResults(tuple(hits), ranking.model, ranking.metric)
 
@@ -141,19 +144,48 @@ class Retrieval:
         order = most_diverse(embedder.metric, query, matrix, count, selection.diversity)
         return [there[position] for position in order]
 
+    def _deep_enough(
+        self, ranked: Callable[[int], list[SearchResults]], selection: Selection, depth: int
+    ) -> list[SearchResults]:
+        """Rank deeper and deeper until every ranking serves the selection.
+
+        Raises:
+            InvalidArgumentError: The store cannot look as deep.
+        """
+        while True:
+            depth = self._at_most(depth)
+            rankings = ranked(depth)
+            if all(selection.is_served_by(ranking, depth) for ranking in rankings):
+                return rankings
+            if depth == self.vectors.max_rows:
+                # Unless there are no more rows than that.
+                if self.catalog.ledger.count() <= depth:
+                    return rankings
+                raise InvalidArgumentError(
+                    f"limit {selection.limit}, offset {selection.offset}, max_distance "
+                    f"{selection.max_distance}, group_by {selection.group_by!r}: {self.vectors!r} "
+                    f"returns at most {depth} rows a search, and these hold too few such "
+                    "pictures. Ask for fewer, or leave others out by a filter"
+                )
+            depth *= 4
+
+    def _at_most(self, depth: int) -> int:
+        return depth if self.vectors.max_rows is None else min(depth, self.vectors.max_rows)
+
     def _ranked(
         self, embedder: Embedder, queries: Vectors, depth: int, filter: Filter | None
     ) -> list[SearchResults]:
         """Return the nearest `depth` pictures for each query."""
         collection = self.catalog.collection(embedder.name)
-        known: dict[str, Stored] = {}
-        width = depth
+        known: Mapping[str, Stored] = {}
+        width = self._at_most(depth)
         dropped: set[str] = set()
         found: list[list[Match]] = []
         for _ in range(_ROUNDS):
             found = self.vectors.search(collection, queries, width, filter=filter)
             keys = {match.key for matches in found for match in matches}
-            known |= self.catalog.ledger.resolve([key for key in keys if key not in known])
+            # All of them anew: what was there a round ago may have a successor in this one.
+            known = self.catalog.ledger.resolve(list(keys))
             # A row without record belongs to a write that is under way, or to one that
             # was replaced a moment ago. Ask again, and for as many more, until nothing
             # new of that kind turns up: then all that is acknowledged has been seen.
@@ -161,28 +193,20 @@ class Retrieval:
             if without <= dropped:
                 break
             dropped |= without
-            width = depth + len(dropped)
+            width = self._at_most(depth + len(dropped))
         return [_results(embedder, matches, known, depth) for matches in found]
 
 
-def _deep_enough(
-    ranked: Callable[[int], list[SearchResults]], selection: Selection, depth: int
-) -> list[SearchResults]:
-    """Rank deeper and deeper until every ranking serves the selection."""
-    while True:
-        rankings = ranked(depth)
-        if all(selection.is_served_by(ranking, depth) for ranking in rankings):
-            return rankings
-        depth *= 4
-
-
 def _first_of_each(hits: Sequence[Hit], field: str) -> list[Hit]:
-    """Keep the first hit of each value of a metadata field; without the field, all."""
+    """Keep the first hit of each value of a metadata field; without a value, all."""
     firsts: dict[str, Hit] = {}
-    for number, hit in enumerate(hits):
-        value = json.dumps(hit.metadata[field], sort_keys=True) if field in hit.metadata else None
+    for place, hit in enumerate(hits):
+        value = hit.metadata.get(field)
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)  # 1 and 1.0 are one value, as they are to a filter
         # No value looks like this: JSON never begins with a hash sign.
-        firsts.setdefault(f"#{number}" if value is None else value, hit)
+        group = f"#{place}" if value is None else json.dumps(value, sort_keys=True)
+        firsts.setdefault(group, hit)
     return list(firsts.values())
 
 

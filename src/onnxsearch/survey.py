@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.ledger import Ledger, Stored
 from onnxsearch.parallel import batched
 from onnxsearch.records import check_metadata
@@ -60,6 +61,8 @@ class Survey:
             return Outcome(path, Status.MISSING, error=f"there is no file {path!r}")
         except (OSError, ValueError) as error:  # ValueError: a NUL in the path
             return Outcome(path, Status.BROKEN, error=f"file {path!r} cannot be read: {error}")
+        if stat.S_ISDIR(status.st_mode) and not os.access(path, os.R_OK | os.X_OK):
+            return Outcome(path, Status.BROKEN, error=f"folder {path!r} may not be read")
         if not stat.S_ISREG(status.st_mode):
             kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a device, pipe or socket"
             return Outcome(path, Status.UNSUPPORTED, error=f"{path!r} is {kind}, not a file")
@@ -76,12 +79,15 @@ class Survey:
         return candidate
 
     def _metadata_of(self, path: str, stored: Stored | None) -> dict[str, JSONValue]:
-        if callable(self.metadata):
-            return check_metadata(self.metadata(Path(path)))
-        if isinstance(self.metadata, Mapping):
+        if self.metadata is None:
+            # Nothing said: what an earlier run was told stays.
+            return dict(stored.record.metadata) if stored else {}
+        try:
+            if callable(self.metadata):
+                return check_metadata(self.metadata(Path(path)))
             return check_metadata(self.metadata)
-        # Nothing said: what an earlier run was told stays.
-        return dict(stored.record.metadata) if stored else {}
+        except InvalidArgumentError as error:
+            raise InvalidArgumentError(f"metadata of file {path!r}: {error}") from error
 
 
 def same_file(stored: Stored, candidate: Candidate) -> bool:

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -180,6 +181,23 @@ def test_prune_forgets_only_what_is_gone_from_this_folder(
     assert engine.count() == 4
     with pytest.raises(InvalidArgumentError, match="prune"):
         engine.index([folder / "cat.png"], prune=True)
+
+
+def test_prune_keeps_what_cannot_be_looked_at(house: House, folder: Path) -> None:
+    engine = house.engine()
+    engine.index(folder)
+    (folder / "far").rename(folder / "away")
+    (folder / "far").symlink_to("far")  # going round in circles, as root may read anything
+    engine.index(folder, prune=True)
+    assert engine.get(str(folder / "far/below/fox.png")) is not None
+
+
+@pytest.mark.parametrize("wrong", [{"size": float("nan")}, "text", 5, [("a", 1)]])
+def test_says_of_which_file_the_metadata_are_wrong(house: House, folder: Path, wrong: Any) -> None:
+    engine = house.engine()
+    for metadata in (wrong, lambda path: wrong if path.name == "dog.png" else {}):
+        with pytest.raises(InvalidArgumentError, match=r"metadata of file .*\.png"):
+            engine.index(folder, metadata=metadata)
 
 
 def test_a_model_added_later_fills_in_what_is_missing(house: House, folder: Path) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from onnxsearch import (
+    CollectionSpec,
     Embedder,
     F,
+    Filter,
     ImageInput,
     InMemoryMetadataStore,
     InMemoryVectorStore,
@@ -24,6 +26,7 @@ from onnxsearch import (
     Vectors,
 )
 from onnxsearch.testing import FakeEmbedder, picture
+from onnxsearch.vectors.base import Match
 
 
 class Colours(Embedder):
@@ -166,7 +169,7 @@ def test_examples_of_bits_vote() -> None:
         (lambda engine: engine.search(Query.id("red"), models=["fake"], fusion="best"), "'best'"),
         (lambda engine: engine.search(Query.id("red"), limit=0), "limit 0"),
         (lambda engine: engine.search(Query.id("red"), offset=-1), "offset -1"),
-        (lambda engine: engine.search(Query.id("red"), max_distance=float("nan")), "NaN"),
+        (lambda engine: engine.search(Query.id("red"), max_distance=float("nan")), "nan"),
         (lambda engine: engine.search(Query.id("red"), diversity=2), "0 to 1"),
     ],
 )
@@ -223,6 +226,71 @@ def test_group_by_looks_as_deep_as_it_must(engine: SearchEngine) -> None:
         Query.id("red"), group_by="family", limit=3, filter=F("family").in_(["red", "blue"])
     )
     assert [hit.metadata["family"] for hit in only] == ["red", "blue"]
+
+
+def test_group_by_takes_values_for_equal_as_filters_do() -> None:
+    engine = SearchEngine(Colours(), InMemoryVectorStore(), InMemoryMetadataStore())
+    for number, value in enumerate([1, 1.0, True, "1", 0.0, -0.0, None, None]):
+        engine.add(colour(250, 10 * number, 0), id=f"{number}", metadata={"n": value})
+    assert engine.search(Query.id("0"), group_by="n").ids == ["0", "2", "3", "4", "6", "7"]
+
+
+class Shallow(InMemoryVectorStore):
+    """Gives a few rows a search, as Milvus gives 16,384."""
+
+    max_rows = 20
+
+    def _search(
+        self, spec: CollectionSpec, queries: Vectors, limit: int, filter: Filter | None
+    ) -> list[list[Match]]:
+        assert limit <= self.max_rows
+        return super()._search(spec, queries, limit, filter)
+
+
+def test_a_search_looks_no_deeper_than_the_store_can() -> None:
+    engine = SearchEngine(Colours(), Shallow(), InMemoryMetadataStore())
+    for shade in range(20):
+        engine.add(colour(200, shade, 0), id=f"{shade:02}", metadata={"family": shade // 8})
+    red = Query.id("00")
+    assert len(engine.search(red, limit=50)) == 20
+    assert engine.search(red, group_by="family").ids == ["00", "08", "16"]
+    engine.add(colour(0, 0, 250), id="blue")
+    assert 0 < len(engine.search(red, limit=50, max_distance=0.05)) < 20
+    assert engine.search(red, limit=3, group_by="family").ids == ["00", "08", "16"]
+    for wanted in ({"limit": 50}, {"offset": 18}, {"limit": 4, "group_by": "family"}):
+        with pytest.raises(InvalidArgumentError, match="at most 20 rows"):
+            engine.search(red, **wanted)  # type: ignore[arg-type]
+
+
+def test_a_picture_that_is_replaced_meanwhile_comes_once() -> None:
+    """The search asks twice, since a row has no record; in between there is a new version."""
+
+    class Interrupted(InMemoryMetadataStore):
+        then: Callable[[], object] | None = None
+
+        def _get_many(self, table: str, keys: Sequence[str]) -> list[bytes | None]:
+            answer = super()._get_many(table, keys)
+            then, self.then = self.then, None
+            if then is not None:
+                then()
+            return answer
+
+    class Untidy(InMemoryVectorStore):
+        def _delete(self, spec: CollectionSpec, keys: Sequence[str]) -> None:
+            """The old row stays for a while."""
+
+    vectors, metadata = Untidy(), Interrupted()
+    engine = SearchEngine(FakeEmbedder(), vectors, metadata)
+    engine.add(picture("a"), id="x", metadata={"version": 1})
+    (collection,) = vectors.collections()
+    vectors.upsert(collection, ["0" * 32], np.ones((1, 16), np.float32))
+
+    def replace() -> None:
+        engine.add(picture("b"), id="x", metadata={"version": 2})
+
+    metadata.then = replace
+    found = engine.search(picture("a"))
+    assert [(hit.id, hit.metadata) for hit in found] == [("x", {"version": 2})]
 
 
 def test_diversity_passes_over_what_is_alike(engine: SearchEngine) -> None:

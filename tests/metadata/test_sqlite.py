@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from contextlib import closing
 from pathlib import Path
@@ -103,6 +105,25 @@ def test_reads_while_another_process_writes(path: Path) -> None:
                 store.commit({CELL: b"dog"})
             other.execute("ROLLBACK")
         assert store.commit({CELL: b"dog"}) is True
+
+
+def test_is_usable_after_ctrl_c(path: Path) -> None:
+    """Ctrl-C strikes while the store waits for another process."""
+    with SQLiteMetadataStore(path, timeout=30) as store:
+        other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        other.execute("BEGIN IMMEDIATE")
+        press = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+        release = threading.Timer(0.5, other.execute, ("ROLLBACK",))
+        press.start()
+        release.start()
+        with pytest.raises(KeyboardInterrupt):
+            store.commit({CELL: b"cat"})
+        release.join()
+        other.close()
+        assert store.get(*CELL) is None
+        assert store.commit({CELL: b"dog"}) is True
+        with SQLiteMetadataStore(path, timeout=0.1) as second:
+            assert second.commit({CELL: b"cat"}) is True
 
 
 def test_is_usable_after_a_commit_that_failed(path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxsearch.arguments import integer
 from onnxsearch.closing import Closing
 from onnxsearch.errors import EmbeddingError, InvalidArgumentError
 from onnxsearch.parallel import batched
@@ -122,8 +123,7 @@ class Embedder(Closing):
             >>> OnnxEmbedder.bundled().embed("photo.jpg").shape
             (1, 1280)
         """
-        if batch_size < 1:
-            raise InvalidArgumentError(f"batch_size {batch_size}: expected at least 1")
+        batch_size = integer("batch_size", batch_size, least=1)
         rows = [
             self.embed_tensors([self.prepare(image) for image in batch])
             for batch in batched(_as_iterable(images), batch_size)

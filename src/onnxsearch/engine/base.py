@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from onnxsearch.arguments import integer
 from onnxsearch.closing import Closing
 from onnxsearch.consistency import Catalog
 from onnxsearch.cores import available_cores
-from onnxsearch.embedders.base import Embedder
+from onnxsearch.embedders.base import Embedder, check_name
 from onnxsearch.errors import ClosedError, InvalidArgumentError, UnknownModelError
 from onnxsearch.images.decode import READ_STRICTLY, ReadPolicy, open_image
 from onnxsearch.migration import whereabouts
@@ -40,13 +41,11 @@ class EngineBase(Closing):
         reading: ReadPolicy = READ_STRICTLY,
     ) -> None:
         self._embedders = _by_name(embedders)
-        self._workers = available_cores() if workers is None else workers
-        self._batch_size = batch_size
+        self._workers = (
+            available_cores() if workers is None else integer("workers", workers, least=1)
+        )
+        self._batch_size = integer("batch_size", batch_size, least=1)
         self._reading = reading
-        for name in ("workers", "batch_size"):
-            value = getattr(self, f"_{name}")
-            if value < 1:
-                raise InvalidArgumentError(f"{name} {value}: expected at least 1")
         self._catalog = Catalog(vectors, metadata, namespace)
         self._retrieval = Retrieval(self._catalog, vectors)
         self._reader = Reader(self._catalog, vectors, reading)
@@ -122,7 +121,7 @@ def _by_name(embedders: Embedder | Sequence[Embedder]) -> dict[str, Embedder]:
     sequence = [embedders] if isinstance(embedders, Embedder) else list(embedders)
     if not sequence:
         raise InvalidArgumentError("no embedder was given: expected at least one")
-    by_name = {embedder.name: embedder for embedder in sequence}
+    by_name = {check_name(embedder.name): embedder for embedder in sequence}
     if len(by_name) < len(sequence):
         raise InvalidArgumentError(
             f"two embedders have the same name ({', '.join(e.name for e in sequence)}): give each "

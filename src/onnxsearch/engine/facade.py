@@ -14,6 +14,7 @@ from onnxsearch.engine.changing_models import ChangingModels
 from onnxsearch.engine.judging import Judging
 from onnxsearch.engine.searching import Searching
 from onnxsearch.engine.upkeep import Upkeep
+from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.images.decode import READ_STRICTLY, ReadPolicy, open_image
 from onnxsearch.indexing import Pipeline
 from onnxsearch.parallel import batched
@@ -219,10 +220,14 @@ class SearchEngine(Searching, Judging, ChangingModels, Upkeep):
         are not there are passed over.
 
         Raises:
+            InvalidArgumentError: One is no id; none was removed.
             StoreError: A store failed.
         """
         self._check_open()
-        ids = (check_id(each) for each in ([id] if isinstance(id, str) else id))
+        if not isinstance(id, Iterable):
+            raise InvalidArgumentError(f"id {id!r:.80}: expected an id, or several in an iterable")
+        # All before the first, so that a wrong one among them changes nothing.
+        ids = [check_id(each) for each in ([id] if isinstance(id, str) else id)]
         return [gone for batch in batched(ids, 256) for gone in self._catalog.remove(batch)]
 
     def count(self) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -19,6 +20,8 @@ class Cell(NamedTuple):
     key: str
     """Printable ASCII, 1 to 200 characters."""
 
+
+_TEXT = re.compile(r"[ -~]{1,200}")
 
 _NOTHING: Mapping[Cell, bytes | None] = MappingProxyType({})
 
@@ -49,7 +52,7 @@ class MetadataStore(Closing):
     `onnxsearch.testing.MetadataStoreContract` over it.
     """
 
-    def get_many(self, table: str, keys: Sequence[str]) -> list[bytes | None]:
+    def get_many(self, table: str, keys: Iterable[str]) -> list[bytes | None]:
         """Return the values under `keys`, in their order; None where there is none.
 
         All are of one moment: of a commit, either every cell is seen or none.
@@ -58,9 +61,10 @@ class MetadataStore(Closing):
         Raises:
             InvalidArgumentError: A key or the table's name is not as `Cell` says.
         """
-        for key in keys:
+        wanted = list(keys)
+        for key in wanted:
             _check_cell(Cell(table, key))
-        return self._get_many(table, keys) if keys else []
+        return self._get_many(table, wanted) if wanted else []
 
     def get(self, table: str, key: str) -> bytes | None:
         """Return the value under `key`, or None if there is none."""
@@ -138,11 +142,17 @@ class MetadataStore(Closing):
 
 
 def _check_cell(cell: Cell) -> None:
+    if not isinstance(cell, Cell):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidArgumentError(f"{cell!r:.80}: expected a Cell of a table and a key")
     for name, text in zip(Cell._fields, cell, strict=True):
-        if not (0 < len(text) <= 200 and text.isascii() and text.isprintable()):
+        if not _is_text(text):
             raise InvalidArgumentError(
-                f"{name} {text[:80]!r}: expected 1 to 200 printable ASCII characters"
+                f"{name} {text!r:.80}: expected 1 to 200 printable ASCII characters"
             )
+
+
+def _is_text(text: object) -> bool:
+    return isinstance(text, str) and _TEXT.fullmatch(text) is not None
 
 
 def _check_commit(writes: Mapping[Cell, bytes | None], expect: Mapping[Cell, bytes | None]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 import warnings
@@ -12,6 +13,7 @@ from typing import cast
 import redis
 from redis.exceptions import MovedError, NoPermissionError, RedisClusterException
 
+from onnxsearch.arguments import integer, seconds
 from onnxsearch.errors import (
     ClosedError,
     InvalidArgumentError,
@@ -143,14 +145,20 @@ class RedisMetadataStore(MetadataStore):
         timeout: float = 4.0,
     ) -> None:
         self._prefix = _checked_prefix(prefix)
-        self._replicas = replicas
-        self._patience_ms = int(timeout * 500)
+        self._replicas = integer("replicas", replicas, least=0)
+        timeout = seconds("timeout", timeout)
+        self._patience_ms = math.ceil(timeout * 500)  # 0 would be for ever
         self._closed = False
         self._owns_client = client is None
         if client is None:
             self._address = without_secrets(checked_url(url))
             self._client: Client = connect(url, timeout)
         else:
+            if not isinstance(client, (redis.Redis, redis.RedisCluster)):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise InvalidArgumentError(
+                    f"client of type {type(client).__name__}: expected redis.Redis or "
+                    "redis.RedisCluster, not an asynchronous one"
+                )
             if url != _DEFAULT_URL:
                 raise InvalidArgumentError("got a url and a client: expected only one of them")
             if client.get_encoder().decode_responses:

@@ -7,8 +7,8 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 
+from onnxsearch.arguments import seconds
 from onnxsearch.database import Database
-from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.metadata.base import Cell, MetadataStore
 
 _APPLICATION = 0x6F6E7873  # "onxs"; `file` and SQLite's own tools show it
@@ -72,10 +72,12 @@ class SQLiteMetadataStore(MetadataStore):
     """
 
     def __init__(self, path: str | os.PathLike[str], *, timeout: float = 5.0) -> None:
-        if timeout < 0:
-            raise InvalidArgumentError(f"timeout {timeout}: expected seconds, 0 or more")
         self._database = Database(
-            path, application=_APPLICATION, version=_FORMAT, schema=_SCHEMA, timeout=timeout
+            path,
+            application=_APPLICATION,
+            version=_FORMAT,
+            schema=_SCHEMA,
+            timeout=seconds("timeout", timeout, zero=True),
         )
 
     def _get_many(self, table: str, keys: Sequence[str]) -> list[bytes | None]:

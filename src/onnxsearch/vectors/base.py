@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
+from onnxsearch.arguments import integer
 from onnxsearch.closing import Closing
 from onnxsearch.errors import (
     CollectionNotFoundError,
     InvalidArgumentError,
     SpaceMismatchError,
 )
+from onnxsearch.filters import Filter, check_filter
 from onnxsearch.json_text import metadata_text
 from onnxsearch.types import Metadata, Metric
 from onnxsearch.types import Vectors as Vectors
 from onnxsearch.vectors.spec import NAME, mismatch
 from onnxsearch.vectors.spec import CollectionSpec as CollectionSpec
-
-if TYPE_CHECKING:
-    from onnxsearch.filters import Filter
 
 _KEY = re.compile(r"[0-9a-f]{32}")
 
@@ -51,6 +50,9 @@ class VectorStore(Closing):
 
     metrics: frozenset[Metric] = frozenset(Metric)
     """The metrics that this store knows."""
+
+    max_rows: int | None = None
+    """Rows that one search returns at most; None for any number."""
 
     def ensure_collection(self, spec: CollectionSpec) -> None:
         """Create the collection, or check that the one there is the same.
@@ -100,7 +102,7 @@ class VectorStore(Closing):
     def upsert(
         self,
         collection: str,
-        keys: Sequence[str],
+        keys: Iterable[str],
         vectors: Vectors,
         metadata: Sequence[Metadata] | None = None,
     ) -> None:
@@ -152,17 +154,18 @@ class VectorStore(Closing):
 
         Raises:
             CollectionNotFoundError: There is no such collection.
-            InvalidArgumentError: `limit` or `queries` is not as said.
+            InvalidArgumentError: `limit`, `queries` or `filter` is not as said.
         """
-        if limit < 1:
-            raise InvalidArgumentError(f"limit {limit}: expected at least 1")
+        limit = integer("limit", limit, least=1)
+        if filter is not None:
+            check_filter(filter)
         spec = self.describe(collection)
         matrix = _checked_matrix(queries, spec)
         if not len(matrix):
             return []
         return self._search(spec, matrix, limit, filter)
 
-    def fetch(self, collection: str, keys: Sequence[str]) -> Mapping[str, Vectors]:
+    def fetch(self, collection: str, keys: Iterable[str]) -> Mapping[str, Vectors]:
         """Return the vectors stored under `keys`, each of shape (columns,).
 
         Keys that are not there are left out.
@@ -174,7 +177,7 @@ class VectorStore(Closing):
         keys = _checked_keys(keys)
         return self._fetch(spec, keys) if keys else {}
 
-    def delete(self, collection: str, keys: Sequence[str]) -> None:
+    def delete(self, collection: str, keys: Iterable[str]) -> None:
         """Remove rows; keys that are not there are passed over.
 
         Raises:
@@ -252,13 +255,18 @@ class VectorStore(Closing):
         """Count the rows."""
 
 
-def _checked_keys(keys: Sequence[str]) -> list[str]:
-    for key in keys:
-        if not _KEY.fullmatch(key):
+def _checked_keys(keys: Iterable[str]) -> list[str]:
+    checked = list(keys)
+    for key in checked:
+        if not _is_key(key):
             raise InvalidArgumentError(
-                f"key {key[:80]!r}: expected 32 characters, each one of 0123456789abcdef"
+                f"key {key!r:.80}: expected 32 characters, each one of 0123456789abcdef"
             )
-    return list(keys)
+    return checked
+
+
+def _is_key(key: object) -> bool:
+    return isinstance(key, str) and _KEY.fullmatch(key) is not None
 
 
 def _checked_matrix(vectors: Vectors, spec: CollectionSpec) -> Vectors:

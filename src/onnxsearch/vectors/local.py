@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from onnxsearch.database import Database
+from onnxsearch.database import Database, absolute_path
 from onnxsearch.errors import CollectionNotFoundError, StoreCorruptError, StoreUnavailableError
 from onnxsearch.filters import Filter
 from onnxsearch.types import Metric
@@ -72,7 +71,7 @@ class LocalVectorStore(VectorStore):
             StoreLockedError: Another process was writing to it for half a minute.
             StoreUnavailableError: It cannot be opened or written.
         """
-        folder = Path(path).absolute().parent
+        folder = absolute_path(path).parent
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from onnxsearch.arguments import integer
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.types import Metric
 
@@ -32,8 +33,13 @@ class CollectionSpec:
                 f"collection name {self.name!r}: expected a letter, then at most 199 "
                 "letters, digits and underscores"
             )
-        if self.dimension < 1:
-            raise InvalidArgumentError(f"dimension {self.dimension}: expected at least 1")
+        if not isinstance(self.metric, Metric):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidArgumentError(
+                f"metric {self.metric!r}: expected Metric.L2, Metric.IP, Metric.COSINE or "
+                "Metric.HAMMING"
+            )
+        # One of numpy's integers, out of some array's shape, would not do as JSON or in SQLite.
+        object.__setattr__(self, "dimension", integer("dimension", self.dimension, least=1))
         if self.metric is Metric.HAMMING and self.dimension % 8:
             raise InvalidArgumentError(
                 f"dimension {self.dimension}: Hamming vectors are packed in bytes, so their "
