@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from typing import get_args
 
 from onnxsearch import SearchEngine, StoreUnavailableError
 from onnxsearch.locations import open_stores
@@ -24,6 +25,7 @@ from onnxsearch.testing import (
     FaultyVectorStore,
     picture,
 )
+from onnxsearch.testing.faults import Moment
 
 IDS = [f'it\'s "{number}"' for number in range(12)]
 FILES = ["file 0", "file 1", "file 2"]
@@ -33,23 +35,10 @@ _printing = threading.Lock()
 
 
 class Deadly(Faults):
-    """Kills the process at a write: before it, or when it is done."""
+    """Kills the process where others would raise."""
 
-    def __init__(self, at: int, dice: random.Random) -> None:
-        super().__init__()
-        self._when = (at, dice.choice(["before", "after"]))
-
-    def before(self, write: str) -> int:
-        number = super().before(write)
-        self._die_at(number, "before")
-        return number
-
-    def after(self, number: int) -> None:
-        self._die_at(number, "after")
-
-    def _die_at(self, number: int, moment: str) -> None:
-        if (number, moment) == self._when:
-            os.kill(os.getpid(), signal.SIGKILL)
+    def _strike(self, fault: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def name(id: str, version: int) -> str:
@@ -86,7 +75,9 @@ def write(engine: SearchEngine, folder: str, ids: list[str], seed: int) -> None:
 
 
 def main(location: str, metadata: str, folder: str, seed: int, threads: int, at: int) -> None:
-    faults = Deadly(at, random.Random(seed))
+    faults = Deadly()
+    if at >= 0:
+        faults.fail(at=at, moment=random.Random(seed).choice(get_args(Moment)))
     vectors, records = open_stores(location, metadata)
     engine = SearchEngine(
         EMBEDDERS,

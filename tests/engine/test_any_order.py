@@ -23,7 +23,7 @@ from tests.engine.stores import assert_consistent
 ENGINES = (0, 1)
 IDS = ("cat", "dog", "owl")
 ENGINE, ID = st.sampled_from(ENGINES), st.sampled_from(IDS)
-NEVER = -1
+NEVER = None
 
 
 class AnyOrder(RuleBasedStateMachine):
@@ -57,13 +57,15 @@ class AnyOrder(RuleBasedStateMachine):
         engine: int,
         id: str,
         remove: bool,
-        at: int,
+        at: int | None,
         moment: Moment,
         error: ProcessDied | None,
     ) -> None:
         self.version += 1
         version = None if remove else self.version
-        self.faults[engine].fail(at=at, moment=moment, error=error)
+        self.faults[engine].revive()
+        if at is not NEVER:
+            self.faults[engine].fail(at=at, moment=moment, error=error)
         try:
             if remove:
                 self.engines[engine].remove(id)

@@ -18,14 +18,16 @@ from onnxsearch import (
     Status,
     UnknownModelError,
 )
-from onnxsearch.testing import FakeEmbedder, picture, write_pictures
-from onnxsearch.testing.faults import (
+from onnxsearch.testing import (
+    FakeEmbedder,
     Faults,
     FaultyMetadataStore,
     FaultyVectorStore,
-    Moment,
     ProcessDied,
+    picture,
+    write_pictures,
 )
+from onnxsearch.testing.faults import Moment
 from tests.engine.stores import assert_consistent
 
 NAMES = ["ant", "bee", "cat", "dog"]

@@ -13,14 +13,15 @@ from onnxsearch import (
     SearchEngine,
     StoreUnavailableError,
 )
-from onnxsearch.testing import FakeEmbedder, picture
-from onnxsearch.testing.faults import (
+from onnxsearch.testing import (
+    FakeEmbedder,
     Faults,
     FaultyMetadataStore,
     FaultyVectorStore,
-    Moment,
     ProcessDied,
+    picture,
 )
+from onnxsearch.testing.faults import Moment
 from tests.engine.stores import assert_consistent
 
 Operation = Callable[[SearchEngine], object]

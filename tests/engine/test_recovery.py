@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -23,14 +24,16 @@ from onnxsearch import (
 from onnxsearch.consistency import Catalog, Item
 from onnxsearch.journal import State, decode_entry
 from onnxsearch.records import new_key
-from onnxsearch.testing import FakeEmbedder, picture, write_pictures
-from onnxsearch.testing.faults import (
+from onnxsearch.testing import (
+    FakeEmbedder,
     Faults,
     FaultyMetadataStore,
     FaultyVectorStore,
-    Moment,
     ProcessDied,
+    picture,
+    write_pictures,
 )
+from onnxsearch.testing.faults import Moment, Read, Write
 from onnxsearch.types import Record
 from onnxsearch.vectors.base import CollectionSpec
 from tests.engine.stores import assert_consistent
@@ -186,7 +189,7 @@ def test_a_second_attempt_is_taken_back_when_its_minute_is_over(
     house.engine()
     house.faults.hang(at=4, timeout=60)  # in the second attempt, which is leased
     house.faults.release()
-    thread.join(0.2)
+    assert house.hanging(thread)
     house.engine()
     house.faults.release()
     thread.join()
@@ -204,10 +207,12 @@ def test_what_could_not_be_swept_goes_with_the_next_write(house: House) -> None:
 
 def test_what_could_not_be_taken_back_goes_with_the_next_write(house: House) -> None:
     class Gone(Faults):
-        def before(self, write: str) -> int:
-            if write in ("commit", "delete") and self.writes[-1:] == ["upsert"]:
+        @contextmanager
+        def around(self, call: Write | Read) -> Iterator[None]:
+            if call in ("commit", "delete") and self.writes[-1:] == ["upsert"]:
                 raise StoreUnavailableError("gone")
-            return super().before(write)
+            with super().around(call):
+                yield
 
     writer = house.engine(Gone())
     with pytest.raises(StoreUnavailableError):

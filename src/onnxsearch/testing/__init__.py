@@ -17,12 +17,8 @@ if TYPE_CHECKING:
         picture_bytes,
         write_pictures,
     )
-    from onnxsearch.testing.faults import (
-        Faults,
-        FaultyMetadataStore,
-        FaultyVectorStore,
-        ProcessDied,
-    )
+    from onnxsearch.testing.faults import Faults, ProcessDied
+    from onnxsearch.testing.faulty_stores import FaultyMetadataStore, FaultyVectorStore
     from onnxsearch.testing.metadata_contract import MetadataStoreContract
     from onnxsearch.testing.vector_contract import VectorStoreContract
 
@@ -46,8 +42,8 @@ _HOME = {
     "FakeCalls": "fakes",
     "FakeEmbedder": "fakes",
     "Faults": "faults",
-    "FaultyMetadataStore": "faults",
-    "FaultyVectorStore": "faults",
+    "FaultyMetadataStore": "faulty_stores",
+    "FaultyVectorStore": "faulty_stores",
     "MetadataStoreContract": "metadata_contract",
     "ProcessDied": "faults",
     "VectorStoreContract": "vector_contract",

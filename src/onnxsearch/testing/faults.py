@@ -1,36 +1,60 @@
-"""Stores that fail when a test says so, to see what is left behind."""
-
-# A store that stands in front of another one calls its hooks.
+"""Tells stores to fail, hang or die, to see what is left behind."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias, get_args
 
-from onnxsearch.errors import StoreUnavailableError
-from onnxsearch.metadata.base import Cell, MetadataStore
-from onnxsearch.vectors.base import CollectionSpec, Match, Vectors, VectorStore
-
-if TYPE_CHECKING:
-    from onnxsearch.filters import Filter
+from onnxsearch.arguments import integer, seconds
+from onnxsearch.errors import InvalidArgumentError, StoreUnavailableError
 
 Moment: TypeAlias = Literal["before", "after"]
+
+Write: TypeAlias = Literal["create", "drop", "upsert", "delete", "commit"]
+
+Read: TypeAlias = Literal[
+    "describe", "collections", "search", "fetch", "ids", "count", "get_many", "items"
+]
+
+Calls: TypeAlias = Literal["write", "read"] | Write | Read
+"""Any write, any read, or the calls of one method."""
+
+_WRITES: tuple[str, ...] = get_args(Write)
+_READS: tuple[str, ...] = get_args(Read)
 
 
 class ProcessDied(BaseException):
     """Stands for the end of the process: no `except Exception` gets in its way."""
 
 
-class Faults:
-    """Decides which write to a store fails or hangs, and how.
+@dataclass(eq=False)
+class _Fault:
+    on: Calls
+    left: int
+    """How many such calls pass before it strikes; below 0 it never does."""
+    moment: Moment
+    error: BaseException
+    timeout: float | None = None
+    released: threading.Event = field(default_factory=threading.Event)
+    struck: bool = False
 
-    Writes are counted over all stores that share one object. A write can fail
-    before it is done, or after: then the store has it and only its answer is lost.
-    One that hangs does so until `release`, or until its time is up, as with a store
-    that stops answering: then it fails. Meanwhile others can do what they like.
-    Once `ProcessDied` was raised, every further access raises it, as nothing runs in
-    a process that is dead; `revive` ends that, as a restart would.
+
+class Faults:
+    """Decides which call of a store fails or hangs, and how.
+
+    Calls are counted over all stores that share one object. Each can fail before it
+    is done, or after: then the store has it and only its answer is lost. One that
+    hangs does so until `release`, or until its time is up, as with a store that
+    stops answering: then it fails. Meanwhile others can do what they like.
+    Once `ProcessDied` was raised, every further call raises it, as nothing runs in
+    a process that is dead; `revive` ends that, as a restart would, and nothing else.
+
+    There is one fault at a time: the next `fail` or `hang` takes the place of one
+    that has not struck. A test that needs it to should assert `struck`, for code that
+    makes fewer calls than the test thinks passes over the fault in silence.
 
     Example:
         >>> faults = Faults()
@@ -41,181 +65,162 @@ class Faults:
         >>> engine.add(picture("cat"))
         Traceback (most recent call last):
         onnxsearch.errors.StoreUnavailableError: write 1 failed, as the test asked for
+        >>> faults.fail(on="search")
+        >>> engine.search(picture("cat"))
+        Traceback (most recent call last):
+        onnxsearch.errors.StoreUnavailableError: search 0 failed, as the test asked for
+        >>> faults.struck
+        True
     """
 
     def __init__(self) -> None:
         self.writes: list[str] = []
-        """Names of the writes since `fail` or `revive` was called last."""
-        self._at = -1
-        self._moment: Moment = "before"
-        self._error: BaseException | None = None
-        self._dead = False
-        self._timeout: float | None = None
+        """Names of the writes since `fail`, `hang` or `revive` was called last."""
+        self.reads: list[str] = []
+        """Names of the reads since then. Most methods of a `VectorStore` begin with one
+        of their own, `describe`."""
         self.hanging = threading.Event()
-        """Set as soon as a write hangs."""
-        self._released = threading.Event()
+        """Set as soon as a call hangs; `hang` clears it."""
+        self._fault: _Fault | None = None
+        self._hung: list[_Fault] = []
+        self._dead = False
         self._lock = threading.Lock()
 
+    @property
+    def struck(self) -> bool:
+        """Whether the fault that was asked for last has struck, also if revived since."""
+        return self._fault is not None and self._fault.struck
+
     def fail(
-        self, *, at: int, moment: Moment = "before", error: BaseException | None = None
+        self,
+        *,
+        at: int = 0,
+        on: Calls = "write",
+        moment: Moment = "before",
+        error: BaseException | type[BaseException] | None = None,
     ) -> None:
-        """Let a write fail, once.
+        """Let a call fail, once.
 
         Args:
-            at: Which one, counted from 0 on from now.
-            moment: Whether the store has it all the same.
-            error: What is raised, by default a `StoreUnavailableError`.
+            at: Which one of those that `on` names, counted from 0 on from now.
+            on: `"write"` for any write, `"read"` for any read, or the method: `"upsert"`,
+                `"search"`, `"commit"`, `"get_many"` and so on.
+            moment: Whether the store has it all the same. `ids` and `items` fail
+                before their first row, or after their last.
+            error: What is raised, by default a `StoreUnavailableError`. A class is
+                called without arguments.
+
+        Raises:
+            InvalidArgumentError: An argument is not as said, so it would never strike.
         """
-        with self._lock:
-            self.writes.clear()
-            self._at, self._moment, self._timeout = at, moment, None
-            self._error = error or StoreUnavailableError(
-                f"write {at} failed, as the test asked for"
-            )
+        default = StoreUnavailableError(f"{on} {at} failed, as the test asked for")
+        self._arm(_Fault(on, at, moment, default if error is None else _instance(error)))
 
-    def hang(self, *, at: int, moment: Moment = "before", timeout: float = 5.0) -> None:
-        """Let a write hang, once.
+    def hang(
+        self,
+        *,
+        at: int = 0,
+        on: Calls = "write",
+        moment: Moment = "before",
+        timeout: float = 5.0,
+    ) -> None:
+        """Let a call hang, once.
 
         Args:
-            at: Which one, counted from 0 on from now.
+            at: Which one of those that `on` names, counted from 0 on from now.
+            on: Which calls, as for `fail`.
             moment: Whether the store has it already when it begins to hang.
             timeout: Seconds after which it fails with `StoreUnavailableError`, as the
-                stores that talk to a server do.
+                stores that talk to a server do. The default is more than a test needs
+                to act meanwhile, and not long to wait for one that went wrong.
+
+        Raises:
+            InvalidArgumentError: An argument is not as said.
         """
+        timeout = seconds("timeout", timeout)
+        error = StoreUnavailableError(f"{on} {at} was not answered within {timeout} s")
         self.hanging.clear()
-        self._released.clear()
-        error = StoreUnavailableError(f"write {at} was not answered within {timeout} s")
-        with self._lock:
-            self.writes.clear()
-            self._at, self._moment, self._timeout, self._error = at, moment, timeout, error
+        self._arm(_Fault(on, at, moment, error, timeout))
 
     def release(self) -> None:
-        """Let a write that hangs go on."""
-        self._released.set()
+        """Let the calls that hang go on. One that does not hang yet will."""
+        with self._lock:
+            for fault in self._hung:
+                fault.released.set()
+            self._hung.clear()
 
     def revive(self) -> None:
-        """Let everything work again."""
+        """Let everything work again, but for the calls that hang already."""
         with self._lock:
-            self.writes.clear()
-            self._at, self._dead = -1, False
+            self._forget_calls()
+            self._dead = False
+            if self._fault is not None:
+                self._fault.left = -1
 
-    def alive(self) -> None:
-        """Raise `ProcessDied` if the process is dead."""
+    @contextmanager
+    def around(self, call: Write | Read) -> Iterator[None]:
+        """Surround a call of the store behind, to count it and to let it fail or hang."""
+        fault = self._begin(call)
+        if fault is not None and fault.moment == "before":
+            self._strike(fault)
+        yield
+        if fault is not None and fault.moment == "after":
+            self._strike(fault)
+
+    def _arm(self, fault: _Fault) -> None:
+        fault.left = integer("at", fault.left, least=0)
+        _check("on", fault.on, ("write", "read", *_WRITES, *_READS))
+        _check("moment", fault.moment, get_args(Moment))
+        with self._lock:
+            self._fault = fault
+            self._forget_calls()
+
+    def _begin(self, call: str) -> _Fault | None:
+        """Count a call; return the fault if it is this one's turn."""
+        kind, calls = ("write", self.writes) if call in _WRITES else ("read", self.reads)
+        with self._lock:
+            self._check_alive()
+            calls.append(call)
+            fault = self._fault
+            if fault is None or fault.on not in (kind, call):
+                return None
+            fault.left -= 1
+            return fault if fault.left == -1 else None
+
+    def _strike(self, fault: _Fault) -> None:
+        fault.struck = True
+        if fault.timeout is not None:
+            with self._lock:
+                self._hung.append(fault)
+            self.hanging.set()
+            if fault.released.wait(fault.timeout):
+                self._check_alive()
+                return
+        if isinstance(fault.error, ProcessDied):
+            self._dead = True
+        raise fault.error
+
+    def _check_alive(self) -> None:
         if self._dead:
             raise ProcessDied
 
-    def before(self, write: str) -> int:
-        """Count a write that begins, or raise; return its number."""
-        self.alive()
-        with self._lock:
-            number = len(self.writes)
-            self.writes.append(write)
-        self._strike(number, "before")
-        return number
-
-    def after(self, number: int) -> None:
-        """Raise if write `number` is to fail once it is done."""
-        self._strike(number, "after")
-
-    def _strike(self, number: int, moment: Moment) -> None:
-        if number == self._at and moment == self._moment and self._error is not None:
-            if self._timeout is not None:
-                self.hanging.set()
-                if self._released.wait(self._timeout):
-                    return
-            self._dead = isinstance(self._error, ProcessDied)
-            raise self._error
+    def _forget_calls(self) -> None:
+        self.writes.clear()
+        self.reads.clear()
 
 
-class FaultyVectorStore(VectorStore):
-    """Passes everything on to another store, but for the writes that fail or hang."""
-
-    def __init__(self, store: VectorStore, faults: Faults) -> None:
-        self._store = store
-        self._faults = faults
-
-    def _describe(self, name: str) -> CollectionSpec | None:
-        self._faults.alive()
-        return self._store._describe(name)
-
-    def _create(self, spec: CollectionSpec) -> None:
-        number = self._faults.before("create")
-        self._store._create(spec)
-        self._faults.after(number)
-
-    def _collections(self) -> list[str]:
-        self._faults.alive()
-        return self._store._collections()
-
-    def _drop(self, name: str) -> None:
-        number = self._faults.before("drop")
-        self._store._drop(name)
-        self._faults.after(number)
-
-    def _upsert(
-        self,
-        spec: CollectionSpec,
-        keys: Sequence[str],
-        vectors: Vectors,
-        metadata: Sequence[str],
-    ) -> None:
-        number = self._faults.before("upsert")
-        self._store._upsert(spec, keys, vectors, metadata)
-        self._faults.after(number)
-
-    def _search(
-        self, spec: CollectionSpec, queries: Vectors, limit: int, filter: Filter | None
-    ) -> list[list[Match]]:
-        self._faults.alive()
-        return self._store._search(spec, queries, limit, filter)
-
-    def _fetch(self, spec: CollectionSpec, keys: Sequence[str]) -> Mapping[str, Vectors]:
-        self._faults.alive()
-        return self._store._fetch(spec, keys)
-
-    def _delete(self, spec: CollectionSpec, keys: Sequence[str]) -> None:
-        number = self._faults.before("delete")
-        self._store._delete(spec, keys)
-        self._faults.after(number)
-
-    def _ids(self, spec: CollectionSpec) -> Iterator[str]:
-        self._faults.alive()
-        return self._store._ids(spec)
-
-    def _count(self, spec: CollectionSpec) -> int:
-        self._faults.alive()
-        return self._store._count(spec)
-
-    def close(self) -> None:
-        """Leave the store behind it open: it may be needed for the next engine."""
+def _check(name: str, given: str, expected: Sequence[str]) -> None:
+    if given not in expected:
+        raise InvalidArgumentError(f"{name} {given!r:.80}: expected one of {', '.join(expected)}")
 
 
-class FaultyMetadataStore(MetadataStore):
-    """Passes everything on to another store, but for the commits that fail or hang."""
-
-    def __init__(self, store: MetadataStore, faults: Faults) -> None:
-        self._store = store
-        self._faults = faults
-
-    def _get_many(self, table: str, keys: Sequence[str]) -> list[bytes | None]:
-        self._faults.alive()
-        return self._store._get_many(table, keys)
-
-    def _commit(
-        self, writes: Mapping[Cell, bytes | None], expect: Mapping[Cell, bytes | None]
-    ) -> bool:
-        number = self._faults.before("commit")
-        done = self._store._commit(writes, expect)
-        self._faults.after(number)
-        return done
-
-    def _items(self, table: str) -> Iterator[tuple[str, bytes]]:
-        self._faults.alive()
-        return self._store._items(table)
-
-    def _count(self, table: str) -> int:
-        self._faults.alive()
-        return self._store._count(table)
-
-    def close(self) -> None:
-        """Leave the store behind it open: it may be needed for the next engine."""
+def _instance(error: BaseException | type[BaseException]) -> BaseException:
+    try:
+        made = error() if isinstance(error, type) else error
+    except TypeError as cause:
+        raise InvalidArgumentError(
+            f"error {error!r}: give an instance, it needs arguments"
+        ) from cause
+    if not isinstance(made, BaseException):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidArgumentError(f"error {error!r:.80}: expected an exception, or its class")
+    return made

@@ -1,0 +1,117 @@
+"""Stores that fail when a test says so."""
+
+# A store that stands in front of another one calls its hooks.
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from onnxsearch.metadata.base import Cell, MetadataStore
+from onnxsearch.testing.faults import Faults
+from onnxsearch.vectors.base import CollectionSpec, Match, Vectors, VectorStore
+
+if TYPE_CHECKING:
+    from onnxsearch.filters import Filter
+
+
+class FaultyVectorStore(VectorStore):
+    """Passes everything on to another store, but for the calls that fail or hang.
+
+    Closing it leaves the other one open: it may be needed for the next engine.
+    """
+
+    def __init__(self, store: VectorStore, faults: Faults) -> None:
+        self._store = store
+        self._faults = faults
+        self.metrics = store.metrics
+        self.max_rows = store.max_rows
+
+    def _describe(self, name: str) -> CollectionSpec | None:
+        with self._faults.around("describe"):
+            return self._store._describe(name)
+
+    def _create(self, spec: CollectionSpec) -> None:
+        with self._faults.around("create"):
+            self._store._create(spec)
+
+    def _collections(self) -> list[str]:
+        with self._faults.around("collections"):
+            return self._store._collections()
+
+    def _drop(self, name: str) -> None:
+        with self._faults.around("drop"):
+            self._store._drop(name)
+
+    def _upsert(
+        self,
+        spec: CollectionSpec,
+        keys: Sequence[str],
+        vectors: Vectors,
+        metadata: Sequence[str],
+    ) -> None:
+        with self._faults.around("upsert"):
+            self._store._upsert(spec, keys, vectors, metadata)
+
+    def _search(
+        self, spec: CollectionSpec, queries: Vectors, limit: int, filter: Filter | None
+    ) -> list[list[Match]]:
+        with self._faults.around("search"):
+            return self._store._search(spec, queries, limit, filter)
+
+    def _fetch(self, spec: CollectionSpec, keys: Sequence[str]) -> Mapping[str, Vectors]:
+        with self._faults.around("fetch"):
+            return self._store._fetch(spec, keys)
+
+    def _delete(self, spec: CollectionSpec, keys: Sequence[str]) -> None:
+        with self._faults.around("delete"):
+            self._store._delete(spec, keys)
+
+    def _ids(self, spec: CollectionSpec) -> Iterator[str]:
+        with self._faults.around("ids"):
+            yield from self._store._ids(spec)
+
+    def _count(self, spec: CollectionSpec) -> int:
+        with self._faults.around("count"):
+            return self._store._count(spec)
+
+    def close(self) -> None:
+        """Do nothing."""
+
+    def __repr__(self) -> str:
+        return f"FaultyVectorStore({self._store!r})"
+
+
+class FaultyMetadataStore(MetadataStore):
+    """Passes everything on to another store, but for the calls that fail or hang.
+
+    Closing it leaves the other one open: it may be needed for the next engine.
+    """
+
+    def __init__(self, store: MetadataStore, faults: Faults) -> None:
+        self._store = store
+        self._faults = faults
+
+    def _get_many(self, table: str, keys: Sequence[str]) -> list[bytes | None]:
+        with self._faults.around("get_many"):
+            return self._store._get_many(table, keys)
+
+    def _commit(
+        self, writes: Mapping[Cell, bytes | None], expect: Mapping[Cell, bytes | None]
+    ) -> bool:
+        with self._faults.around("commit"):
+            return self._store._commit(writes, expect)
+
+    def _items(self, table: str) -> Iterator[tuple[str, bytes]]:
+        with self._faults.around("items"):
+            yield from self._store._items(table)
+
+    def _count(self, table: str) -> int:
+        with self._faults.around("count"):
+            return self._store._count(table)
+
+    def close(self) -> None:
+        """Do nothing."""
+
+    def __repr__(self) -> str:
+        return f"FaultyMetadataStore({self._store!r})"
