@@ -151,6 +151,18 @@ def test_refuses_vectors_of_another_length(tmp_path: Path) -> None:
                 call()
 
 
+@pytest.mark.parametrize("damage", ["dimension = x'08'", "dimension = -1", "metric = 'zzz'"])
+def test_refuses_a_collection_that_it_did_not_write(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "vectors.sqlite"
+    with LocalVectorStore(path) as store:
+        store.ensure_collection(SPEC)
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"UPDATE collections SET {damage}")
+    connection.close()
+    with LocalVectorStore(path) as store, pytest.raises(StoreCorruptError, match="photos"):
+        store.describe("photos")
+
+
 def test_says_where_it_cannot_write(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "file" / "vectors.sqlite", tmp_path):

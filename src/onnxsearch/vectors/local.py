@@ -10,7 +10,12 @@ from typing import NamedTuple
 import numpy as np
 
 from onnxsearch.database import Database, absolute_path
-from onnxsearch.errors import CollectionNotFoundError, StoreCorruptError, StoreUnavailableError
+from onnxsearch.errors import (
+    CollectionNotFoundError,
+    InvalidArgumentError,
+    StoreCorruptError,
+    StoreUnavailableError,
+)
 from onnxsearch.filters import Filter
 from onnxsearch.types import Metric
 from onnxsearch.vectors.base import CollectionSpec, Match, Vectors, VectorStore
@@ -254,7 +259,13 @@ def _find(connection: sqlite3.Connection, name: str) -> _Found | None:
     if row is None:
         return None
     number, dimension, fingerprint, metric = row
-    return _Found(number, CollectionSpec(name, dimension, fingerprint, Metric(metric)))
+    try:
+        return _Found(number, CollectionSpec(name, dimension, fingerprint, Metric(metric)))
+    except (ValueError, InvalidArgumentError) as error:
+        raise StoreCorruptError(
+            f"collection {name!r} is of dimension {dimension!r} and metric {metric!r}, which "
+            "onnxsearch did not write. Restore the file, or index again into another"
+        ) from error
 
 
 def _number(connection: sqlite3.Connection, spec: CollectionSpec) -> int:

@@ -97,7 +97,7 @@ class Table:
         with self._lock:
             size = len(self._keys)
             if with_metadata:
-                unread = self._texts[len(self._metadata) :]
+                unread = self._texts[len(self._metadata) : size]
                 self._metadata.extend(json.loads(text) for text in unread)
             if self._live is None and len(self._places) < size:
                 self._live = self._live_places()
@@ -122,10 +122,11 @@ class Table:
         self._matrix[size:end] = vectors
         if self._spec.dtype == np.float32:
             self._lengths[size:end] = euclidean_lengths(vectors)
+        # In this order Ctrl-C may strike between any two: a row counts from its place on.
+        self._texts[size:] = texts
         self._keys.extend(keys)
-        self._texts.extend(texts)
-        self._places.update(zip(keys, range(size, end), strict=True))
         self._live = None
+        self._places.update(zip(keys, range(size, end), strict=True))
 
     def _grow(self, needed: int) -> None:
         if needed <= len(self._matrix):
