@@ -17,7 +17,7 @@ from onnxsearch.testing import (
     ProcessDied,
     picture,
 )
-from onnxsearch.testing.faults import Moment
+from onnxsearch.testing.faults import Calls, Moment
 from tests.engine.stores import assert_consistent
 
 ENGINES = (0, 1)
@@ -49,6 +49,7 @@ class AnyOrder(RuleBasedStateMachine):
         id=ID,
         remove=st.booleans(),
         at=st.sampled_from([NEVER, NEVER, *range(8)]),
+        on=st.sampled_from(["write", "write", "read"]),
         moment=st.sampled_from(["before", "after"]),
         error=st.sampled_from([None, ProcessDied()]),
     )
@@ -58,6 +59,7 @@ class AnyOrder(RuleBasedStateMachine):
         id: str,
         remove: bool,
         at: int | None,
+        on: Calls,
         moment: Moment,
         error: ProcessDied | None,
     ) -> None:
@@ -65,7 +67,7 @@ class AnyOrder(RuleBasedStateMachine):
         version = None if remove else self.version
         self.faults[engine].revive()
         if at is not NEVER:
-            self.faults[engine].fail(at=at, moment=moment, error=error)
+            self.faults[engine].fail(at=at, on=on, moment=moment, error=error)
         try:
             if remove:
                 self.engines[engine].remove(id)
@@ -84,9 +86,9 @@ class AnyOrder(RuleBasedStateMachine):
         self.faults[engine].revive()
         self.engines[engine] = self.engine(engine)
 
-    @rule(engine=ENGINE, at=st.integers(0, 4))
-    def die_while_opening(self, engine: int, at: int) -> None:
-        self.faults[engine].fail(at=at, moment="after", error=ProcessDied())
+    @rule(engine=ENGINE, at=st.integers(0, 4), on=st.sampled_from(["write", "write", "read"]))
+    def die_while_opening(self, engine: int, at: int, on: Calls) -> None:
+        self.faults[engine].fail(at=at, on=on, moment="after", error=ProcessDied())
         with suppress(ProcessDied):
             self.engine(engine)
         self.open_again(engine)
