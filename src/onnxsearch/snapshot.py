@@ -4,37 +4,47 @@ It is a zip file, without compression, since vectors hardly shrink:
 
     manifest.json      format, version, number of pictures and of parts; of each model
                        its name, dimension, metric, fingerprint and folder
-    00000.jsonl        records of the first 256 pictures, one a line, as JSON
+    00000.jsonl        records of the first pictures, one a line, as JSON: at most 256,
+                       and at most 4 MiB
     0/00000.npy        their vectors of the first model, one a row: those of the records
                        that list it, in their order
     1/00000.npy        of the second model; and so on
 
 A file that comes from elsewhere can do no harm: sizes are looked at before anything
-is read, arrays are read without pickle, and every value is checked.
+is read, numbers are taken as numbers, and every value is checked.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import os
+import re
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
+from onnxsearch.archive import (
+    check_members,
+    new_file,
+    read_matrix,
+    read_member,
+    write_matrix,
+    write_member,
+)
+from onnxsearch.arguments import integer
 from onnxsearch.closing import Closing
 from onnxsearch.consistency import Item
 from onnxsearch.embedders.base import check_name
-from onnxsearch.errors import OnnxSearchError, StoreCorruptError, StoreError
+from onnxsearch.errors import InvalidArgumentError, OnnxSearchError, StoreCorruptError, StoreError
 from onnxsearch.progress import ProgressSink, reporter
 from onnxsearch.records import check_id, check_metadata, decode_record, encode_record
-from onnxsearch.transfer import BATCH, Source
+from onnxsearch.transfer import BATCH, BATCH_BYTES, Source, portions
 from onnxsearch.types import Metric, Progress, Record
 from onnxsearch.vectors.base import CollectionSpec
 
@@ -44,60 +54,63 @@ if TYPE_CHECKING:
 _FORMAT = "onnxsearch snapshot"
 _VERSION = 1
 _MANIFEST = "manifest.json"
-_MAX_TEXT = 64 * 2**20
-"""Bytes of a manifest or of the records of a part, at most: 256 kB a record."""
-_MAX_HEADER = 4096
-"""Bytes that a .npy file may have beside its numbers."""
+_MAX_MANIFEST = 2**20
+"""Bytes of a manifest, at most: thousands of models."""
+_CONTENT = re.compile("[0-9a-f]{32}")
 
 
 def save_snapshot(source: Source, path: Path, progress: ProgressSink) -> int:
     """Write the pictures of `source` to `path`; return how many.
 
-    The file appears when it is whole.
+    The file appears when it is whole. Of several that are saved to one path at the
+    same time, the last to end stays.
 
     Raises:
+        InvalidArgumentError: `path` is a folder.
         StoreError: The file cannot be written, or a store failed.
     """
-    report, total, number, parts = reporter(progress), source.count(), 0, 0
-    spaces: dict[str, CollectionSpec] = {}
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
+    if os.path.isdir(path):
+        raise InvalidArgumentError(f"snapshot {str(path)!r} is a folder: expected a file's path")
     try:
-        with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_STORED) as file:
-            for batch in source.batches():
-                for model in (model for item in batch for model in item.vectors):
-                    if model not in spaces:
-                        spaces[model] = source.space(model)
-                _write_part(file, parts, batch, list(spaces))
-                number, parts = number + len(batch), parts + 1
-                report(Progress(number, total))
-            file.writestr(_MANIFEST, _manifest(spaces, number, parts))
-        os.replace(unfinished, path)
+        with new_file(path) as file:
+            return _write(source, file, progress)
     except OSError as error:
         raise StoreError(
-            f"snapshot {str(path)!r} cannot be written ({error.strerror}): choose a place with "
-            "room where this user may write"
+            f"snapshot {str(path)!r} cannot be written ({error.strerror or error}): choose a "
+            "place with room where this user may write"
         ) from error
-    finally:
-        unfinished.unlink(missing_ok=True)
+
+
+def _write(source: Source, stream: BinaryIO, progress: ProgressSink) -> int:
+    report, total, number, parts = reporter(progress), source.count(), 0, 0
+    spaces: dict[str, CollectionSpec] = {}
+    with zipfile.ZipFile(stream, "w") as file:
+        for batch in source.batches():
+            for model in (model for item in batch for model in item.vectors):
+                if model not in spaces:
+                    spaces[model] = source.space(model)
+            _write_part(file, parts, batch, list(spaces))
+            number, parts = number + len(batch), parts + 1
+            report(Progress(number, total))
+        write_member(file, _MANIFEST, _manifest(spaces, number, parts))
     return number
 
 
 def _write_part(
     file: zipfile.ZipFile, part: int, batch: Sequence[Item], models: Sequence[str]
 ) -> None:
-    file.writestr(f"{part:05}.jsonl", b"\n".join(encode_record(item.record) for item in batch))
+    lines = b"\n".join(encode_record(item.record) for item in batch)
+    write_member(file, f"{part:05}.jsonl", lines)
     for folder, model in enumerate(models):
         rows = [item.vectors[model] for item in batch if model in item.vectors]
         if rows:
-            buffer = io.BytesIO()
-            np.save(buffer, np.stack(rows), allow_pickle=False)
-            file.writestr(f"{folder}/{part:05}.npy", buffer.getbuffer())
+            write_matrix(file, f"{folder}/{part:05}.npy", np.stack(rows))
 
 
-def _manifest(spaces: Mapping[str, CollectionSpec], pictures: int, parts: int) -> str:
+def _manifest(spaces: Mapping[str, CollectionSpec], pictures: int, parts: int) -> bytes:
     models = [{**asdict(space), "name": name} for name, space in spaces.items()]
     values = {"format": _FORMAT, "version": _VERSION, "pictures": pictures, "parts": parts}
-    return json.dumps({**values, "models": models}, indent=2)
+    return json.dumps({**values, "models": models}, indent=2).encode("ascii")
 
 
 class Snapshot(Closing):
@@ -113,16 +126,11 @@ class Snapshot(Closing):
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        try:
+        with self._defects():
             self._file = zipfile.ZipFile(path)
-        except OSError as error:
-            raise StoreError(
-                f"snapshot {str(path)!r} cannot be read: {error.strerror or error}"
-            ) from error
-        except zipfile.BadZipFile as error:
-            raise self._corrupt("it is no zip file") from error
         try:
             with self._defects():
+                check_members(self._file, os.path.getsize(path))
                 self._read_manifest()
         except BaseException:
             self._file.close()
@@ -132,44 +140,66 @@ class Snapshot(Closing):
         """Return how many pictures there are, as the manifest says."""
         return self._pictures
 
+    def models(self) -> list[str]:
+        """Return the models of the manifest."""
+        return list(self._spaces)
+
     def space(self, model: str) -> CollectionSpec:
         """Return what a collection for this model's vectors must hold."""
         return self._spaces[model]
 
     def batches(self) -> Iterator[list[Item]]:
         """Yield all pictures."""
+        pictures = 0
         for part in range(self._parts):
             with self._defects():
                 batch = self._part(part)
-            yield batch
+            pictures += len(batch)
+            yield from portions(batch)
+        if pictures != self._pictures:
+            raise self._corrupt(f"it has {pictures} pictures, its manifest says {self._pictures}")
 
     def _read_manifest(self) -> None:
-        values = json.loads(self._read(_MANIFEST, _MAX_TEXT))
+        values = json.loads(read_member(self._file, _MANIFEST, _MAX_MANIFEST))
         if values["format"] != _FORMAT:
             raise ValueError("its manifest is another format's")
         if values["version"] != _VERSION:
             raise StoreCorruptError(
-                f"snapshot {str(self._path)!r} is of version {values['version']}, this "
+                f"snapshot {str(self._path)!r} is of version {values['version']!r:.20}, this "
                 f"onnxsearch reads {_VERSION}: use the onnxsearch that wrote it"
             )
-        self._pictures, self._parts = int(values["pictures"]), int(values["parts"])
+        self._pictures = integer("pictures", values["pictures"], least=0)
+        self._parts = integer("parts", values["parts"], least=0)
+        parts = sum(name.endswith(".jsonl") for name in self._file.namelist())
+        if self._parts != parts or not parts <= self._pictures <= BATCH * parts:
+            raise ValueError(
+                f"its manifest says {self._pictures} pictures in {self._parts} parts, and it has "
+                f"{parts} parts"
+            )
         self._spaces: dict[str, CollectionSpec] = {}
         for model in values["models"]:
-            self._spaces[check_name(model["name"])] = CollectionSpec(
-                "snapshot", int(model["dimension"]), str(model["fingerprint"]),
+            name = check_name(model["name"])
+            if name in self._spaces:
+                raise ValueError(f"its manifest names model {name!r} twice")
+            self._spaces[name] = CollectionSpec(
+                "snapshot",
+                integer("dimension", model["dimension"], least=1),
+                str(model["fingerprint"]),
                 Metric(model["metric"]),
-            )  # fmt: skip
+            )
 
     def _part(self, part: int) -> list[Item]:
-        lines = self._read(f"{part:05}.jsonl", _MAX_TEXT).split(b"\n")
+        name = f"{part:05}.jsonl"
+        lines = read_member(self._file, name, BATCH_BYTES).split(b"\n")
         if len(lines) > BATCH:
-            raise ValueError(f"part {part} has {len(lines)} records")
-        records = [self._checked(decode_record(line)) for line in lines]
+            raise ValueError(f"{name} has {len(lines)} records")
+        records = [self._record(name, line) for line in lines]
         vectors: list[dict[str, Vectors]] = [{} for _ in records]
         for folder, (model, space) in enumerate(self._spaces.items()):
             holders = [n for n, record in enumerate(records) if model in record.models]
             if holders:
-                matrix = self._matrix(f"{folder}/{part:05}.npy", space, len(holders))
+                array = f"{folder}/{part:05}.npy"
+                matrix = read_matrix(self._file, array, len(holders), space.columns, space.dtype)
                 for n, vector in zip(holders, matrix, strict=True):
                     vectors[n][model] = vector
         return [
@@ -177,36 +207,16 @@ class Snapshot(Closing):
             for record, found in zip(records, vectors, strict=True)
         ]
 
-    def _checked(self, record: Record) -> Record:
-        texts = (record.uri, record.content)
-        numbers = (record.size, record.modified_ns)
-        if not (
-            all(text is None or isinstance(text, str) for text in texts)
-            and all(number is None or type(number) is int for number in numbers)
-            and set(record.models) <= self._spaces.keys()
-        ):
-            raise ValueError(f"its record of {record.id!r:.80} is not one of ours")
-        if record.content is not None and len(bytes.fromhex(record.content)) != 16:
+    def _record(self, name: str, line: bytes) -> Record:
+        try:
+            record = decode_record(line)
+        except StoreCorruptError as error:
+            raise ValueError(f"{name} has {line[:60]!r} where a record was expected") from error
+        if not set(record.models) <= self._spaces.keys():
+            raise ValueError(f"its record of {record.id!r:.80} lists a model that is not there")
+        if record.content is not None and not _CONTENT.fullmatch(record.content):
             raise ValueError(f"its record of {record.id!r:.80} has an unknown kind of hash")
         return replace(record, id=check_id(record.id), metadata=check_metadata(record.metadata))
-
-    def _matrix(self, name: str, space: CollectionSpec, rows: int) -> Vectors:
-        size = rows * space.columns * space.dtype.itemsize
-        data = self._read(name, size + _MAX_HEADER)
-        matrix: Vectors = np.load(io.BytesIO(data), allow_pickle=False)
-        if matrix.shape != (rows, space.columns) or matrix.dtype != space.dtype:
-            raise ValueError(f"{name} is {matrix.dtype} of shape {matrix.shape}")
-        if not np.isfinite(matrix).all():
-            raise ValueError(f"{name} holds NaN or infinity")
-        return matrix
-
-    def _read(self, name: str, limit: int) -> bytes:
-        # What a zip file says of a member's size is checked again by what is read.
-        with self._file.open(name) as member:
-            data = member.read(limit + 1)
-        if len(data) > limit:
-            raise ValueError(f"{name} is larger than {limit:,} bytes")
-        return data
 
     @contextmanager
     def _defects(self) -> Iterator[None]:
@@ -216,7 +226,9 @@ class Snapshot(Closing):
         except StoreCorruptError:
             raise
         except OSError as error:
-            raise StoreError(f"snapshot {str(self._path)!r} cannot be read: {error}") from error
+            raise StoreError(
+                f"snapshot {str(self._path)!r} cannot be read: {error.strerror or error}"
+            ) from error
         except (
             ArithmeticError, AttributeError, EOFError, LookupError, NotImplementedError,
             OnnxSearchError, RecursionError, RuntimeError, TypeError, ValueError,

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from onnxsearch.consistency import Catalog, Item
+from onnxsearch.errors import UnknownModelError
 from onnxsearch.parallel import batched
 from onnxsearch.progress import ProgressSink, reporter
+from onnxsearch.records import encode_record
 from onnxsearch.types import Progress
 
 if TYPE_CHECKING:
+    from onnxsearch.ledger import Stored
     from onnxsearch.vectors.base import CollectionSpec, Vectors
 
 BATCH = 256
 """Pictures moved at once: a few MB of vectors, and one commit."""
+BATCH_BYTES = 4 * 2**20
+"""Bytes of records moved at once, where they are large: an eighth of what a commit takes.
+More than the largest record has (`onnxsearch.records.MAX_METADATA`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +46,16 @@ class Source(Protocol):
         """Return how many pictures there are."""
         ...
 
+    def models(self) -> Collection[str]:
+        """Return the names of the models that there are vectors of."""
+        ...
+
     def space(self, model: str) -> CollectionSpec:
         """Return what a collection for this model's vectors must hold; its name is free."""
         ...
 
     def batches(self) -> Iterator[Sequence[Item]]:
-        """Yield all pictures, `BATCH` at a time."""
+        """Yield all pictures, as many at a time as `portions` allows."""
         ...
 
 
@@ -59,6 +69,12 @@ class CatalogSource:
         """Return how many pictures there are."""
         return self._catalog.ledger.count()
 
+    def models(self) -> set[str]:
+        """Return the models that records list, but for those whose collection is lost."""
+        listed = {model for record in self._catalog.ledger.records() for model in record.models}
+        collections = self._catalog.collections()
+        return {model for model in listed if self._catalog.collection(model) in collections}
+
     def space(self, model: str) -> CollectionSpec:
         """Return what the collection of this model holds."""
         return self._catalog.vectors.describe(self._catalog.collection(model))
@@ -66,64 +82,123 @@ class CatalogSource:
     def batches(self) -> Iterator[list[Item]]:
         """Yield all pictures, with the vectors that are there."""
         for batch in batched(self._catalog.ledger.pictures(), BATCH):
-            vectors = self._catalog.vectors_of(batch)
-            # One that was replaced since its record was read comes as it is now.
-            torn = [s.record.id for s in batch if len(vectors[s.key]) < len(s.record.models)]
-            now = self._catalog.ledger.find(torn)
-            vectors |= self._catalog.vectors_of(now.values())
-            current = [now.get(stored.record.id, stored) for stored in batch]
-            yield [
-                Item(replace(s.record, models=tuple(vectors[s.key])), vectors[s.key])
-                for s in current
-                if s.record.id in now or s.record.id not in torn
-            ]
+            yield from portions(self._items(batch))
+
+    def _items(self, pictures: Sequence[Stored]) -> list[Item]:
+        vectors = self._catalog.vectors_of(pictures)
+        torn = {s.record.id: s for s in pictures if len(vectors[s.key]) < len(s.record.models)}
+        now = self._catalog.ledger.find(torn)
+        # One that was replaced since its record was read comes as it is now.
+        replaced = [stored for id, stored in now.items() if stored.key != torn[id].key]
+        gone = torn.keys() - now.keys() | {stored.record.id for stored in replaced}
+        items = [
+            Item(replace(s.record, models=tuple(vectors[s.key])), vectors[s.key])
+            for s in pictures
+            if s.record.id not in gone
+        ]
+        return items + self._items(replaced) if replaced else items
 
 
-def transfer(source: Source, target: Catalog, progress: ProgressSink) -> TransferReport:
+def portions(items: Iterable[Item]) -> Iterator[list[Item]]:
+    """Yield items in lists with at most `BATCH_BYTES` of records, one a line."""
+    portion: list[Item] = []
+    room = BATCH_BYTES
+    for item in items:
+        size = len(encode_record(item.record)) + 1
+        if portion and size > room:
+            yield portion
+            portion, room = [], BATCH_BYTES
+        portion.append(item)
+        room -= size
+    if portion:
+        yield portion
+
+
+def transfer(
+    source: Source, target: Catalog, searched: Collection[str], progress: ProgressSink
+) -> TransferReport:
     """Store the pictures of `source` in `target`, but for those that are there already.
 
-    Each batch is one write of the protocol, so a transfer that was stopped, however,
-    goes on where it ended.
+    Each batch is a write of the protocol or two, so a transfer that was stopped,
+    however, goes on where it ended.
+
+    Args:
+        source: Where the pictures come from.
+        target: Where they go.
+        searched: Names of the models that `target` is searched with.
+        progress: See `onnxsearch.progress.reporter`.
 
     Raises:
+        UnknownModelError: `source` has vectors, but none of a model in `searched`.
         SpaceMismatchError: `target` holds vectors of another space under the name of
             one of the models.
         StoreError: A store failed; what was copied until then stays.
     """
     started, report, total = time.monotonic(), reporter(progress), source.count()
+    _check_spaces(source, target, searched)
     known: set[str] = set()
     copied = unchanged = 0
     for batch in source.batches():
         for model in {model for item in batch for model in item.vectors} - known:
-            space = replace(source.space(model), name=target.collection(model))
-            target.vectors.ensure_collection(space)
+            target.vectors.ensure_collection(_space(source, target, model))
             known.add(model)
-        new = _without_equal(batch, target)
-        target.put(new)
-        copied += len(new)
-        unchanged += len(batch) - len(new)
-        if batch:
-            report(Progress(copied + unchanged, total, batch[-1].record.id))
+        stored = _store({item.record.id: item for item in batch}, target)
+        copied += stored
+        unchanged += len(batch) - stored
+        report(Progress(copied + unchanged, total, batch[-1].record.id))
     return TransferReport(copied, unchanged, time.monotonic() - started)
 
 
-def _without_equal(batch: Sequence[Item], target: Catalog) -> list[Item]:
-    stored = target.ledger.find(item.record.id for item in batch)
-    candidates = {
-        item.record.id: stored[item.record.id]
-        for item in batch
-        if item.record.id in stored and stored[item.record.id].record == item.record
-    }
-    vectors = target.vectors_of(candidates.values())
-    return [
-        item
-        for item in batch
-        if item.record.id not in candidates
-        or not _equal(item, vectors[candidates[item.record.id].key])
-    ]
+def _check_spaces(source: Source, target: Catalog, searched: Collection[str]) -> None:
+    """Raise before anything is written, if vectors do not fit or nobody would find them."""
+    models = sorted(source.models())
+    if models and not set(models) & set(searched):
+        raise UnknownModelError(
+            f"the pictures have vectors of {', '.join(models)}, and the engine that they go to "
+            f"searches with {', '.join(searched)}, which would find none of them: give that "
+            "engine the embedder of one of those models too, or let it index the files"
+        )
+    existing = target.collections()
+    for model in models:
+        if target.collection(model) in existing:
+            target.vectors.ensure_collection(_space(source, target, model))
 
 
-def _equal(item: Item, vectors: Mapping[str, Vectors]) -> bool:
-    return vectors.keys() == item.vectors.keys() and all(
-        np.array_equal(vector, vectors[model]) for model, vector in item.vectors.items()
+def _space(source: Source, target: Catalog, model: str) -> CollectionSpec:
+    return replace(source.space(model), name=target.collection(model))
+
+
+def _store(items: Mapping[str, Item], target: Catalog) -> int:
+    """Store pictures by id; return how many were not there as they are."""
+    there = target.ledger.find(items)
+    vectors = target.vectors_of(there.values())
+    new: list[Item] = []
+    same: list[Item] = []
+    for id, item in items.items():
+        stored = there.get(id)
+        if stored is None or not _same_picture(item, stored, vectors[stored.key]):
+            new.append(item)
+        elif not _contained(item, stored, vectors[stored.key]):
+            same.append(replace(item, amends=stored.key))
+    target.put(new)
+    target.amend(same)
+    return len(new) + len(same)
+
+
+def _same_picture(item: Item, stored: Stored, vectors: Mapping[str, Vectors]) -> bool:
+    """Whether the vectors of both can stand side by side.
+
+    Contents tell. A picture that was no file has none, so equal vectors must do.
+    """
+    if item.record.content is None and stored.record.content is None:
+        common = item.vectors.keys() & vectors.keys()
+        return bool(common) and all(np.array_equal(item.vectors[m], vectors[m]) for m in common)
+    return item.record.content == stored.record.content
+
+
+def _contained(item: Item, stored: Stored, vectors: Mapping[str, Vectors]) -> bool:
+    return (
+        replace(item.record, models=stored.record.models) == stored.record
+        and set(stored.record.models) == vectors.keys() >= item.vectors.keys()
+        and all(np.array_equal(vector, vectors[m]) for m, vector in item.vectors.items())
     )

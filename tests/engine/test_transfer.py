@@ -255,7 +255,7 @@ def test_a_damaged_snapshot_is_refused(small: Path) -> None:
 
 def test_no_snapshot_at_all(tmp_path: Path) -> None:
     (tmp_path / "text.zip").write_text("hello")
-    with pytest.raises(StoreCorruptError, match="no zip file"):
+    with pytest.raises(StoreCorruptError, match="not a zip file"):
         new_engine().load_snapshot(tmp_path / "text.zip")
     with pytest.raises(StoreError, match="cannot be read"):
         new_engine().load_snapshot(tmp_path / "nothing.zip")

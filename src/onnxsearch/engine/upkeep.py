@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from onnxsearch.engine.base import EngineBase
+from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.records import absolute
 from onnxsearch.snapshot import Snapshot, save_snapshot
 from onnxsearch.transfer import CatalogSource, TransferReport, transfer
@@ -39,14 +40,22 @@ class Upkeep(EngineBase):
             StoreError: A store failed.
         """
         self._check_open()
-        return verify(self._catalog, repair=repair)
+        report = verify(self._catalog, repair=repair)
+        if repair:
+            self._ensure_collections()
+        return report
 
     def copy_to(self, other: SearchEngine, *, progress: ProgressSink = False) -> TransferReport:
         """Copy all pictures into another engine, on whatever stores: no model runs.
 
-        Pictures of `other` with the same id are replaced, all else stays. What is there
-        already and equal is passed over, so a copy that was stopped goes on where it
-        ended. Takes bounded memory.
+        Pictures of `other` with the same id are replaced, all else stays. Where such a
+        picture is known to be the same (by `Record.content`, or without one by equal
+        vectors), it keeps its vectors of models that are not here. What is there already
+        and equal is passed over, so a copy that was stopped goes on where it ended. Takes
+        bounded memory.
+
+        Models that `other` has and this engine has not find the new pictures after
+        `other.backfill(model)`.
 
         Args:
             other: Where to.
@@ -54,8 +63,12 @@ class Upkeep(EngineBase):
                 `Progress` after each 256 pictures.
 
         Raises:
+            InvalidArgumentError: `other` is no engine, or has the same pictures: its
+                metadata store and namespace are this engine's.
+            UnknownModelError: `other` has none of the models whose vectors are here.
             SpaceMismatchError: `other` has vectors of another space under the name of
-                one of the models.
+                one of the models. Like the errors above, it comes before anything is
+                written.
             StoreError: A store failed; what was copied until then stays.
 
         Example:
@@ -64,8 +77,21 @@ class Upkeep(EngineBase):
             ...         here.copy_to(there, progress=True)
         """
         self._check_open()
+        if not isinstance(other, Upkeep):
+            raise InvalidArgumentError(
+                f"cannot copy to {other!r:.80}: expected a SearchEngine, as SearchEngine.open() "
+                "gives"
+            )
         other._check_open()  # noqa: SLF001, it is of this class
-        return transfer(CatalogSource(self._catalog), other._catalog, progress)  # noqa: SLF001
+        here, there = self._catalog, other._catalog  # noqa: SLF001
+        if (
+            here.metadata is there.metadata
+            and here.ledger.records_table == there.ledger.records_table
+        ):
+            raise InvalidArgumentError(
+                "cannot copy an engine to itself: both have the same metadata store and namespace"
+            )
+        return transfer(CatalogSource(here), there, other.models, progress)
 
     def save_snapshot(self, path: str | os.PathLike[str], *, progress: ProgressSink = False) -> int:
         """Write all pictures, records and vectors, to one portable file; return how many.
@@ -73,14 +99,17 @@ class Upkeep(EngineBase):
         A picture that is replaced meanwhile is in it as it was or as it is, but whole.
 
         Args:
-            path: The file, a zip; an existing one is replaced when the new one is whole.
+            path: The file, a zip; an existing one is replaced when the new one is whole
+                and on disk. Until then it is written beside it, to a file that ends in
+                ".part", which a killed process leaves behind.
             progress: As for `copy_to`.
 
         Raises:
+            InvalidArgumentError: `path` is no path, or a folder's.
             StoreError: The file cannot be written, or a store failed.
         """
         self._check_open()
-        return save_snapshot(CatalogSource(self._catalog), Path(absolute(path)), progress)
+        return save_snapshot(CatalogSource(self._catalog), _file(path), progress)
 
     def load_snapshot(
         self, path: str | os.PathLike[str], *, progress: ProgressSink = False
@@ -94,10 +123,27 @@ class Upkeep(EngineBase):
             progress: As for `copy_to`.
 
         Raises:
+            InvalidArgumentError: `path` is no path.
+            UnknownModelError: It has vectors, but none of a model of this engine.
             StoreCorruptError: It is no snapshot, or damaged, or of a later version.
             SpaceMismatchError: Its vectors are of another model, profile or output.
             StoreError: It cannot be read, or a store failed.
         """
         self._check_open()
-        with Snapshot(Path(absolute(path))) as snapshot:
-            return transfer(snapshot, self._catalog, progress)
+        with Snapshot(_file(path)) as snapshot:
+            return transfer(snapshot, self._catalog, self.models, progress)
+
+
+def _file(path: str | os.PathLike[str]) -> Path:
+    try:
+        text = absolute(path)
+        encoded = os.fsencode(text)
+    except (TypeError, UnicodeError) as error:
+        raise _no_path(path) from error
+    if b"\0" in encoded:
+        raise _no_path(path)
+    return Path(text)
+
+
+def _no_path(given: object) -> InvalidArgumentError:
+    return InvalidArgumentError(f"{given!r:.200} cannot name a snapshot: expected a file's path")

@@ -1,0 +1,108 @@
+"""Uncompressed zip files, written so that they are whole, and read without trust.
+
+What is wrong with a file that is read is told by a `ValueError`, or by what `zipfile`
+raises.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import secrets
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from onnxsearch.types import Vectors
+
+_NPY = b"\x93NUMPY\x01\x00"
+"""What a .npy file of version 1.0 begins with."""
+_MAX_HEADER = 4096
+"""Bytes that a .npy file may have beside its numbers."""
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[BinaryIO]:
+    """Give a file that takes the place of `path` once it is whole and on disk."""
+    unfinished = path.with_name(f"{path.name[:50]}.{secrets.token_hex(8)}.part")
+    file = open(unfinished, "xb")  # noqa: SIM115, closed before it is renamed
+    try:
+        with file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+    except BaseException:
+        unfinished.unlink()
+        raise
+    # The file is in its place; that not every file system can sync a folder is no failure.
+    with suppress(OSError):
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def write_member(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
+    """Add a member, uncompressed."""
+    # With the date that a new ZipInfo has: a zip file has no word for a clock before 1980.
+    archive.writestr(zipfile.ZipInfo(name), data)
+
+
+def write_matrix(archive: zipfile.ZipFile, name: str, matrix: Vectors) -> None:
+    """Add a matrix as a .npy file."""
+    buffer = io.BytesIO()
+    np.save(buffer, matrix, allow_pickle=False)
+    write_member(archive, name, buffer.getvalue())
+
+
+def check_members(archive: zipfile.ZipFile, size: int) -> None:
+    """Raise unless each member can be as long as it says, in a file of `size` bytes."""
+    members = archive.infolist()
+    for member in members:
+        if member.compress_type != zipfile.ZIP_STORED or member.compress_size != member.file_size:
+            raise ValueError(f"{member.filename!r:.80} is compressed")
+    if len({member.filename for member in members}) < len(members):
+        raise ValueError("two of its members have one name")
+    if sum(member.file_size for member in members) > size:
+        raise ValueError("its members are larger than the file")
+
+
+def read_member(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
+    """Return the bytes of a member, once `check_members` has passed all of them."""
+    member = archive.getinfo(name)
+    if member.file_size > limit:
+        raise ValueError(f"{name} is larger than {limit:,} bytes")
+    return archive.read(member)
+
+
+def read_matrix(
+    archive: zipfile.ZipFile,
+    name: str,
+    rows: int,
+    columns: int,
+    dtype: np.dtype[np.float32 | np.uint8],
+) -> Vectors:
+    """Return the finite matrix of this shape and type that `write_matrix` wrote."""
+    size = rows * columns * dtype.itemsize
+    data = read_member(archive, name, size + _MAX_HEADER)
+    # Not `np.load`, which evaluates the header as Python and believes its shape.
+    start = len(_NPY) + 2 + int.from_bytes(data[len(_NPY) : len(_NPY) + 2], "little")
+    shape = f"({rows}, {columns})"
+    header = f"{{'descr': '{dtype.str}', 'fortran_order': False, 'shape': {shape}, }}"
+    if (
+        not data.startswith(_NPY)
+        or data[len(_NPY) + 2 : start].strip() != header.encode("ascii")
+        or len(data) != start + size
+    ):
+        raise ValueError(f"{name} is no array of {dtype} and shape {shape}")
+    matrix: Vectors = np.frombuffer(data, dtype, offset=start).reshape(rows, columns)
+    if not np.isfinite(matrix).all():
+        raise ValueError(f"{name} holds NaN or infinity")
+    return matrix
