@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from onnxsearch import F, Filter, InvalidArgumentError, Metadata
+from onnxsearch import (
+    F,
+    Filter,
+    InMemoryMetadataStore,
+    InMemoryVectorStore,
+    InvalidArgumentError,
+    Metadata,
+    SearchEngine,
+)
+from onnxsearch.filters import MOST_DEPTH, And, Not, Or, Scalar
+from onnxsearch.testing import FakeEmbedder
+from tests.vectors.strategies import ROWS, SCALARS
 
 PHOTO: Metadata = {
     "year": 2020,
@@ -80,7 +95,11 @@ def test_matches(filter: Filter, matches: bool) -> None:
         lambda: F("year") < 10**400,
         lambda: F("good") > True,
         lambda: F("place") == "\udfff",
+        lambda: F("year") == 10**5_000,
         lambda: F("place").in_("Zürich"),
+        lambda: F("place").in_(b"ab"),  # type: ignore[arg-type]
+        lambda: F("place").in_(5),  # type: ignore[arg-type]
+        lambda: F("place").in_(None),  # type: ignore[arg-type]
         lambda: F("place").in_([None]),  # type: ignore[list-item]
         lambda: F("place").startswith(1),  # type: ignore[arg-type]
         lambda: F("tags").contains({}),  # type: ignore[arg-type]
@@ -105,11 +124,48 @@ def test_tells_those_who_write_and_to_use_the_operator(use: Callable[[], object]
         use()
 
 
+@pytest.mark.parametrize(
+    "given", [F("archived"), "year > 3", {"year": 3}, lambda row: True, 0, ()], ids=repr
+)
+def test_what_is_no_filter_is_refused_before_a_picture_is_read(given: Any) -> None:
+    engine = SearchEngine(FakeEmbedder(), InMemoryVectorStore(), InMemoryMetadataStore())
+    for search in (
+        lambda: engine.search("absent.jpg", filter=given),
+        lambda: engine.search_many(["absent.jpg"], filter=given),
+        lambda: (F("year") > 1) | given,
+        lambda: Not(given),
+    ):
+        with pytest.raises(InvalidArgumentError, match=r"no filter.* == True.*exists\(\)"):
+            search()
+
+
 def test_filters_are_values() -> None:
     first, second = ((F("year") > 1) & (F("place") == "x") for _ in range(2))
     assert first.matches({"year": 2, "place": "x"})
     assert repr(first) == repr(second)
     assert {first: "found"}[second] == "found"
+    assert pickle.loads(pickle.dumps(first)) == first
+    assert F("a").in_([1, "b"]) == F("a").in_(["b", 1.0, 1])
+    assert F("a").contains(1) != F("a").contains(True)
+    assert F("a").in_([0]) != F("a").in_([False])
+
+
+@given(value=SCALARS, other=SCALARS)
+@example(value=1, other=True)
+@example(value=0.0, other=False)
+@example(value=1, other=1.0)
+def test_comparisons_are_equal_if_they_match_the_same(value: Scalar, other: Scalar) -> None:
+    first, second = F("a") == value, F("a") == other
+    same = first.matches({"a": other})
+    assert second.matches({"a": value}) is same
+    assert (first == second) is same
+    assert ({first: "found"}.get(second) == "found") is same
+
+
+@given(row=ROWS, values=st.lists(SCALARS))
+def test_one_of_is_any_of(row: Metadata, values: list[Scalar]) -> None:
+    equal = any((F("a") == value).matches(row) for value in values)
+    assert F("a").in_(values).matches(row) is equal
 
 
 def test_joins_of_many_stay_flat() -> None:
@@ -117,3 +173,36 @@ def test_joins_of_many_stay_flat() -> None:
     for year in range(1, 5_000):
         filter |= F("year") == year
     assert filter.matches({"year": 4_999})
+    assert filter.depth == 1
+    left = (F("a") == 1) & (F("b") == 1)
+    right = (F("c") == 1) & (F("d") == 1)
+    assert left & right == (F("a") == 1) & (F("b") == 1) & (F("c") == 1) & (F("d") == 1)
+
+
+def test_twice_turned_is_unturned() -> None:
+    filter = F("year") == 2020
+    assert ~~filter is filter
+    for _ in range(5_000):
+        filter = ~filter
+    assert filter == (F("year") == 2020)
+
+
+def test_depth_is_bounded_where_a_filter_is_made() -> None:
+    filter = F("year") > 0
+    for level in range(MOST_DEPTH):
+        assert filter.depth == level
+        filter = ~filter if level % 3 == 2 else _join(filter, level)
+    assert filter.depth == MOST_DEPTH
+    assert hash(filter) == hash(pickle.loads(pickle.dumps(filter)))
+    assert repr(filter).count("year") == 1
+    filter.matches(PHOTO)
+    for deeper in (lambda: Not(filter), lambda: And((filter,)), lambda: Or((PHOTOS, filter))):
+        with pytest.raises(InvalidArgumentError, match=str(MOST_DEPTH)):
+            deeper()
+
+
+PHOTOS = F("kind") == "photo"
+
+
+def _join(filter: Filter, level: int) -> Filter:
+    return filter & PHOTOS if level % 3 else filter | PHOTOS

@@ -25,7 +25,7 @@ LEAVES: st.SearchStrategy[Filter] = st.one_of(
     st.builds(lambda field, value: field <= value, FIELDS, NUMBERS | TEXTS),
     st.builds(lambda field, value: field > value, FIELDS, NUMBERS | TEXTS),
     st.builds(lambda field, value: field >= value, FIELDS, NUMBERS | TEXTS),
-    st.builds(lambda field, values: field.in_(values), FIELDS, st.lists(SCALARS, max_size=3)),
+    st.builds(lambda field, values: field.in_(values), FIELDS, st.lists(SCALARS, max_size=20)),
     st.builds(lambda field, value: field.contains(value), FIELDS, SCALARS),
     st.builds(lambda field, prefix: field.startswith(prefix), FIELDS, TEXTS),
     st.builds(lambda field: field.exists(), FIELDS),
@@ -37,6 +37,6 @@ FILTERS = st.recursive(
         st.builds(lambda left, right: left | right, inner, inner),
         st.builds(lambda part: ~part, inner),
     ),
-    max_leaves=6,
+    max_leaves=12,
 )
 ROWS: st.SearchStrategy[Metadata] = st.dictionaries(NAMES, VALUES, max_size=3)

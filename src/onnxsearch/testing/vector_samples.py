@@ -43,6 +43,7 @@ FILTERS: Sequence[Filter] = (
     F("year") > float(2**53),
     F("year") >= -(2**63),
     F("year").in_([2019, 2020.5, "2020", True]),
+    F("year").in_([*range(2000, 2020), *(f"{year}" for year in range(2010, 2030)), 0.0, True]),
     F("year").in_([]),
     F("year").exists(),
     F("good") == True,  # noqa: E712
@@ -69,6 +70,7 @@ FILTERS: Sequence[Filter] = (
     ~F("year").in_([]),
     ~~F("place").startswith("Ber"),
     (F("year") >= 2019) & (F("year") < 2021) & F("tags").contains("cat"),
+    (F("year") == 2019) | (F("place") == "") | (F("year") == "2020") | F("year").in_([-0.0]),
     (F("place") == "🦊") | (F("good") == False) | ~F("place").exists(),  # noqa: E712
     ~((F("year") > 0) & ~(F("place").startswith("B") | F("tags").exists())),
 )
