@@ -23,14 +23,16 @@ from onnxsearch.parallel import batched, ordered_map
 from onnxsearch.progress import ProgressSink, reporter
 from onnxsearch.sources import Source
 from onnxsearch.survey import MetadataSource, Survey
+from onnxsearch.transfer import portions
 from onnxsearch.types import IndexReport, Outcome, Progress, Status
 
 if TYPE_CHECKING:
     from onnxsearch.embedders.base import Embedder
 
 _COMMIT = 64
-"""Pictures stored at once. A commit waits for the disk a few times; with 64 that is
-below 1 % of the time it takes to embed them, and a crash costs little work."""
+"""Pictures stored at once, in several commits if their records are large. A commit waits
+for the disk a few times; with 64 that is below 1 % of the time it takes to embed them, and
+a crash costs little work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +122,9 @@ class _Writer:
     def flush(self) -> None:
         """Store what is waiting."""
         for amends, group in groupby(self._waiting, lambda p: p.amends is not None):
-            items = [Item(p.record, p.vectors, amends=p.amends) for p in group]
-            if amends:
-                self.catalog.amend(items)
-            else:
-                self.catalog.put(items)
+            store = self.catalog.amend if amends else self.catalog.put
+            for items in portions(Item(p.record, p.vectors, amends=p.amends) for p in group):
+                store(items)
         self._waiting.clear()
 
     def _enqueue(self, picture: Picture) -> Outcome:

@@ -235,6 +235,34 @@ def test_metadata_that_json_cannot_say_stop_the_run(house: House, folder: Path) 
         house.engine().index(folder, metadata={"path": Path()})  # type: ignore[dict-item]
 
 
+def test_metadata_as_large_as_they_may_be_are_stored(house: House, tmp_path: Path) -> None:
+    """Sixty-four pictures make a commit, and as many such records would be too much for one."""
+    write_pictures(tmp_path, [str(number) for number in range(40)])
+    largest = {"text": "x" * (2**20 - len('{"text":""}'))}
+    engine = house.engine()
+    assert engine.index(tmp_path, metadata=largest).counts[Status.INDEXED] == 40
+    record = engine.get(str(tmp_path / "7.png"))
+    assert record is not None
+    assert record.metadata == largest
+
+    larger = {"text": largest["text"] + "x"}
+    for refused in (
+        lambda: engine.index(tmp_path, metadata=larger),
+        lambda: engine.add(picture("cat"), metadata=larger),
+        lambda: engine.add(picture("cat"), metadata={"text": "写" * 200_000}),
+    ):
+        with pytest.raises(InvalidArgumentError, match="store its address"):
+            refused()
+    assert engine.count() == 40
+    assert_consistent(house.vectors, house.metadata)
+
+
+@pytest.mark.parametrize("id", ["x" * (2**16 + 1), "🙂" * 100_000])
+def test_an_id_of_megabytes_is_refused(house: House, id: str) -> None:
+    with pytest.raises(InvalidArgumentError, match="at most 65,536"):
+        house.engine().add(picture("cat"), id=id)
+
+
 def test_one_picture_that_a_model_fails_on_does_not_take_others_with_it(
     house: House, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
