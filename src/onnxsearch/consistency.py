@@ -11,6 +11,9 @@ metadata store, and one cell, `ids[id]`, says which key is the current one:
             4 vectors: delete those                    5 journal: done
     remove  1 metadata, one atomic commit: records gone; journal: their keys
             2 vectors: delete them                     3 journal: done
+    drop    1 journal: this model goes                 2 vectors: drop its collection
+            3 metadata, one by one: records no longer list it
+            4 journal: writes that were begun with it are taken back     5 done
 
 A reader drops vectors without a record. So before step 3 it sees the old picture
 and after it the new one, never a mix of one's vector and the other's record. Of
@@ -21,6 +24,11 @@ cut off before step 3 is taken back, and nothing else changes with it: it had no
 been acknowledged, and what its ids held before is still whole. From step 3 on, all
 that is left is to delete rows. So whoever opens an engine recovers by deleting what
 the journal names, which can be done twice, by several at once, and be cut off.
+
+A model that is dropped goes for good with step 1, whoever does the rest: step 3 of a
+put expects that no model of its vectors is being dropped. So from there on no record
+lists the model anew. Step 4 is for writes that stood still all the while: their rows
+went in step 2, and they would be shown without them after step 5.
 
 No clock or heartbeat tells a dead writer from a slow one, and none is needed. Taking
 a write back changes its journal entry, and step 3 expects it unchanged: of the two,
@@ -38,20 +46,18 @@ leaves rows that nobody sees; `onnxsearch.verification` finds them.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onnxsearch.errors import CollectionNotFoundError, InvalidArgumentError, StoreError
+from onnxsearch.errors import CollectionNotFoundError, StoreError
 from onnxsearch.journal import Entry, State, encode_entry
 from onnxsearch.ledger import ATTEMPTS, Ledger, Stored
 from onnxsearch.metadata.base import MetadataStore
-from onnxsearch.records import new_key
+from onnxsearch.records import check_namespace, collection_of, new_key
 from onnxsearch.recovery import Recovery, replaced
 from onnxsearch.types import Record
 
@@ -59,9 +65,6 @@ if TYPE_CHECKING:
     from onnxsearch.vectors.base import Vectors, VectorStore
 
 logger = logging.getLogger("onnxsearch")
-
-# Single underscores only: two part the namespace from the model in a collection's name.
-_NAMESPACE = re.compile(r"[A-Za-z](_?[A-Za-z0-9])*")
 
 _Plan = Callable[[], "tuple[Sequence[Item], Mapping[str, Stored] | None]"]
 """What to write, and what must still be stored under its ids; None for whatever is."""
@@ -94,31 +97,20 @@ class Catalog:
     """
 
     def __init__(self, vectors: VectorStore, metadata: MetadataStore, namespace: str) -> None:
-        if not _NAMESPACE.fullmatch(namespace) or len(namespace) > 64:
-            raise InvalidArgumentError(
-                f"namespace {namespace!r}: expected a letter, then letters, digits and single "
-                "underscores, 64 characters at most, the last no underscore"
-            )
+        self._namespace = check_namespace(namespace)
         self.vectors = vectors
         self.metadata = metadata
         self.ledger = Ledger(metadata, namespace)
-        self._prefix = f"{namespace}__"
-        self.recovery = Recovery(metadata, self.ledger, self._delete)
+        self.recovery = Recovery(metadata, self.ledger, self._delete, self._delete_all)
 
     def collection(self, model: str) -> str:
-        """Return the name of the collection that holds the vectors of `model`.
-
-        It is readable, and different for different models: where a character had
-        to be replaced, a hash of the name is appended.
-        """
-        safe = "".join(c if c.isalnum() else "_" for c in model)
-        if safe != model:
-            safe += "_" + blake2b(model.encode(), digest_size=4).hexdigest()
-        return self._prefix + safe
+        """Return the name of the collection that holds the vectors of `model`."""
+        return collection_of(model, self._namespace)
 
     def collections(self) -> list[str]:
         """Return the names of all collections of this namespace that there are."""
-        return [name for name in self.vectors.collections() if name.startswith(self._prefix)]
+        prefix = f"{self._namespace}__"
+        return [name for name in self.vectors.collections() if name.startswith(prefix)]
 
     def put(self, items: Iterable[Item]) -> None:
         """Store pictures, each in place of what its id held before.
@@ -174,6 +166,17 @@ class Catalog:
                 return list(found)
         raise _contended()
 
+    def drop(self, model: str) -> None:
+        """Take a model out: its vectors, and the mention of it in every record.
+
+        Writes with this model that are under way fail. If this is cut off, the engine
+        that opens next goes on with it.
+
+        Raises:
+            StoreError: A store failed; the next write goes on with it.
+        """
+        self.recovery.drop(model)
+
     def vectors_of(self, pictures: Collection[Stored]) -> dict[str, dict[str, Vectors]]:
         """Return the vectors of pictures by key and model, each of shape (columns,).
 
@@ -204,6 +207,9 @@ class Catalog:
             # A collection that was dropped has nothing left to delete.
             with suppress(CollectionNotFoundError):
                 self.vectors.delete(self.collection(model), keys)
+
+    def _delete_all(self, model: str) -> None:
+        self.vectors.drop(self.collection(model))
 
     def _write(self, plan: _Plan) -> None:
         self.recovery.retry()
@@ -256,9 +262,11 @@ class Catalog:
             found = self.ledger.find(r.id for r in records.values()) if before is None else before
             change = self.ledger.replacement(records, found)
             change.expect[cell] = expected
+            change.expect.update(dict.fromkeys(map(self.recovery.drop_cell, begun.keys)))
             change.writes[cell] = replaced(change.swept)
             if self.metadata.commit(change.writes, expect=change.expect):
                 return change.swept
+            self.recovery.check_kept(begun.keys)
             if before is not None or self.metadata.get(*cell) != expected:
                 return None
         raise _contended()

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from onnxsearch.errors import StoreCorruptError
+from onnxsearch.records import is_key
 
 _VERSION = 2
 
@@ -28,6 +29,9 @@ class State(StrEnum):
     """The rows will never be shown; a writer that is late may still add some."""
     REPLACED = "replaced"
     """The rows were shown, and other ones have taken their place."""
+    DROPPED = "dropped"
+    """The model goes with all of its rows, so none is named. There is one such entry
+    for a model at most, under a key made of its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,9 @@ def decode_entry(data: bytes) -> Entry:
                 f"a journal entry is of version {values['version']}, this onnxsearch writes "
                 f"{_VERSION}: open the index with the onnxsearch that wrote it"
             )
-        keys = {model: tuple(map(str, keys)) for model, keys in values["keys"].items()}
+        keys = {model: tuple(keys) for model, keys in values["keys"].items()}
+        if not all(is_key(key) for several in keys.values() for key in several):
+            raise ValueError("a key is none of ours")
         return Entry(State(values["state"]), keys)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreCorruptError(

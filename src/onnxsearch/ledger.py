@@ -17,7 +17,7 @@ from typing import TypeAlias
 from onnxsearch.errors import StoreCorruptError
 from onnxsearch.metadata.base import Cell, MetadataStore
 from onnxsearch.parallel import batched
-from onnxsearch.records import decode_record, encode_record, key_of
+from onnxsearch.records import decode_key, decode_record, encode_record, key_of
 from onnxsearch.types import Record
 
 Cells: TypeAlias = dict[Cell, bytes | None]
@@ -61,7 +61,7 @@ class Ledger:
         self.ids_table = f"{namespace}:ids"
         self.records_table = f"{namespace}:records"
         self.journal_table = f"{namespace}:journal"
-        self._contents = f"{namespace}:contents"
+        self.contents_table = f"{namespace}:contents"
 
     def find(self, ids: Iterable[str]) -> dict[str, Stored]:
         """Return what is stored under `ids`, by id; ids that are not are left out."""
@@ -80,10 +80,11 @@ class Ledger:
 
     def with_content(self, content: str) -> Record | None:
         """Return a stored picture whose file had these bytes (see `Record.content`)."""
-        key = self._metadata.get(self._contents, content)
-        if key is None:
+        cell = self._metadata.get(self.contents_table, content)
+        if cell is None:
             return None
-        stored = self.resolve([key.decode()]).get(key.decode())
+        key = decode_key(cell)
+        stored = self.resolve([key]).get(key)
         return stored.record if stored else None
 
     def pictures(self) -> Iterator[Stored]:
@@ -115,11 +116,11 @@ class Ledger:
                 contents[record.content] = key
             for model in record.models:
                 change.swept[model] = (*change.swept.get(model, ()), key)
-        holders = self._metadata.get_many(self._contents, list(contents))
+        holders = self._metadata.get_many(self.contents_table, list(contents))
         for (content, key), holder in zip(contents.items(), holders, strict=True):
             if holder == key.encode():
-                change.writes[Cell(self._contents, content)] = None
-                change.expect[Cell(self._contents, content)] = holder
+                change.writes[Cell(self.contents_table, content)] = None
+                change.expect[Cell(self.contents_table, content)] = holder
         return change
 
     def replacement(self, records: Mapping[str, Record], before: Mapping[str, Stored]) -> Change:
@@ -130,21 +131,26 @@ class Ledger:
             self._set_current(change, record.id, current.key if current else None, key)
             change.writes[Cell(self.records_table, key)] = encode_record(record)
             if record.content is not None:
-                change.writes[Cell(self._contents, record.content)] = key.encode()
+                change.writes[Cell(self.contents_table, record.content)] = key.encode()
         return change
 
-    def relisting(self, stored: Stored, models: Iterable[str]) -> Change:
-        """Work out how to say that a picture has the vectors of these models only."""
-        cell = Cell(self.records_table, stored.key)
-        listed = replace(stored.record, models=tuple(models))
-        return Change({cell: encode_record(listed)}, {cell: encode_record(stored.record)})
+    def unlisting(self, key: str, data: bytes, model: str) -> Change:
+        """Work out how to say that a picture has no vector of `model`; `data` is its record."""
+        record = decode_record(data)
+        models = tuple(name for name in record.models if name != model)
+        cell = Cell(self.records_table, key)
+        return Change({cell: encode_record(replace(record, models=models))}, {cell: data})
 
     def _current(self, hashes: Iterable[str]) -> Iterator[tuple[str, Stored]]:
         """Yield the hash of each id that is stored, and what is stored under it."""
         pending = list(hashes)
         for _ in range(ATTEMPTS):
             cells = self._metadata.get_many(self.ids_table, pending)
-            keys = {hash: key.decode() for hash, key in zip(pending, cells, strict=True) if key}
+            keys = {
+                hash: decode_key(key)
+                for hash, key in zip(pending, cells, strict=True)
+                if key is not None
+            }
             stored = self.resolve(list(keys.values()))
             yield from ((hash, stored[key]) for hash, key in keys.items() if key in stored)
             # A record that is gone was replaced between the two reads: look again.

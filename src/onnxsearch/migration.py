@@ -1,8 +1,6 @@
 """Models that come and go while pictures stay.
 
-A picture's record lists the models whose vectors it has. To take a model out, the
-records stop listing it first, and then its collection goes at one stroke: whoever is
-killed in between leaves vectors that nobody counts on, and a model that still answers.
+A picture's record lists the models whose vectors it has. `Catalog.drop` takes one out.
 """
 
 from __future__ import annotations
@@ -18,6 +16,7 @@ from onnxsearch.errors import ModelError
 from onnxsearch.parallel import batched, ordered_map
 from onnxsearch.progress import ProgressSink, reporter
 from onnxsearch.survey import Candidate
+from onnxsearch.transfer import portions
 from onnxsearch.types import IndexReport, Outcome, Progress
 
 if TYPE_CHECKING:
@@ -55,13 +54,17 @@ class Backfill:
             if isinstance(result, Picture):
                 waiting.append(Item(result.record, result.vectors, amends=result.amends))
                 if len(waiting) >= _COMMIT:
-                    self.catalog.amend(waiting)
+                    self._store(waiting)
                     waiting.clear()
                 result = Outcome(result.record.id, result.status, id=result.record.id)
             outcomes.append(result)
             report(Progress(len(outcomes), len(lacking), result.uri))
-        self.catalog.amend(waiting)
+        self._store(waiting)
         return IndexReport(tuple(outcomes), time.monotonic() - started)
+
+    def _store(self, waiting: list[Item]) -> None:
+        for items in portions(waiting):
+            self.catalog.amend(items)
 
     def _results(self, ids: list[str]) -> Iterator[Outcome | Picture]:
         worker = Filler(self.catalog, [self.embedder.parallel(self.workers)], self.reading)
@@ -94,26 +97,6 @@ def check_complete(catalog: Catalog, model: str) -> None:
                     f"picture {stored.record.id!r} has no vector of model {model!r}. Index it "
                     "again or remove it, and call this again; the old model serves until then"
                 )
-
-
-def drop_model(catalog: Catalog, model: str) -> None:
-    """Take a model out: the records stop listing it, then its vectors go."""
-    # Whoever began to write with the model before may still end; so look again.
-    while _unlist(catalog, model):
-        pass
-    catalog.vectors.drop(catalog.collection(model))
-
-
-def _unlist(catalog: Catalog, model: str) -> bool:
-    """Have no record list the model; return whether one did."""
-    found = False
-    for stored in catalog.ledger.pictures():
-        if model in stored.record.models:
-            found = True
-            others = [name for name in stored.record.models if name != model]
-            change = catalog.ledger.relisting(stored, others)
-            catalog.metadata.commit(change.writes, expect=change.expect)
-    return found
 
 
 def whereabouts(catalog: Catalog, model: str) -> str:

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import TypeAlias
 
-from onnxsearch.errors import StoreError
+from onnxsearch.errors import CollectionNotFoundError, StoreCorruptError, StoreError
 from onnxsearch.journal import Entry, State, age, decode_entry, encode_entry
 from onnxsearch.ledger import Ledger
 from onnxsearch.metadata.base import Cell, MetadataStore
+from onnxsearch.records import decode_record, key_of
 
 logger = logging.getLogger("onnxsearch")
 
@@ -35,20 +37,30 @@ class Recovery:
         metadata: Holds the journal.
         ledger: Tells which keys have records.
         delete: Deletes vectors.
+        delete_all: Deletes the collection of a model.
     """
 
     def __init__(
-        self, metadata: MetadataStore, ledger: Ledger, delete: Callable[[Rows], None]
+        self,
+        metadata: MetadataStore,
+        ledger: Ledger,
+        delete: Callable[[Rows], None],
+        delete_all: Callable[[str], None],
     ) -> None:
         self._metadata = metadata
         self._ledger = ledger
         self._delete = delete
+        self._delete_all = delete_all
         self._postponed: set[str] = set()
         self._lock = threading.Lock()
 
     def cell(self, op: str) -> Cell:
         """Return where the journal keeps the entry `op`."""
         return Cell(self._ledger.journal_table, op)
+
+    def drop_cell(self, model: str) -> Cell:
+        """Return where the journal tells that a model is being dropped."""
+        return self.cell(key_of(model))
 
     def begin(self, op: str, entry: Entry) -> None:
         """Write an entry down."""
@@ -91,6 +103,24 @@ class Recovery:
             self.postpone(op)
             logger.warning("onnxsearch: replaced vectors will be deleted later: %s", error)
 
+    def drop(self, model: str) -> None:
+        """Drop a model, now or, if a store fails, later."""
+        cell = self.drop_cell(model)
+        try:
+            self.begin(cell.key, Entry(State.DROPPED, {model: ()}))
+            self._settle(cell.key)
+        except BaseException:
+            self.postpone(cell.key)
+            raise
+
+    def check_kept(self, models: Iterable[str]) -> None:
+        """Raise `CollectionNotFoundError` if one of these models is being dropped."""
+        for model in models:
+            if self._metadata.get(*self.drop_cell(model)) is not None:
+                raise CollectionNotFoundError(
+                    f"model {model!r} is being dropped by another engine: open one without it"
+                )
+
     def postpone(self, op: str) -> None:
         """Leave an entry to the next `retry`, or to the engine that opens next."""
         with self._lock:
@@ -115,13 +145,22 @@ class Recovery:
             logger.info("onnxsearch: ended %d interrupted writes", ended)
         return ended
 
+    def entries(self) -> Iterator[tuple[str, Entry]]:
+        """Yield all that the journal tells of."""
+        for op, data in self._metadata.items(self._ledger.journal_table):
+            yield op, decode_entry(data)
+
     def unfinished(self) -> set[str]:
         """Return the keys of all rows that the journal answers for."""
+        return {key for _, entry in self.entries() for keys in entry.keys.values() for key in keys}
+
+    def dropped(self) -> set[str]:
+        """Return the models that are being dropped."""
         return {
-            key
-            for _, data in self._metadata.items(self._ledger.journal_table)
-            for keys in decode_entry(data).keys.values()
-            for key in keys
+            model
+            for _, entry in self.entries()
+            if entry.state is State.DROPPED
+            for model in entry.keys
         }
 
     def _settle(self, op: str) -> bool:
@@ -134,10 +173,39 @@ class Recovery:
             return False
         if entry.state in (State.BEGUN, State.LEASED):
             return self.take_back(op, entry)
+        if entry.state is State.DROPPED:
+            for model in entry.keys:
+                self._drop(model, data)
+            return True
         self._delete(entry.keys)
         if entry.state is State.REPLACED or age(op) > GRACE:
             self.forget(op)
         return entry.state is State.REPLACED
+
+    def _drop(self, model: str, begun: bytes) -> None:
+        """Do all that is left to do once the journal tells that a model goes."""
+        cell = self.drop_cell(model)
+        self._delete_all(model)
+        # A record that another engine changed at the same moment takes a further pass.
+        while self._unlist(model, begun) and self._metadata.get(*cell) == begun:
+            pass
+        # Their rows went with the collection, and only this entry keeps them from being shown.
+        for op, entry in self.entries():
+            if model in entry.keys and entry.state in (State.BEGUN, State.LEASED):
+                self.take_back(op, entry)
+        self._metadata.commit({cell: None}, expect={cell: begun})
+
+    def _unlist(self, model: str, begun: bytes) -> bool:
+        """Take a model off all records; return whether one was missed."""
+        missed = False
+        for key, data in self._metadata.items(self._ledger.records_table):
+            # One that cannot be read tells of no model; `onnxsearch.verification` finds it.
+            with suppress(StoreCorruptError):
+                if model in decode_record(data).models:
+                    change = self._ledger.unlisting(key, data, model)
+                    change.expect[self.drop_cell(model)] = begun
+                    missed |= not self._metadata.commit(change.writes, expect=change.expect)
+        return missed
 
 
 def replaced(rows: Rows) -> bytes | None:

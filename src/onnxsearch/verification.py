@@ -17,18 +17,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from onnxsearch.errors import CollectionNotFoundError
+from onnxsearch.errors import CollectionNotFoundError, StoreCorruptError
+from onnxsearch.ledger import Stored
 from onnxsearch.metadata.base import Cell
 from onnxsearch.parallel import batched
-from onnxsearch.records import decode_record, key_of
+from onnxsearch.records import decode_key, decode_record, is_key, key_of
 
 if TYPE_CHECKING:
     from onnxsearch.consistency import Catalog
-    from onnxsearch.ledger import Stored
 
 _PARTITION = 250_000
 """Keys compared at once: about 40 MB."""
@@ -52,7 +53,11 @@ class Defect(StrEnum):
     """A record that is not the current one of its id. It becomes that if the id has
     none, and is removed otherwise."""
     DANGLING_ID = "dangling id"
-    """An id whose record is gone. It is forgotten; the next `index` stores it anew."""
+    """An id whose record is gone, or another id's. It is forgotten; the next `index`
+    stores it anew."""
+    UNREADABLE_CELL = "unreadable cell"
+    """A record, or what leads to one, that cannot be read: something else wrote it. It is
+    removed, and what belongs to it is mended as above; its metadata are lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,8 @@ class Finding:
 
     defect: Defect
     key: str
-    """Key of the vector or record; for a dangling id the hash of the id."""
+    """Key of the vector or record; for a dangling id the hash of the id; for a cell that
+    cannot be read its key in the metadata store."""
     id: str | None = None
     """The picture's id, where a record tells it."""
     collection: str | None = None
@@ -103,7 +109,7 @@ def verify(catalog: Catalog, *, repair: bool = False) -> VerifyReport:
         repair: Also mend what is wrong, as `Defect` tells.
 
     Raises:
-        StoreCorruptError: A record or journal entry cannot be read.
+        StoreCorruptError: A journal entry cannot be read.
         StoreError: A store failed.
     """
     return _Check(catalog, repair).run()
@@ -121,6 +127,7 @@ class _Check:
         if self.repair:
             self.catalog.recover()
         # Ids first, records next, vectors last: each repair may leave work to the next.
+        self._check_contents()
         self._check_ids()
         records = self._check_records()
         self._check_vectors(max(records, *self._rows(), 1))
@@ -135,32 +142,65 @@ class _Check:
     def _rows(self) -> list[int]:
         return [self.catalog.vectors.count(name) for name in self.catalog.collections()]
 
+    def _check_contents(self) -> None:
+        table = self.catalog.ledger.contents_table
+        for content, data in self.catalog.metadata.items(table):
+            self._read_key(Cell(table, content), data)
+
     def _check_ids(self) -> None:
         ledger = self.catalog.ledger
         for batch in batched(self.catalog.metadata.items(ledger.ids_table), _BATCH):
-            there = ledger.resolve([key.decode() for _, key in batch])
-            for hash, key in batch:
-                cell = Cell(ledger.ids_table, hash)
-                if key.decode() in there or self.catalog.metadata.get(*cell) != key:
-                    continue  # replaced between the two reads, if it is no longer the same
+            cells = {hash: Cell(ledger.ids_table, hash) for hash, _ in batch}
+            keys = {hash: self._read_key(cells[hash], data) for hash, data in batch}
+            there = self._resolve(key for key in keys.values() if key)
+            for hash, key in keys.items():
+                if not key or (key in there and key_of(there[key].record.id) == hash):
+                    continue
+                expected = key.encode()
+                if self.catalog.metadata.get(*cells[hash]) != expected:
+                    continue  # it was replaced between the two reads
                 self._tell(Finding(Defect.DANGLING_ID, hash))
                 if self.repair:
-                    self.catalog.metadata.commit({cell: None}, expect={cell: key})
+                    self.catalog.metadata.commit(
+                        {cells[hash]: None}, expect={cells[hash]: expected}
+                    )
 
     def _check_records(self) -> int:
         ledger, metadata, number = self.catalog.ledger, self.catalog.metadata, 0
         for batch in batched(metadata.items(ledger.records_table), _BATCH):
             number += len(batch)
-            ids = {key: decode_record(data).id for key, data in batch}
-            hashes = [key_of(id) for id in ids.values()]
+            there = _readable(batch)
+            for key, data in batch:
+                if key not in there:
+                    self._unreadable(Cell(ledger.records_table, key), data)
+            hashes = [key_of(stored.record.id) for stored in there.values()]
             current = metadata.get_many(ledger.ids_table, hashes)
-            astray = [key for key, cell in zip(ids, current, strict=True) if cell != key.encode()]
+            astray = [key for key, cell in zip(there, current, strict=True) if cell != key.encode()]
             # A record that is still there, and was not current, is not about to go.
-            for stored in ledger.resolve(astray).values():
+            for stored in self._resolve(astray).values():
                 self._tell(Finding(Defect.UNREACHABLE_RECORD, stored.key, stored.record.id))
                 if self.repair:
                     self._reunite(stored)
         return number
+
+    def _read_key(self, cell: Cell, data: bytes) -> str | None:
+        try:
+            return decode_key(data)
+        except StoreCorruptError:
+            self._unreadable(cell, data)
+            return None
+
+    def _unreadable(self, cell: Cell, data: bytes) -> None:
+        self._tell(Finding(Defect.UNREADABLE_CELL, cell.key))
+        if self.repair:
+            self.catalog.metadata.commit({cell: None}, expect={cell: data})
+
+    def _resolve(self, keys: Iterable[str]) -> dict[str, Stored]:
+        """Return what can be read under `keys`, by key."""
+        unique = list(dict.fromkeys(keys))
+        values = self.catalog.metadata.get_many(self.catalog.ledger.records_table, unique)
+        pairs = zip(unique, values, strict=True)
+        return _readable((key, value) for key, value in pairs if value is not None)
 
     def _reunite(self, stored: Stored) -> None:
         ledger, metadata = self.catalog.ledger, self.catalog.metadata
@@ -175,10 +215,16 @@ class _Check:
         partitions = -(-rows // _PARTITION)
         for number in range(partitions):
             listed: dict[str, set[str]] = {name: set() for name in self.catalog.collections()}
-            for key, data in self.catalog.metadata.items(self.catalog.ledger.records_table):
-                if _partition(key, partitions) == number:
-                    for model in decode_record(data).models:
-                        listed.setdefault(self.catalog.collection(model), set()).add(key)
+            records = self.catalog.metadata.items(self.catalog.ledger.records_table)
+            part = (
+                (key, data)
+                for key, data in records
+                if is_key(key) and _partition(key, partitions) == number
+            )
+            for batch in batched(part, _BATCH):
+                for stored in _readable(batch).values():
+                    for model in stored.record.models:
+                        listed.setdefault(self.catalog.collection(model), set()).add(stored.key)
             for collection, keys in listed.items():
                 self._compare(collection, keys, number, partitions)
 
@@ -203,18 +249,25 @@ class _Check:
         except CollectionNotFoundError:
             return  # then all of its vectors are missing
 
+    def _there(self, collection: str, keys: Iterable[str]) -> list[str]:
+        """Return those keys that have a vector."""
+        try:
+            return list(self.catalog.vectors.fetch(collection, list(keys)))
+        except CollectionNotFoundError:
+            return []
+
     def _orphans(self, collection: str, suspected: list[str]) -> None:
         # A row that was seen belongs to a write that the journal told of before. If the
         # journal no longer does, that write was shown, or taken back for good. If then
         # there is no record, it was replaced, which the journal tells of until the row
         # is gone. So a row is nobody's if neither journal, nor records, nor the journal
         # again know of it, and it is still there; and no write can bring it back.
-        recovery, ledger = self.catalog.recovery, self.catalog.ledger
+        recovery = self.catalog.recovery
         left = set(suspected) - recovery.unfinished()
-        records = ledger.resolve(list(left))
+        records = self._resolve(left)
         left -= {key for key in records if self._lists(records[key], collection)}
         left -= recovery.unfinished()
-        orphans = list(self.catalog.vectors.fetch(collection, list(left))) if left else []
+        orphans = self._there(collection, left)
         for key in orphans:
             id = records[key].record.id if key in records else None
             self._tell(Finding(Defect.ORPHAN_VECTOR, key, id, collection))
@@ -223,21 +276,24 @@ class _Check:
 
     def _missing(self, collection: str, suspected: list[str]) -> None:
         # Vectors are stored before their record is, and deleted after it. So if the
-        # record is there once the vector was not, it was there all the time.
-        there: Iterable[str] = ()
-        if collection in self.catalog.vectors.collections():
-            there = self.catalog.vectors.fetch(collection, suspected)
-        records = self.catalog.ledger.resolve([key for key in suspected if key not in there])
-        for stored in records.values():
+        # record is there once the vector was not, it was there all the time. When a model
+        # is dropped its vectors go first, which the journal tells of until no record does.
+        missing = set(suspected) - set(self._there(collection, suspected))
+        if collection in map(self.catalog.collection, self.catalog.recovery.dropped()):
+            return
+        for stored in self._resolve(missing).values():
             if self._lists(stored, collection):
                 self._tell(Finding(Defect.MISSING_VECTOR, stored.key, stored.record.id, collection))
                 if self.repair:
                     self._take_off(stored, collection)
 
     def _take_off(self, stored: Stored, collection: str) -> None:
-        models = [m for m in stored.record.models if self.catalog.collection(m) != collection]
-        change = self.catalog.ledger.relisting(stored, models)
-        self.catalog.metadata.commit(change.writes, expect=change.expect)
+        ledger, metadata = self.catalog.ledger, self.catalog.metadata
+        data = metadata.get(ledger.records_table, stored.key)
+        for model in stored.record.models:
+            if data is not None and self.catalog.collection(model) == collection:
+                change = ledger.unlisting(stored.key, data, model)
+                metadata.commit(change.writes, expect=change.expect)
 
     def _lists(self, stored: Stored, collection: str) -> bool:
         return collection in map(self.catalog.collection, stored.record.models)
@@ -246,6 +302,17 @@ class _Check:
         self.counts[finding.defect] += 1
         if len(self.findings) < _SHOWN:
             self.findings.append(finding)
+
+
+def _readable(records: Iterable[tuple[str, bytes]]) -> dict[str, Stored]:
+    """Return the records that can be read, by key."""
+    found: dict[str, Stored] = {}
+    for key, data in records:
+        # The others are told of where all records are looked at.
+        with suppress(StoreCorruptError):
+            if is_key(key):
+                found[key] = Stored(key, decode_record(data))
+    return found
 
 
 def _partition(key: str, partitions: int) -> int:

@@ -86,6 +86,25 @@ def test_backfill_does_only_what_is_missing(files: list[Path]) -> None:
     assert_consistent(house.vectors, house.metadata)
 
 
+def test_models_come_and_go_with_the_largest_records(tmp_path: Path) -> None:
+    """A commit takes 32 MiB, and backfill fills 64 pictures at once."""
+    house = House()
+    files = write_pictures(tmp_path, [str(number) for number in range(40)])
+    metadata = {"text": "x" * 1_000_000}
+    engine = house.engine("old", "new")
+    house.engine("old").index(files, metadata=metadata)
+    assert engine.backfill("new").counts[Status.INDEXED] == 40
+    assert serves(engine, "new", files[:3])
+    assert_consistent(house.vectors, house.metadata)
+
+    longest = "\N{CAT FACE}" * 2**16
+    engine.add(picture("any"), id=longest, metadata=metadata)
+    engine.drop_model("old")
+    record = engine.get(longest)
+    assert record is not None
+    assert record.models == ("new",)
+
+
 def test_backfill_tells_what_it_cannot_fill(files: list[Path]) -> None:
     house = House()
     old = house.engine("old")
@@ -218,22 +237,23 @@ def test_pictures_added_during_a_migration_get_both(files: list[Path]) -> None:
     assert_consistent(house.vectors, house.metadata)
 
 
-def writes_of_a_migration(folder: Path) -> int:
+def writes_of_a_migration(folder: Path) -> list[str]:
     house = House()
     engine = house.engine("old")
     engine.index(write_pictures(folder, NAMES))
     house.faults.revive()
     engine.migrate("old", FakeEmbedder("new"))
-    return len(house.faults.writes)
+    return house.faults.writes
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_a_death_at_any_write_leaves_the_old_model_serving(
+def test_a_death_at_any_write_before_the_switch_leaves_the_old_model_serving(
     files: list[Path], tmp_path: Path, moment: Moment
 ) -> None:
-    number = writes_of_a_migration(tmp_path / "rehearsal")
-    assert number > 5
-    for at in range(number):
+    writes = writes_of_a_migration(tmp_path / "rehearsal")
+    switch = writes.index("drop") - 1
+    assert switch > 5
+    for at in range(len(writes)):
         house = House()
         engine = house.engine("old")
         engine.index(files)
@@ -242,10 +262,11 @@ def test_a_death_at_any_write_leaves_the_old_model_serving(
             engine.migrate("old", FakeEmbedder("new"))
 
         house.faults.revive()
-        done = at == number - 1 and moment == "after"
-        if not done:
-            assert serves(house.engine("old"), "old", files), f"after write {at}"
         again = house.engine("old")
+        switched = at > switch or (at == switch and moment == "after")
+        assert serves(again, "old", files) != switched, f"after write {at}"
+        if switched:
+            assert serves(house.engine("new"), "new", files), f"after write {at}"
         again.migrate("old", FakeEmbedder("new"))
         assert again.models == ["new"]
         assert serves(again, "new", files), f"after write {at}"

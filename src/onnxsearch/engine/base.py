@@ -51,9 +51,9 @@ class EngineBase(Closing):
         self._reader = Reader(self._catalog, vectors, reading)
         self._owned: list[Embedder | VectorStore | MetadataStore] = []
         self._closed = False
-        for embedder in self._embedders.values():
-            self._ensure_collection(embedder)
+        # First, since it may end what drops one of these collections.
         self._catalog.recover()
+        self._ensure_collections()
 
     @property
     def models(self) -> list[str]:
@@ -72,6 +72,10 @@ class EngineBase(Closing):
     def _embed(self, embedder: Embedder, images: Iterable[ImageInput]) -> Vectors:
         opened = (open_image(image, self._reading) for image in images)
         return embedder.embed(opened, batch_size=self._batch_size)
+
+    def _ensure_collections(self) -> None:
+        for embedder in self._embedders.values():
+            self._ensure_collection(embedder)
 
     def _ensure_collection(self, embedder: Embedder) -> None:
         self._catalog.vectors.ensure_collection(

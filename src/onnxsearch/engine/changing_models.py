@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from onnxsearch.embedders.base import Embedder
 from onnxsearch.engine.base import EngineBase
 from onnxsearch.errors import InvalidArgumentError
-from onnxsearch.migration import Backfill, check_complete, drop_model
+from onnxsearch.migration import Backfill, check_complete
 from onnxsearch.types import IndexReport
 
 if TYPE_CHECKING:
@@ -55,11 +55,14 @@ class ChangingModels(EngineBase):
         Raises:
             UnknownModelError: Neither the engine nor its stores know the model.
             InvalidArgumentError: It is the engine's only model.
-            StoreError: A store failed; calling this again goes on.
+            StoreError: A store failed; calling this again goes on, and so does the
+                engine that opens next.
         """
         self._check_open()
-        if model not in self._embedders and (
-            self._catalog.collection(model) not in self._catalog.collections()
+        if (
+            model not in self._embedders
+            and self._catalog.collection(model) not in self._catalog.collections()
+            and model not in self._catalog.recovery.dropped()
         ):
             self._embedder(model)
         if list(self._embedders) == [model]:
@@ -67,7 +70,7 @@ class ChangingModels(EngineBase):
                 f"{model!r} is the engine's only model: migrate() replaces it by another one"
             )
         self._embedders = {name: e for name, e in self._embedders.items() if name != model}
-        drop_model(self._catalog, model)
+        self._catalog.drop(model)
 
     def migrate(
         self, old: str, new: str | Embedder, *, progress: ProgressSink = False
@@ -76,9 +79,10 @@ class ChangingModels(EngineBase):
 
         The new model's vectors are built beside the old ones (pictures added meanwhile
         get both), every picture is checked to have one, the engine switches, and the
-        old vectors are dropped. If this is stopped at any point, the old model goes on
-        serving, and the next call finishes. No other process should be writing: it knows
-        the old model only.
+        old vectors are dropped. If this is stopped before the switch, the old model goes
+        on serving, and the next call finishes; if after it, the engine that opens next
+        drops the old vectors. No other process should be writing: it knows the old model
+        only.
 
         Args:
             old: Name of the model to replace.
