@@ -6,7 +6,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from onnxsearch.errors import InvalidArgumentError, StoreError, without_secrets
+from onnxsearch.database import absolute_path
+from onnxsearch.errors import (
+    InvalidArgumentError,
+    StoreError,
+    may_hold_password,
+    without_secrets,
+)
 from onnxsearch.records import absolute
 
 if TYPE_CHECKING:
@@ -52,7 +58,7 @@ def _vectors(location: str | os.PathLike[str]) -> tuple[VectorStore, Path | None
             f"location {without_secrets(str(location))!r}: expected a folder, a file x.db for "
             "Milvus Lite, or http(s)://host:port for a Milvus server"
         )
-    path = Path(absolute(location))
+    path = _path("location", location)
     if path.suffix == ".db":
         from onnxsearch.vectors.milvus import MilvusVectorStore
 
@@ -78,7 +84,7 @@ def _metadata(
             f"metadata {without_secrets(str(metadata))!r}: expected a redis://, rediss:// or "
             "unix:// URL, or the path of an SQLite file"
         )
-    path = Path(absolute(metadata)) if metadata is not None else beside
+    path = _path("metadata", metadata) if metadata is not None else beside
     if path is None:
         raise InvalidArgumentError(
             f"location {without_secrets(str(location))!r} is a server, and nothing says where "
@@ -93,6 +99,16 @@ def _scheme(location: str | os.PathLike[str]) -> str | None:
     text = os.fspath(location)
     scheme, found, _ = text.partition("://")
     return scheme.lower() if found else None
+
+
+def _path(name: str, text: str | os.PathLike[str]) -> Path:
+    """Return the absolute path that a place without a scheme stands for."""
+    if may_hold_password(os.fspath(text)):
+        raise InvalidArgumentError(
+            f"{name} is not shown, for it may hold a password. It is no URL: expected "
+            "scheme://user:password@host:port. If it is a path, write ./ before it"
+        )
+    return absolute_path(absolute(text))
 
 
 def _make_folder(path: Path) -> None:

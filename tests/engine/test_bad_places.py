@@ -22,6 +22,7 @@ from onnxsearch import (
     StoreUnavailableError,
     UnsupportedImageError,
 )
+from onnxsearch.errors import without_secrets
 from onnxsearch.models import bundled_model
 from onnxsearch.testing import FakeEmbedder
 
@@ -81,6 +82,28 @@ CASES: dict[str, tuple[Callable[[Path], object], type[OnnxSearchError], str]] = 
         InvalidArgumentError,
         "redis://",
     ),
+    "a misspelt scheme": (
+        lambda tmp: SearchEngine.open("milvus://root:sec/ret@host", embedders=FAKE),
+        InvalidArgumentError,
+        r"milvus://***@host",
+    ),
+    "a port that is none": (
+        lambda tmp: SearchEngine.open("http://root:secret@host:99999", embedders=FAKE),
+        InvalidArgumentError,
+        "http://",
+    ),
+    "records behind a misspelt scheme": (
+        lambda tmp: SearchEngine.open(
+            tmp / "album", embedders=FAKE, metadata="reddis://user:sec/ret@host:6379/0"
+        ),
+        InvalidArgumentError,
+        "redis://",
+    ),
+    "a NUL": (
+        lambda tmp: SearchEngine.open(tmp / "a\0b", embedders=FAKE),
+        InvalidArgumentError,
+        "NUL",
+    ),
     "a missing query": (
         lambda tmp: search(tmp, tmp / "absent.jpg"),
         ImageNotFoundError,
@@ -130,7 +153,49 @@ def test_what_cannot_be_is_told_clearly_and_soon(case: str, tmp_path: Path) -> N
         attempt(tmp_path)
     assert time.monotonic() - started < 5
     assert word in str(caught.value)
-    assert "secret" not in str(caught.value)
+    assert "sec" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "place", ["root:secret@host:1", "http:/root:sec/ret@host:1", "a:secret@b.db"]
+)
+def test_credentials_without_a_scheme_are_neither_a_path_nor_shown(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InvalidArgumentError, match=r"location .*not shown") as caught:
+        SearchEngine.open(place, embedders=FAKE)
+    assert "sec" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(InvalidArgumentError, match=r"metadata .*not shown") as caught:
+        SearchEngine.open("album", embedders=FAKE, metadata=place)
+    assert "sec" not in str(caught.value)
+
+
+def test_a_path_may_hold_an_at_sign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for place in ("photos@home/album", "./12:30@home", str(tmp_path / "a:b@c")):
+        SearchEngine.open(place, embedders=FAKE).close()
+        assert Path(place).is_dir()
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("http://root:hun/ter2@host:1/db", "http://***@host:1/db"),
+        ("http://root:hun@ter2@host", "http://***@host"),
+        ("http://root:hun?ter2@host", "http://***"),
+        ("redis://host/0?password=hun@ter2", "redis://***"),
+        ("redis://host/0?password=hunter2#x", "redis://host/0"),
+        ("http://[::1", "http://[::1"),
+        ("http:/root:hun/ter2@host", "***@host"),
+        ("root:hunter2@host:1", "***@host:1"),
+        ("photos@home/album.db", "photos@home/album.db"),
+        ("/home/me/12:30@noon.db", "/home/me/12:30@noon.db"),
+    ],
+)
+def test_addresses_are_told_without_secrets(address: str, shown: str) -> None:
+    assert without_secrets(address) == shown
 
 
 def test_a_folder_keeps_what_was_indexed(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pymilvus import MilvusClient
 
 from onnxsearch import (
     AutoIndex,
@@ -32,12 +33,13 @@ SPEC = CollectionSpec("photos", 32, "model-1")
 BITS = CollectionSpec("photos", 64, "model-1", Metric.HAMMING)
 
 
-class FakeClient:
+class FakeClient(MilvusClient):  # type: ignore[misc]
     """Remembers what it was made with and what it was given; answers as a server does."""
 
     made: dict[str, Any]
 
     def __init__(self, uri: str = "", **options: Any) -> None:
+        # Not as MilvusClient, which would connect.
         type(self).made = {"uri": uri, **options}
         self.batches: list[int] = []
         self.sizes: list[int] = []
@@ -210,8 +212,6 @@ def test_requests_of_many_megabytes_are_split(place: dict[str, Any]) -> None:
 
 @pytest.mark.integration
 def test_a_client_that_is_given_is_used_and_left_open(place: dict[str, Any]) -> None:
-    from pymilvus import MilvusClient
-
     client = MilvusClient(**place, timeout=10)
     with MilvusVectorStore(client=client) as store:
         store.ensure_collection(SPEC)

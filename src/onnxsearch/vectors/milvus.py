@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from copy import copy
 from functools import partial
-from typing import Self, cast
+from typing import Self
 
 from pymilvus import MilvusClient
 
-from onnxsearch.errors import CollectionNotFoundError, InvalidArgumentError, StoreError
+from onnxsearch.arguments import seconds
+from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.filters import Filter
 from onnxsearch.types import Metric
 from onnxsearch.vectors.base import CollectionSpec, Match, Vectors, VectorStore
-from onnxsearch.vectors.milvus_collection import (
-    LONG_SECONDS,
-    create_collection,
-    make_ready,
-    read_spec,
-    wait_for_index,
-)
+from onnxsearch.vectors.milvus_catalog import FLUSH_ROWS, Catalog
+from onnxsearch.vectors.milvus_collection import wait_for_index
 from onnxsearch.vectors.milvus_connection import MilvusConnection, TLSFiles
 from onnxsearch.vectors.milvus_filter import document, expression
 from onnxsearch.vectors.milvus_index import FlatIndex, MilvusIndex
 from onnxsearch.vectors.milvus_search import (
+    MOST_ROWS,
     Consistency,
     Search,
+    count,
     from_milvus,
     keys_after,
     to_milvus,
@@ -37,8 +33,6 @@ from onnxsearch.vectors.tunable import Variant
 
 _BATCH_BYTES = 8 << 20
 """Servers refuse messages of 64 MiB, and a request should not take seconds."""
-_FLUSH_ROWS = 1_000
-"""Lite takes about 0.1 ms to search a row that is not flushed."""
 _LITE_METRICS = frozenset({Metric.L2, Metric.IP, Metric.COSINE})
 
 
@@ -60,6 +54,8 @@ class MilvusVectorStore(VectorStore):
         >>> store = MilvusVectorStore("http://localhost:19530")
         >>> store.ensure_collection(CollectionSpec("photos", 2, fingerprint="v1"))
     """
+
+    max_rows = MOST_ROWS
 
     def __init__(
         self,
@@ -99,73 +95,66 @@ class MilvusVectorStore(VectorStore):
             InvalidArgumentError: Not one of `uri` and `client` was given, or it is
                 not as said.
         """
-        if timeout <= 0:
-            raise InvalidArgumentError(f"timeout {timeout}: expected seconds, more than 0")
+        self._timeout = seconds("timeout", timeout)
+        self._index = FlatIndex() if index is None else index
+        if not isinstance(self._index, MilvusIndex):
+            raise InvalidArgumentError(f"index {index!r:.80}: expected one such as FlatIndex()")
+        if not isinstance(consistency, Consistency):
+            raise InvalidArgumentError(
+                f"consistency {consistency!r:.80}: expected one such as Consistency.STRONG"
+            )
+        self._consistency = consistency.value
         if uri is not None and client is None:
             self._connection = MilvusConnection.to(
-                os.fspath(uri),
+                uri,
                 token=token,
                 user=user,
                 password=password,
                 db_name=db_name,
                 tls=tls,
-                timeout=timeout,
+                timeout=self._timeout,
             )
         elif client is not None and uri is None:
-            self._connection = MilvusConnection.over(client, timeout=timeout)
+            self._connection = MilvusConnection.over(client, timeout=self._timeout)
         else:
             raise InvalidArgumentError("expected one of uri and client, and not both")
-        self._timeout = timeout
-        self._database = db_name or "default"
-        self._index = index or FlatIndex()
+        self._catalog = Catalog(
+            self._connection,
+            db_name or "default",
+            self._index,
+            consistency=self._consistency,
+            timeout=self._timeout,
+        )
         if self._connection.lite is not None:
             self.metrics = _LITE_METRICS
             if not self._index.on_lite:
                 self.close()
                 raise InvalidArgumentError(f"{self._index!r}: Milvus Lite has no such index")
-        self._consistency = consistency.value
-        self._specs: dict[str, CollectionSpec] = {}
-        self._opening = threading.Lock()
+
+    def ensure_collection(self, spec: CollectionSpec) -> None:
+        """Create the collection, or check that the one there is the same.
+
+        See `VectorStore.ensure_collection`. What other stores did meanwhile is seen.
+        """
+        self._catalog.look_again(spec.name)
+        super().ensure_collection(spec)
+
+    def drop(self, collection: str) -> None:
+        """Delete the collection with all its rows; if there is none, do nothing."""
+        self._catalog.look_again(collection)
+        super().drop(collection)
 
     def _describe(self, name: str) -> CollectionSpec | None:
-        with self._connection.call() as client:
-            found = self._specs.get(name)
-            if found is not None or not client.has_collection(name, timeout=self._timeout):
-                return found
-            spec = read_spec(client, name, timeout=self._timeout)
-            if spec is None:
-                raise StoreError(
-                    f"Milvus at {self._connection.address} has a collection {name!r} that "
-                    "onnxsearch did not make; choose another namespace, or database"
-                )
-            with self._opening:
-                if name not in self._specs:
-                    make_ready(client, spec, self._index, timeout=self._timeout)
-                    if self._connection.lite is not None:
-                        # What an earlier process wrote may not be flushed.
-                        self._connection.lite.unflushed[name] += _FLUSH_ROWS
-                    self._specs[name] = spec
-        return spec
+        return self._catalog.describe(name)
 
     def _create(self, spec: CollectionSpec) -> None:
-        self._index.kind_for(spec.metric)
-        with self._connection.write() as client:
-            create_collection(client, spec, consistency=self._consistency, timeout=self._timeout)
+        self._catalog.create(spec)
 
     def _collections(self) -> list[str]:
-        with self._connection.call() as client:
-            names = cast("list[str]", client.list_collections(timeout=self._timeout))
-        return [name for name in names if name in self._specs or self._is_ours(name)]
-
-    def _is_ours(self, name: str) -> bool:
-        with suppress(CollectionNotFoundError), self._connection.call() as client:
-            return read_spec(client, name, timeout=self._timeout) is not None
-        return False  # it was dropped since it was listed
+        return self._catalog.names()
 
     def _drop(self, name: str) -> None:
-        with self._connection.write() as client:
-            self._specs.pop(name, None)
-            client.drop_collection(name, timeout=self._timeout)
+        self._catalog.drop(name)
 
     def _upsert(
         self, spec: CollectionSpec, keys: Sequence[str], vectors: Vectors, metadata: Sequence[str]
@@ -180,15 +169,14 @@ class MilvusVectorStore(VectorStore):
                 {"id": keys[n], "vector": values[n], "metadata": documents[metadata[n]].fields}
                 for n in range(start, end)
             ]
-            with self._connection.write() as client:
+            with self._catalog.write(spec.name) as client:
                 client.upsert(spec.name, rows, timeout=self._timeout)
-                if self._connection.lite is not None:
-                    self._connection.lite.unflushed[spec.name] += len(rows)
+                self._catalog.wrote(spec.name, len(rows))
 
     def _search(
         self, spec: CollectionSpec, queries: Vectors, limit: int, filter: Filter | None
     ) -> list[list[Match]]:
-        self._flush(spec.name)
+        self._catalog.flush(spec.name, least=FLUSH_ROWS)
         lite = self._connection.lite
         search = Search(
             spec=spec,
@@ -200,14 +188,14 @@ class MilvusVectorStore(VectorStore):
         )
         # Milvus Lite compares all queries of a request with all rows, in memory.
         counted = lite is not None and len(queries) > 1
-        with self._connection.call() as client:
+        with self._catalog.read(spec.name) as client:
             return search.run(client, queries, self._count(spec) if counted else 0)
 
     def _fetch(self, spec: CollectionSpec, keys: Sequence[str]) -> Mapping[str, Vectors]:
         found: dict[str, Vectors] = {}
         step = max(1, _BATCH_BYTES // (spec.columns * spec.dtype.itemsize + 100))
         for start in range(0, len(keys), step):
-            with self._connection.call() as client:
+            with self._catalog.read(spec.name) as client:
                 rows = client.get(
                     spec.name,
                     ids=list(keys[start : start + step]),
@@ -220,7 +208,7 @@ class MilvusVectorStore(VectorStore):
 
     def _delete(self, spec: CollectionSpec, keys: Sequence[str]) -> None:
         for start in range(0, len(keys), 1000):
-            with self._connection.write() as client:
+            with self._catalog.write(spec.name) as client:
                 client.delete(
                     spec.name, ids=list(keys[start : start + 1000]), timeout=self._timeout
                 )
@@ -228,7 +216,7 @@ class MilvusVectorStore(VectorStore):
     def _ids(self, spec: CollectionSpec) -> Iterator[str]:
         last = ""
         while True:
-            with self._connection.call() as client:
+            with self._catalog.read(spec.name) as client:
                 page = keys_after(
                     client, spec.name, last, consistency=self._consistency, timeout=self._timeout
                 )
@@ -238,14 +226,8 @@ class MilvusVectorStore(VectorStore):
             last = page[-1]
 
     def _count(self, spec: CollectionSpec) -> int:
-        with self._connection.call() as client:
-            (row,) = client.query(
-                spec.name,
-                output_fields=["count(*)"],
-                timeout=self._timeout,
-                consistency_level=self._consistency,
-            )
-        return int(row["count(*)"])
+        with self._catalog.read(spec.name) as client:
+            return count(client, spec.name, consistency=self._consistency, timeout=self._timeout)
 
     def variants(self, collection: str, limit: int) -> list[Variant]:
         """Return the ways to search the collection's index, cheapest first (see `Tunable`).
@@ -275,14 +257,14 @@ class MilvusVectorStore(VectorStore):
             CollectionNotFoundError: There is no such collection.
             StoreUnavailableError: It was not done in that time.
         """
-        spec = self.describe(collection)
-        with self._connection.write() as client:
-            client.flush(spec.name, timeout=timeout)
-        with self._connection.call() as client:
-            if self._connection.lite is not None:
-                self._connection.lite.wait_for_index(spec.name, self._database, timeout)
-            else:
-                wait_for_index(client, spec.name, timeout)
+        name, lite = self.describe(collection).name, self._connection.lite
+        if lite is not None:
+            self._catalog.flush(name, least=1)
+            lite.wait_for_index(name, self._catalog.database, timeout)
+            return
+        with self._catalog.read(name) as client:
+            client.flush(name, timeout=timeout)
+            wait_for_index(client, name, timeout)
 
     def close(self) -> None:
         """Close the connection, unless it was given; closing twice is harmless.
@@ -293,10 +275,3 @@ class MilvusVectorStore(VectorStore):
 
     def __repr__(self) -> str:
         return f"MilvusVectorStore({self._connection.address!r})"
-
-    def _flush(self, name: str) -> None:
-        lite = self._connection.lite
-        if lite is not None and lite.unflushed[name] >= _FLUSH_ROWS:
-            with self._connection.write() as client:
-                lite.unflushed[name] = 0
-                client.flush(name, timeout=LONG_SECONDS)

@@ -9,7 +9,7 @@ from typing import cast
 from pymilvus import DataType, MilvusClient
 from pymilvus.exceptions import MilvusException
 
-from onnxsearch.errors import StoreCorruptError, StoreUnavailableError
+from onnxsearch.errors import InvalidArgumentError, StoreCorruptError, StoreUnavailableError
 from onnxsearch.types import Metric
 from onnxsearch.vectors.base import CollectionSpec
 from onnxsearch.vectors.milvus_index import MilvusIndex
@@ -55,22 +55,40 @@ def read_spec(client: MilvusClient, name: str, *, timeout: float) -> CollectionS
     """Return the spec of a collection that is there; None if onnxsearch did not make it.
 
     Raises:
-        StoreCorruptError: It is of an unknown format.
+        StoreCorruptError: It is of an unknown format, or damaged.
     """
+    text = _mark(client, name, timeout)
+    if text is None:
+        return None
+    try:
+        mark = json.loads(text)
+        if mark["format"] == _FORMAT:
+            return CollectionSpec(
+                name, mark["dimension"], mark["fingerprint"], Metric(mark["metric"])
+            )
+    except (ValueError, KeyError, TypeError, InvalidArgumentError) as error:
+        raise StoreCorruptError(
+            f"collection {name!r} has the property {_MARK}={text!r:.80}, which onnxsearch does "
+            "not write: it is damaged, or another application's. Drop it there, or choose "
+            "another namespace, or database"
+        ) from error
+    raise StoreCorruptError(
+        f"collection {name!r} is of format {mark['format']!r:.80}, and this release of "
+        f"onnxsearch reads format {_FORMAT}. Use the release that wrote it, or drop the "
+        "collection and index again"
+    )
+
+
+def is_ours(client: MilvusClient, name: str, *, timeout: float) -> bool:
+    """Tell whether onnxsearch made the collection, in whatever format."""
+    return _mark(client, name, timeout) is not None
+
+
+def _mark(client: MilvusClient, name: str, timeout: float) -> str | None:
     description = cast(
         "dict[str, dict[str, str]]", client.describe_collection(name, timeout=timeout)
     )
-    text = description["properties"].get(_MARK)
-    if text is None:
-        return None
-    mark = json.loads(text)
-    if mark.get("format") != _FORMAT:
-        raise StoreCorruptError(
-            f"collection {name!r} is of format {mark.get('format')}, and this release of "
-            f"onnxsearch reads format {_FORMAT}. Use the release that wrote it, or drop the "
-            "collection and index again"
-        )
-    return CollectionSpec(name, mark["dimension"], mark["fingerprint"], Metric(mark["metric"]))
+    return description["properties"].get(_MARK)
 
 
 def make_ready(

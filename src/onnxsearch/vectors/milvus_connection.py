@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from urllib.parse import urlsplit
 
-import grpc
 from pymilvus import MilvusClient
-from pymilvus.exceptions import ErrorCode, MilvusException
 
-from onnxsearch.errors import (
-    ClosedError,
-    CollectionNotFoundError,
-    InvalidArgumentError,
-    StoreError,
-    StoreUnavailableError,
-    without_secrets,
-)
+from onnxsearch.errors import ClosedError, InvalidArgumentError, without_secrets
+from onnxsearch.vectors.milvus_errors import Failure, is_refusal, reason_of, translated
 from onnxsearch.vectors.milvus_lite import LiteFile, open_lite
 
 _CONNECT_SECONDS = 4.0
-_calling = ContextVar("_calling", default=False)
-"""Whether this thread is in a call of ours."""
-_GONE = (
-    2,  # pymilvus' own, when it cannot connect
-    grpc.StatusCode.UNAVAILABLE,
-    grpc.StatusCode.DEADLINE_EXCEEDED,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +72,7 @@ class MilvusConnection:
     @classmethod
     def to(
         cls,
-        uri: str,
+        uri: str | os.PathLike[str],
         *,
         token: str | None,
         user: str | None,
@@ -98,41 +82,64 @@ class MilvusConnection:
         timeout: float,
     ) -> MilvusConnection:
         """Connect to a server, or open a Milvus Lite file."""
+        if not isinstance(uri, str | os.PathLike):
+            raise InvalidArgumentError(
+                f"uri {uri!r:.80}: expected http://host:port, https://host:port or the path of a "
+                "Milvus Lite file, *.db"
+            )
+        uri = os.fspath(uri)
         address = without_secrets(uri)
-        if tls is not None and not uri.startswith("https://"):
+        scheme, is_url, _ = uri.partition("://")
+        if tls is not None and scheme.lower() != "https":
             raise InvalidArgumentError(f"{address}: expected https://host:port with TLS files")
         files = {} if tls is None else tls.options()
         lite = None
-        if not uri.startswith(("http://", "https://")):
-            if "://" in uri:
-                raise InvalidArgumentError(
-                    f"{address}: expected http://host:port, https://host:port or the path of a "
-                    "Milvus Lite file, *.db"
-                )
+        if not is_url:
             lite = open_lite(uri)
             uri = lite.uri
+        elif scheme.lower() in ("http", "https"):
+            _checked_url(uri)
+        else:
+            raise InvalidArgumentError(
+                f"{address}: expected http://host:port, https://host:port or the path of a "
+                "Milvus Lite file, *.db"
+            )
+        timeout = min(timeout, _CONNECT_SECONDS)
         try:
-            with _errors(address):
+            with translated(address):
                 client = MilvusClient(
                     uri,
                     token=token or "",
                     user=user or "",
                     password=password or "",
                     db_name=db_name or "",
-                    timeout=min(timeout, _CONNECT_SECONDS),
+                    timeout=timeout,
                     **files,
                 )
         except BaseException:
             if lite is not None:
                 lite.release()
             raise
-        return cls(client, address, lite, owned=True)
+        connection = cls(client, address, lite, owned=True)
+        try:
+            # pymilvus shares connections between clients, and may have had this one for
+            # long: that the server is still there has to be asked.
+            with connection.call():
+                client.get_server_version(timeout=timeout)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     @classmethod
     def over(cls, client: MilvusClient, *, timeout: float) -> MilvusConnection:
         """Use a client that somebody else made, and closes."""
+        if not isinstance(client, MilvusClient):
+            raise InvalidArgumentError(
+                f"client is of type {type(client).__name__}: expected pymilvus.MilvusClient"
+            )
         address = "the given client"
-        with _errors(address):
+        with translated(address):
             version = client.get_server_version(timeout=timeout)
         if str(version).startswith("milvus_lite"):
             raise InvalidArgumentError(
@@ -146,18 +153,33 @@ class MilvusConnection:
         """Lend the client, and turn what it raises into errors of ours."""
         if self._client is None:
             raise ClosedError(f"the connection to Milvus at {self.address} is closed")
-        with _errors(self.address):
+        if self.lite is not None:
+            self.lite.check()
+        with translated(self.address):
             yield self._client
+        if self.lite is not None:
+            # What was read while a write failed may lack rows.
+            self.lite.check()
 
     @contextmanager
     def write(self) -> Iterator[MilvusClient]:
-        """Lend the client for a write; Milvus Lite takes one at a time."""
-        with self.call() as client:
-            if self.lite is None:
+        """Lend the client for a write; Milvus Lite takes one at a time.
+
+        Raises:
+            StoreUnavailableError: Milvus Lite failed, and takes no more until it is
+                opened again.
+        """
+        if self.lite is None:
+            with self.call() as client:
                 yield client
-            else:
-                with self.lite.writing:
-                    yield client
+            return
+        with self.lite.writing, self.call() as client:
+            try:
+                yield client
+            except Failure as error:
+                if is_refusal(error):
+                    raise
+                raise self.lite.spoilt(reason_of(error)) from error
 
     def close(self) -> None:
         """Close what was opened here; closing twice is harmless."""
@@ -168,44 +190,19 @@ class MilvusConnection:
                 self.lite.release()
 
 
-@contextmanager
-def _errors(address: str) -> Iterator[None]:
-    outside = _calling.set(True)
+def _checked_url(url: str) -> str:
+    """Return `url` if it is one of a Milvus server, and holds nothing unexpected."""
+    # An unescaped "/" in a password would end the host's name: half of the password
+    # would then show up as host, port or database. So neither URL nor cause is told.
     try:
-        yield
-    except (MilvusException, grpc.RpcError) as error:
-        raise _mapped(error, address) from error
-    finally:
-        _calling.reset(outside)
-
-
-def _is_not_raised_by_us(record: logging.LogRecord) -> bool:
-    return record.funcName != "_log_rpc_error" or not _calling.get()
-
-
-# pymilvus writes every error, with its traceback, to standard error before it raises
-# it. Those of our calls are raised as errors of ours, with the cause; an application's
-# own use of pymilvus goes on as it was.
-logging.getLogger("pymilvus.decorators").addFilter(_is_not_raised_by_us)
-
-
-def _mapped(error: Any, address: str) -> StoreError:
-    code: int | grpc.StatusCode | None
-    if isinstance(error, MilvusException):
-        # When its time is up, pymilvus puts gRPC's code in the place of Milvus' own.
-        code, reason = error.code, str(error.message)
-    else:
-        code, reason = _status(error), "the call failed"
-    if code in _GONE or _status(error.__cause__) in _GONE:
-        return StoreUnavailableError(
-            f"Milvus at {address} cannot be reached, or did not answer in time. Check that it "
-            "runs, and that address and port are right"
-        )
-    if code == ErrorCode.COLLECTION_NOT_FOUND:
-        return CollectionNotFoundError(f"Milvus at {address}: {reason}")
-    return StoreError(f"Milvus at {address} refused, with code {code}: {reason}")
-
-
-def _status(error: BaseException | None) -> grpc.StatusCode | None:
-    # Every error that a call raises has a code, though gRPC's base class has not.
-    return error.code() if isinstance(error, grpc.Call) else None
+        parts = urlsplit(url)
+        is_good = parts.hostname is not None and parts.port != 0
+    except ValueError:
+        parts, is_good = urlsplit(""), False
+    if not (is_good and re.fullmatch(r"/?\w*/?", parts.path)) or parts.query or parts.fragment:
+        raise InvalidArgumentError(
+            "this is no URL of a Milvus server: expected http://host:port or https://host:port, "
+            "with /database after it where that isn't the default one. Pass user= and password=, "
+            "or token=, beside it"
+        ) from None
+    return url

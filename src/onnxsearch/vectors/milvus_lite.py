@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from importlib.util import find_spec
 from pathlib import Path
 
+from onnxsearch.database import absolute_path
 from onnxsearch.errors import (
     InvalidArgumentError,
     MissingExtraError,
@@ -16,7 +17,9 @@ from onnxsearch.errors import (
     StoreError,
     StoreLockedError,
     StoreUnavailableError,
+    may_hold_password,
 )
+from onnxsearch.vectors.spec import CollectionSpec
 
 _open_files: dict[str, LiteFile] = {}
 _opening = threading.Lock()
@@ -34,9 +37,36 @@ class LiteFile:
         self.uri = uri
         """Where its server listens, on the loopback interface."""
         self.writing = threading.Lock()
-        self.unflushed: Counter[str] = Counter()
-        """Rows per collection that were written since the last flush."""
+        self.opening = threading.Lock()
+        """Held while a collection is made ready."""
+        self.specs: defaultdict[str, dict[str, CollectionSpec]] = defaultdict(dict)
+        """The collections of each database that are ready, by their names."""
+        self.unflushed: Counter[tuple[str, str]] = Counter()
+        """Rows per database and collection that were written since the last flush."""
         self.users = 0
+        self._failure: str | None = None
+
+    def check(self) -> None:
+        """Raise if a write has failed.
+
+        When it cannot flush, Milvus Lite forgets the rows that it had in memory, and
+        deletes the log that holds them once it has flushed others. Until it is opened
+        again, it must not be asked for anything.
+
+        Raises:
+            StoreUnavailableError: One has.
+        """
+        if self._failure is not None:
+            raise StoreUnavailableError(self._failure)
+
+    def spoilt(self, reason: str) -> StoreUnavailableError:
+        """Note that a write failed, and return what `check` raises from now on."""
+        self._failure = (
+            f"Milvus Lite failed to write to {self.path}, for want of room on the disk perhaps "
+            f"({reason}). Close every store on it, make room, and open it again: what was "
+            "acknowledged is there then"
+        )
+        return StoreUnavailableError(self._failure)
 
     def wait_for_index(self, name: str, database: str, timeout: float) -> None:
         """Wait until the index of a collection holds all rows that are flushed.
@@ -72,14 +102,20 @@ def open_lite(path: str | os.PathLike[str]) -> LiteFile:
 
     Raises:
         MissingExtraError: Milvus Lite is not installed.
-        InvalidArgumentError: The path does not end in `.db`.
+        InvalidArgumentError: The path does not end in `.db`, or cannot be one.
         StoreCorruptError: The file was written by Milvus Lite 2, or is none.
         StoreLockedError: Another process has it open.
+        StoreUnavailableError: A store that has it open failed to write to it.
         StoreError: It cannot be opened.
     """
     if find_spec("milvus_lite") is None:
         raise MissingExtraError.for_package("milvus-lite", extra="lite")
-    real = os.path.realpath(path)
+    if may_hold_password(os.fspath(path)):
+        raise InvalidArgumentError(
+            "uri is not shown, for it may hold a password. It is no URL: expected "
+            "http://host:port. If it is the path of a Milvus Lite file, write ./ before it"
+        )
+    real = os.path.realpath(absolute_path(path))
     if not real.endswith(".db"):
         raise InvalidArgumentError(f"{real}: expected the path of a Milvus Lite file, *.db")
     if Path(real).is_file():
@@ -92,6 +128,7 @@ def open_lite(path: str | os.PathLike[str]) -> LiteFile:
         file = _open_files.get(real)
         if file is None:
             file = _open_files[real] = LiteFile(real, _start(real))
+        file.check()
         file.users += 1
         return file
 

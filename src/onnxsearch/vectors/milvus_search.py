@@ -23,7 +23,7 @@ Value: TypeAlias = "bytes | NDArray[np.float32 | np.uint8]"
 
 _PAGE = 10_000
 """Keys per request; a server takes 0.2 s for each."""
-_MOST_ROWS = 16_384
+MOST_ROWS = 16_384
 """Rows that Milvus returns per query at most."""
 _SPARE = 8
 """Rows asked for beyond the limit, to see whether others are at the last one's distance."""
@@ -68,7 +68,7 @@ class Search:
             compared: Rows that each query of a request is compared with at once; 0
                 if the server sees to its memory itself.
         """
-        rows = min(self.limit + _SPARE, _MOST_ROWS)
+        rows = min(self.limit + _SPARE, MOST_ROWS)
         step = min(_MOST_QUERIES, max(1, _ANSWER_BYTES // (_HIT_BYTES * rows)))
         if compared:
             step = min(step, max(1, _LITE_BYTES // (queries[0].nbytes * compared)))
@@ -98,25 +98,49 @@ class Search:
             matches = [
                 Match(hit["id"], _distance(self.spec.metric, hit["distance"])) for hit in hits
             ]
-            if self._goes_on(matches, rows):
-                found += self._nearest(client, query[np.newaxis], min(4 * rows, _MOST_ROWS))
+            if self._goes_on(client, matches, rows):
+                found += self._nearest(client, query[np.newaxis], min(4 * rows, MOST_ROWS))
             else:
                 matches.sort(key=lambda match: (match.distance, match.key))
                 found.append(matches[: self.limit])
         return found
 
-    def _goes_on(self, matches: Sequence[Match], rows: int) -> bool:
+    def _goes_on(self, client: MilvusClient, matches: Sequence[Match], rows: int) -> bool:
         """Tell whether rows beyond those asked for may belong among the first `limit`."""
         if len(matches) < rows:
             return False
-        if rows < _MOST_ROWS:
+        if rows < MOST_ROWS:
             return matches[-1].distance <= matches[self.limit - 1].distance
-        if self.limit > _MOST_ROWS:
+        if self.limit > MOST_ROWS < self._count(client):
             raise InvalidArgumentError(
-                f"limit {self.limit}: Milvus returns at most {_MOST_ROWS} rows, and the "
+                f"limit {self.limit}: Milvus returns at most {MOST_ROWS} rows, and the "
                 "collection has more"
             )
         return False
+
+    def _count(self, client: MilvusClient) -> int:
+        """Count the rows that the condition leaves."""
+        return count(
+            client,
+            self.spec.name,
+            self.condition,
+            consistency=self.consistency,
+            timeout=self.timeout,
+        )
+
+
+def count(
+    client: MilvusClient, name: str, condition: str = "", *, consistency: str, timeout: float
+) -> int:
+    """Return how many rows of a collection meet the condition."""
+    (row,) = client.query(
+        name,
+        filter=condition,
+        output_fields=["count(*)"],
+        timeout=timeout,
+        consistency_level=consistency,
+    )
+    return int(row["count(*)"])
 
 
 def keys_after(

@@ -1,0 +1,118 @@
+"""What pymilvus and Milvus Lite raise: as errors of ours, and not logged as well."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import grpc
+from pymilvus.exceptions import ErrorCode, MilvusException
+from pymilvus.grpc_gen import milvus_pb2_grpc
+
+from onnxsearch.errors import (
+    ClosedError,
+    CollectionNotFoundError,
+    OnnxSearchError,
+    StoreError,
+    StoreUnavailableError,
+)
+
+Failure = (MilvusException, grpc.RpcError)
+"""What a call of pymilvus raises."""
+
+_GONE = (
+    2,  # pymilvus' own, when it cannot connect
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+)
+_STARTING = (101, 103, 106, 400, 401, 500, 501, 503, 600, 601, 602, 901, 902, 903, 904, 905)
+"""Collection not loaded yet; replicas, channels, segments and nodes that are not there."""
+_NO_CONNECTION = "should create connection first"
+"""What a client says that was closed."""
+_calling = ContextVar("_calling", default=False)
+"""Whether this thread is in a call of ours."""
+
+
+@contextmanager
+def translated(address: str) -> Iterator[None]:
+    """Turn what pymilvus raises within the block into errors of ours."""
+    outside = _calling.set(True)
+    try:
+        yield
+    except Failure as error:
+        raise _mapped(error, address) from error
+    finally:
+        _calling.reset(outside)
+
+
+def reason_of(error: MilvusException | grpc.RpcError) -> str:
+    """Return what went wrong, in the words of Milvus."""
+    return str(error.message) if isinstance(error, MilvusException) else "the call failed"
+
+
+def is_refusal(error: MilvusException | grpc.RpcError) -> bool:
+    """Tell whether Milvus Lite, or pymilvus before it, only turned the request down.
+
+    Otherwise it met something that it did not foresee, such as a full disk, or was
+    not done in time.
+    """
+    if not isinstance(error, MilvusException):
+        return False
+    foreseen = error.code not in (ErrorCode.UNEXPECTED_ERROR, *_GONE)
+    return type(error) is not MilvusException or (foreseen and isinstance(error.code, int))
+
+
+def _mapped(error: MilvusException | grpc.RpcError, address: str) -> OnnxSearchError:
+    # When its time is up, pymilvus puts gRPC's code in the place of Milvus' own.
+    code = error.code if isinstance(error, MilvusException) else _status(error)
+    reason = reason_of(error)
+    if code in _GONE or _status(error.__cause__) in _GONE:
+        return StoreUnavailableError(
+            f"Milvus at {address} cannot be reached, or did not answer in time. Check that it "
+            "runs, and that address and port are right"
+        )
+    if code in _STARTING or (isinstance(error, MilvusException) and error.retriable):
+        return StoreUnavailableError(
+            f"Milvus at {address} is starting, or busy: try again. It says: {reason}"
+        )
+    if code == ErrorCode.COLLECTION_NOT_FOUND:
+        return CollectionNotFoundError(f"Milvus at {address}: {reason}")
+    if reason == _NO_CONNECTION:
+        return ClosedError(f"Milvus at {address} cannot be asked: that client is closed")
+    return StoreError(f"Milvus at {address} refused, with code {code}: {reason}")
+
+
+def _status(error: BaseException | None) -> grpc.StatusCode | None:
+    # Every error that a call raises has a code, though gRPC's base class has not.
+    return error.code() if isinstance(error, grpc.Call) else None
+
+
+# pymilvus and Milvus Lite write errors, with their traceback, to standard error before
+# they raise them, or send them to who called. Those of our calls are raised as errors of
+# ours, with the cause; an application's own use of pymilvus goes on as it was.
+
+
+def _is_not_raised_by_us(record: logging.LogRecord) -> bool:
+    return record.funcName not in ("_log_rpc_error", "_recover") or not _calling.get()
+
+
+def _is_not_sent(record: logging.LogRecord) -> bool:
+    return record.exc_info is None
+
+
+def _is_not_of_milvus(record: logging.LogRecord) -> bool:
+    # On each new collection pymilvus tries a method that Lite lacks, and does without.
+    error = record.exc_info[1] if record.exc_info else None
+    if not isinstance(error, NotImplementedError) or error.__traceback__ is None:
+        return True
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return frame.f_globals is not vars(milvus_pb2_grpc)
+
+
+for _logger in ("pymilvus.decorators", "pymilvus.client.connection_manager"):
+    logging.getLogger(_logger).addFilter(_is_not_raised_by_us)
+logging.getLogger("milvus_lite.adapter.grpc.servicer").addFilter(_is_not_sent)
+logging.getLogger("grpc._server").addFilter(_is_not_of_milvus)
