@@ -53,6 +53,52 @@ class TestNotDurable(MetadataStoreContract):
     def make_store(self, place="one"): return InMemoryMetadataStore()
 """
 
+BROKEN_VECTOR_STORES = """
+import pytest
+from onnxsearch import InMemoryVectorStore
+from onnxsearch.testing import VectorStoreContract
+
+class ListsLive(InMemoryVectorStore):
+    def _ids(self, spec):
+        return iter(self._table(spec)._places)
+
+class GivesItsOwn(InMemoryVectorStore):
+    def _fetch(self, spec, keys):
+        table = self._table(spec)
+        return {key: table._matrix[table._places[key]] for key in keys if key in table._places}
+
+class Nameless(InMemoryVectorStore):
+    __repr__ = object.__repr__
+
+class SavesWhenClosed(InMemoryVectorStore):
+    disk = {}
+    def __init__(self, place):
+        super().__init__()
+        self._place = place
+        self._tables = self.disk.get(place, {})
+    def close(self):
+        if self._tables is not None:
+            self.disk[self._place] = self._tables
+        super().close()
+
+class TestListsLive(VectorStoreContract):
+    durable = False
+    def make_store(self, place="one"): return ListsLive()
+
+class TestGivesItsOwn(VectorStoreContract):
+    durable = False
+    def make_store(self, place="one"): return GivesItsOwn()
+
+class TestNameless(VectorStoreContract):
+    durable = False
+    def make_store(self, place="one"): return Nameless()
+
+class TestSavesWhenClosed(VectorStoreContract):
+    @pytest.fixture(autouse=True)
+    def folder(self, tmp_path): self.path = tmp_path
+    def make_store(self, place="one"): return SavesWhenClosed(self.path / place)
+"""
+
 BROKEN_EMBEDDERS = """
 import itertools
 import numpy as np
@@ -114,6 +160,11 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="module")
+def vector_stores(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return run_pytest(tmp_path_factory.mktemp("vector_stores"), BROKEN_VECTOR_STORES)
+
+
+@pytest.fixture(scope="module")
 def embedders(tmp_path_factory: pytest.TempPathFactory) -> str:
     return run_pytest(tmp_path_factory.mktemp("embedders"), BROKEN_EMBEDDERS)
 
@@ -131,6 +182,21 @@ def embedders(tmp_path_factory: pytest.TempPathFactory) -> str:
 )
 def test_finds_a_broken_store(stores: str, failure: str) -> None:
     assert failure in stores
+
+
+def test_finds_a_broken_vector_store_and_nothing_else(vector_stores: str) -> None:
+    """Each has one defect, which one test is there to find."""
+    failures = {line.split()[1] for line in vector_stores.splitlines() if line[:6] == "FAILED"}
+    assert failures == {
+        "test_it.py::TestListsLive::test_lists_keys_while_rows_come_and_go",
+        "test_it.py::TestGivesItsOwn::test_gives_copies",
+        "test_it.py::TestNameless::test_has_a_name_for_messages",
+        "test_it.py::TestSavesWhenClosed::test_keeps_rows_before_it_is_closed",
+    }
+
+
+def test_shows_what_differed_between_vector_stores(vector_stores: str) -> None:
+    assert "' object at 0x' is contained here" in vector_stores
 
 
 @pytest.mark.parametrize(
