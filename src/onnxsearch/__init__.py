@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from onnxsearch.comparison import Agreement, Answer, Comparison
+    from onnxsearch.defects import Defect, Finding, VerifyReport
     from onnxsearch.duplicates import Threshold
     from onnxsearch.embedders.base import Embedder, Tensor, TextQueries
     from onnxsearch.embedders.inspection import ModelReport, annotate_model, inspect_model
@@ -100,7 +101,6 @@ if TYPE_CHECKING:
     )
     from onnxsearch.vectors.milvus_search import Consistency
     from onnxsearch.vectors.tunable import Tunable, Variant
-    from onnxsearch.verification import Defect, Finding, VerifyReport
 
 __version__ = "0.1.0"
 
@@ -212,6 +212,7 @@ __all__ = [
 
 _HOMES = {
     "comparison": "Agreement Answer Comparison",
+    "defects": "Defect Finding VerifyReport",
     "duplicates": "Threshold",
     "embedders.base": "Embedder Tensor TextQueries",
     "embedders.inspection": "ModelReport annotate_model inspect_model",
@@ -260,7 +261,6 @@ _HOMES = {
     ),
     "vectors.milvus_search": "Consistency",
     "vectors.tunable": "Tunable Variant",
-    "verification": "Defect Finding VerifyReport",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 

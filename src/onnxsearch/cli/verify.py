@@ -31,7 +31,8 @@ _EXIT_CODES = """Exit codes: 0 all is well, or was mended; 1 an error, told on s
 @app.command(epilog=_EXIT_CODES)
 def verify(
     repair: Annotated[
-        bool, typer.Option("--repair", help="Also mend what is wrong; no picture is removed.")
+        bool,
+        typer.Option("--repair", help="Also mend what is wrong; what cannot be read is removed."),
     ] = False,
     location: Location = DEFAULT_LOCATION,
     metadata: Records = None,

@@ -6,12 +6,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from onnxsearch.defects import VerifyReport
 from onnxsearch.engine.base import EngineBase
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.records import absolute
 from onnxsearch.snapshot import Snapshot, save_snapshot
 from onnxsearch.transfer import CatalogSource, TransferReport, transfer
-from onnxsearch.verification import VerifyReport, verify
+from onnxsearch.verification import verify
 
 if TYPE_CHECKING:
     from onnxsearch.engine.facade import SearchEngine
@@ -36,7 +37,7 @@ class Upkeep(EngineBase):
             A report with `.ok`, counts, and each defect found.
 
         Raises:
-            StoreCorruptError: A record cannot be read.
+            StoreCorruptError: A journal entry, or the key of a vector, cannot be read.
             StoreError: A store failed.
         """
         self._check_open()
