@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 import grpc
 from pymilvus.exceptions import ErrorCode, MilvusException
@@ -48,33 +49,30 @@ def translated(address: str) -> Iterator[None]:
         _calling.reset(outside)
 
 
-def reason_of(error: MilvusException | grpc.RpcError) -> str:
+def reason_of(error: Exception) -> str:
     """Return what went wrong, in the words of Milvus."""
-    return str(error.message) if isinstance(error, MilvusException) else "the call failed"
+    return str(getattr(error, "message", "the call failed"))
 
 
-def is_refusal(error: MilvusException | grpc.RpcError) -> bool:
+def is_refusal(error: Exception) -> bool:
     """Tell whether Milvus Lite, or pymilvus before it, only turned the request down.
 
     Otherwise it met something that it did not foresee, such as a full disk, or was
     not done in time.
     """
-    if not isinstance(error, MilvusException):
-        return False
-    foreseen = error.code not in (ErrorCode.UNEXPECTED_ERROR, *_GONE)
-    return type(error) is not MilvusException or (foreseen and isinstance(error.code, int))
+    if type(error) is not MilvusException:
+        return isinstance(error, MilvusException)  # pymilvus' own
+    return _code(error) not in (ErrorCode.UNEXPECTED_ERROR, *_GONE)
 
 
-def _mapped(error: MilvusException | grpc.RpcError, address: str) -> OnnxSearchError:
-    # When its time is up, pymilvus puts gRPC's code in the place of Milvus' own.
-    code = error.code if isinstance(error, MilvusException) else _status(error)
-    reason = reason_of(error)
+def _mapped(error: Exception, address: str) -> OnnxSearchError:
+    code, reason = _code(error), reason_of(error)
     if code in _GONE or _status(error.__cause__) in _GONE:
         return StoreUnavailableError(
             f"Milvus at {address} cannot be reached, or did not answer in time. Check that it "
             "runs, and that address and port are right"
         )
-    if code in _STARTING or (isinstance(error, MilvusException) and error.retriable):
+    if code in _STARTING or getattr(error, "retriable", False):
         return StoreUnavailableError(
             f"Milvus at {address} is starting, or busy: try again. It says: {reason}"
         )
@@ -83,6 +81,11 @@ def _mapped(error: MilvusException | grpc.RpcError, address: str) -> OnnxSearchE
     if reason == _NO_CONNECTION:
         return ClosedError(f"Milvus at {address} cannot be asked: that client is closed")
     return StoreError(f"Milvus at {address} refused, with code {code}: {reason}")
+
+
+def _code(error: Any) -> int | grpc.StatusCode | None:
+    # When its time is up, pymilvus puts gRPC's code in the place of Milvus' own.
+    return error.code if isinstance(error, MilvusException) else _status(error)
 
 
 def _status(error: BaseException | None) -> grpc.StatusCode | None:
