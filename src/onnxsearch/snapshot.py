@@ -44,7 +44,7 @@ from onnxsearch.embedders.base import check_name
 from onnxsearch.errors import InvalidArgumentError, OnnxSearchError, StoreCorruptError, StoreError
 from onnxsearch.progress import ProgressSink, reporter
 from onnxsearch.records import check_id, check_metadata, decode_record, encode_record
-from onnxsearch.transfer import BATCH, BATCH_BYTES, Source, portions
+from onnxsearch.transfer import BATCH, BATCH_BYTES, Source
 from onnxsearch.types import Metric, Progress, Record
 from onnxsearch.vectors.base import CollectionSpec
 
@@ -155,7 +155,7 @@ class Snapshot(Closing):
             with self._defects():
                 batch = self._part(part)
             pictures += len(batch)
-            yield from portions(batch)
+            yield batch
         if pictures != self._pictures:
             raise self._corrupt(f"it has {pictures} pictures, its manifest says {self._pictures}")
 

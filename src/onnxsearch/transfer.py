@@ -55,7 +55,7 @@ class Source(Protocol):
         ...
 
     def batches(self) -> Iterator[Sequence[Item]]:
-        """Yield all pictures, as many at a time as `portions` allows."""
+        """Yield all pictures, at most `BATCH` and `BATCH_BYTES` at a time."""
         ...
 
 
