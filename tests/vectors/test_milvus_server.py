@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,8 @@ from pymilvus import MilvusClient
 
 from onnxsearch import (
     AutoIndex,
+    ClosedError,
+    CollectionNotFoundError,
     CollectionSpec,
     FlatIndex,
     HNSWIndex,
@@ -22,12 +27,14 @@ from onnxsearch import (
     MilvusIndex,
     MilvusVectorStore,
     SCANNIndex,
+    SpaceMismatchError,
     StoreError,
+    StoreUnavailableError,
     TLSFiles,
 )
 from onnxsearch.testing.vector_samples import key, random_vectors
 from onnxsearch.vectors import milvus_connection
-from tests.servers import milvus_database
+from tests.servers import MilvusServer, milvus_database
 
 SPEC = CollectionSpec("photos", 32, "model-1")
 BITS = CollectionSpec("photos", 64, "model-1", Metric.HAMMING)
@@ -218,3 +225,74 @@ def test_a_client_that_is_given_is_used_and_left_open(place: dict[str, Any]) -> 
         assert store.collections() == ["photos"]
     assert client.list_collections(timeout=10) == ["photos"]
     client.close()
+
+
+@pytest.mark.integration
+def test_a_client_that_was_closed_is_told(place: dict[str, Any]) -> None:
+    client = MilvusClient(**place, timeout=10)
+    with MilvusVectorStore(client=client) as store:
+        store.ensure_collection(SPEC)
+        client.close()
+        with pytest.raises(ClosedError, match="the given client"):
+            store.count("photos")
+        with pytest.raises(ClosedError, match="the given client"):
+            MilvusVectorStore(client=client)
+
+
+@pytest.mark.integration
+def test_what_another_store_did_is_seen(place: dict[str, Any]) -> None:
+    anew = CollectionSpec("photos", 32, "model-2")
+    vectors = random_vectors(SPEC, 1)
+    with MilvusVectorStore(**place) as first, MilvusVectorStore(**place) as second:
+        first.ensure_collection(SPEC)
+        second.ensure_collection(SPEC)
+        first.drop("photos")
+        first.ensure_collection(anew)
+        with pytest.raises(SpaceMismatchError, match="model-2"):
+            second.ensure_collection(SPEC)
+        assert second.describe("photos") == anew
+        first.drop("photos")
+        with pytest.raises(CollectionNotFoundError):
+            second.upsert("photos", [key(1)], vectors)
+        with pytest.raises(CollectionNotFoundError):
+            second.describe("photos")
+        second.ensure_collection(SPEC)
+        first.ensure_collection(SPEC)
+        second.drop("photos")
+        first.ensure_collection(SPEC)
+        first.upsert("photos", [key(1)], vectors)
+        assert first.count("photos") == 1
+
+
+@pytest.mark.integration
+def test_a_server_that_dies_and_comes_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    vectors = random_vectors(SPEC, 100)
+    with MilvusServer(tmp_path / "milvus").start() as server:
+        store = MilvusVectorStore(server.url, timeout=3)
+        store.ensure_collection(SPEC)
+        store.upsert("photos", [key(number) for number in range(100)], vectors)
+        server.kill9()
+        caplog.set_level(logging.WARNING)
+        calls: list[Callable[[], object]] = [
+            lambda: store.search("photos", vectors[:1], 1),
+            lambda: store.upsert("photos", [key(1)], vectors[1:2]),
+            lambda: store.ensure_collection(SPEC),
+            lambda: MilvusVectorStore(server.url, timeout=3),
+        ]
+        for call in calls:
+            with pytest.raises(StoreUnavailableError):
+                call()
+        server.restart()
+        deadline = time.monotonic() + 120
+        while True:
+            # Whatever it says until it is ready, it is that it is not.
+            try:
+                assert len(store.search("photos", vectors[:1], 100)[0]) == 100
+                break
+            except StoreUnavailableError as error:
+                assert time.monotonic() < deadline, error
+                time.sleep(0.2)
+        store.close()
+    assert caplog.records == []
