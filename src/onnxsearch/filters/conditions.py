@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from onnxsearch.errors import InvalidArgumentError
-from onnxsearch.filters.values import Scalar, Typed, check_text, known_type, typed
+from onnxsearch.filters.values import Scalar, Typed, check_text, checked, with_type
 from onnxsearch.types import Metadata
 
 _depth = operator.attrgetter("depth")
@@ -88,11 +88,11 @@ class Comparison(Filter):
     field: str
     operator: Operator
     value: Scalar = dataclasses.field(compare=False)
-    typed: Typed = dataclasses.field(init=False, repr=False)
+    _typed: Typed = dataclasses.field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         check_text(self.field)
-        object.__setattr__(self, "typed", known_type(self.value))
+        object.__setattr__(self, "_typed", checked(self.value))
         if isinstance(self.value, bool) and self.operator not in (Operator.EQ, Operator.NE):
             raise InvalidArgumentError(
                 f"{self.field!r} {self.operator.value} {self.value}: true and false have no "
@@ -100,8 +100,8 @@ class Comparison(Filter):
             )
 
     def matches(self, metadata: Metadata) -> bool:
-        found = typed(metadata.get(self.field))
-        if found is None or found[0] != self.typed[0]:
+        found = with_type(metadata.get(self.field))
+        if found is None or found[0] != self._typed[0]:
             return False
         return self.operator.holds(found[1], self.value)
 
@@ -112,14 +112,14 @@ class OneOf(Filter):
 
     field: str
     values: tuple[Scalar, ...] = dataclasses.field(compare=False)
-    typed: frozenset[Typed] = dataclasses.field(init=False, repr=False)
+    _typed: frozenset[Typed] = dataclasses.field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         check_text(self.field)
-        object.__setattr__(self, "typed", frozenset(map(known_type, self.values)))
+        object.__setattr__(self, "_typed", frozenset(map(checked, self.values)))
 
     def matches(self, metadata: Metadata) -> bool:
-        return typed(metadata.get(self.field)) in self.typed
+        return with_type(metadata.get(self.field)) in self._typed
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,18 +128,18 @@ class Contains(Filter):
 
     field: str
     value: Scalar = dataclasses.field(compare=False)
-    typed: Typed = dataclasses.field(init=False, repr=False)
+    _typed: Typed = dataclasses.field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         check_text(self.field)
-        object.__setattr__(self, "typed", known_type(self.value))
+        object.__setattr__(self, "_typed", checked(self.value))
 
     def matches(self, metadata: Metadata) -> bool:
         found = metadata.get(self.field)
         return (
             isinstance(found, Sequence)
             and not isinstance(found, str)
-            and any(typed(element) == self.typed for element in found)
+            and any(with_type(element) == self._typed for element in found)
         )
 
 

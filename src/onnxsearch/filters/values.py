@@ -16,7 +16,7 @@ Typed: TypeAlias = tuple[str, Scalar]
 for 1 and 1.0, which Python agrees to, but not for 1 and True."""
 
 
-def typed(value: JSONValue) -> Typed | None:
+def with_type(value: JSONValue) -> Typed | None:
     """Return a value with its type; None for what is no scalar."""
     if isinstance(value, str):
         return "string", value
@@ -25,13 +25,13 @@ def typed(value: JSONValue) -> Typed | None:
     return ("number", value) if isinstance(value, (int, float)) else None
 
 
-def known_type(value: Scalar) -> Typed:
+def checked(value: Scalar) -> Typed:
     """Return a value with its type, having checked that metadata can hold it.
 
     Raises:
         InvalidArgumentError: They can't.
     """
-    known = typed(value)
+    known = with_type(value)
     if known is None or (isinstance(value, float) and not math.isfinite(value)):
         raise InvalidArgumentError(
             f"value {value!r:.80}: expected a string, a finite number, True or False"
