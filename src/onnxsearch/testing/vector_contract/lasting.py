@@ -38,7 +38,7 @@ class LastingTests(VectorStoreFixtures):
     def test_keeps_rows_before_it_is_closed(self) -> None:
         """Writes wait in memory until the store is closed, and a killed process loses them."""
         if not (self.durable and self.opens_twice):
-            pytest.skip("no second store sees what the first one has written")
+            pytest.skip("this store is not durable, or cannot be opened twice")
         vectors = random_vectors(PHOTOS, 4)
         rows: list[Metadata] = [{"n": n} for n in range(3)]
         with self.make_store() as store:
