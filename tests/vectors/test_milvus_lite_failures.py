@@ -15,6 +15,7 @@ from onnxsearch import (
     InvalidArgumentError,
     MilvusVectorStore,
     SpaceMismatchError,
+    StoreError,
 )
 from onnxsearch.testing.vector_samples import key, random_vectors
 
@@ -111,6 +112,8 @@ def test_a_refusal_is_no_failure(tmp_path: Path) -> None:
             store.upsert("absent", [key(1)], VECTORS[:1])
         with pytest.raises(SpaceMismatchError):
             store.ensure_collection(CollectionSpec("photos", 64, "model-2"))
+        with pytest.raises(StoreError, match="too large"):
+            store.ensure_collection(CollectionSpec("wide", 2**40, "model-1"))
         other.drop("photos")
         with pytest.raises(CollectionNotFoundError):
             store.upsert("photos", [key(1)], VECTORS[:1])

@@ -44,11 +44,12 @@ class MilvusVectorStore(VectorStore):
     and `cosine` rows with the same vector may be a rounding error (1e-7) apart, and
     so come in another order than that of their keys.
 
-    What the store learned of a collection it keeps in mind. Close it before
-    another process drops a collection and makes one of the same name.
+    What the store learned of a collection on a server it keeps in mind. After
+    another one dropped it and made one of the same name, call `ensure_collection`.
 
     Milvus Lite survives a killed process, but does not wait for the disk: a loss
-    of power can cost it the last writes.
+    of power can cost it the last writes. When the disk is full, every store on the
+    file raises StoreUnavailableError until all are closed and it is opened again.
 
     Example:
         >>> store = MilvusVectorStore("http://localhost:19530")

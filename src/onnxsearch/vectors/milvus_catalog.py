@@ -83,7 +83,7 @@ class Catalog:
     def create(self, spec: CollectionSpec) -> None:
         """Create a collection; if one appears meanwhile, leave that alone."""
         self._index.kind_for(spec.metric)
-        with self._connection.write() as client:
+        with self._connection.alone() as client:
             create_collection(client, spec, consistency=self._consistency, timeout=self._timeout)
 
     def names(self) -> list[str]:

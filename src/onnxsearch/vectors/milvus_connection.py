@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -162,22 +162,24 @@ class MilvusConnection:
             self.lite.check()
 
     @contextmanager
+    def alone(self) -> Iterator[MilvusClient]:
+        """Lend the client; what Milvus Lite is asked to write meanwhile has to wait."""
+        with nullcontext() if self.lite is None else self.lite.writing, self.call() as client:
+            yield client
+
+    @contextmanager
     def write(self) -> Iterator[MilvusClient]:
-        """Lend the client for a write; Milvus Lite takes one at a time.
+        """Lend the client for a write of rows; Milvus Lite takes one at a time.
 
         Raises:
-            StoreUnavailableError: Milvus Lite failed, and takes no more until it is
-                opened again.
+            StoreUnavailableError: Milvus Lite failed, and must be asked for nothing
+                more until it is opened again.
         """
-        if self.lite is None:
-            with self.call() as client:
-                yield client
-            return
-        with self.lite.writing, self.call() as client:
+        with self.alone() as client:
             try:
                 yield client
             except Failure as error:
-                if is_refusal(error):
+                if self.lite is None or is_refusal(error):
                     raise
                 raise self.lite.spoilt(reason_of(error)) from error
 
