@@ -197,8 +197,9 @@ def test_a_second_attempt_is_taken_back_when_its_minute_is_over(
 
 
 def test_what_could_not_be_swept_goes_with_the_next_write(house: House) -> None:
-    house.faults.fail(at=4)  # the first delete of replaced vectors
+    house.faults.fail(on="delete")  # of replaced vectors
     house.update()
+    assert house.faults.struck
     assert house.states() == [State.REPLACED]
     house.writer.add(picture("dog"), id="dog")
     assert house.states() == []
