@@ -4,16 +4,17 @@ Every write goes under keys that were never used before. A picture's vectors lie
 under its key in each model's collection, its record under the same key in the
 metadata store, and one cell, `ids[id]`, says which key is the current one:
 
-    put     1 journal: these keys are begun
+    put     1 journal, if no model of theirs is being dropped: these keys are begun
             2 vectors: store them
             3 metadata, one atomic commit, if the journal still says "begun": records,
               ids, contents; the journal now names the keys that were replaced
             4 vectors: delete those                    5 journal: done
     remove  1 metadata, one atomic commit: records gone; journal: their keys
             2 vectors: delete them                     3 journal: done
-    drop    1 journal: this model goes                 2 vectors: drop its collection
-            3 metadata, one by one: records no longer list it
-            4 journal: writes that were begun with it are taken back     5 done
+    drop    1 journal: this model goes
+            2 journal: writes that were begun with it are taken back
+            3 vectors: drop its collection
+            4 metadata: records no longer list it      5 journal: done
 
 A reader drops vectors without a record. So before step 3 it sees the old picture
 and after it the new one, never a mix of one's vector and the other's record. Of
@@ -25,10 +26,9 @@ been acknowledged, and what its ids held before is still whole. From step 3 on, 
 that is left is to delete rows. So whoever opens an engine recovers by deleting what
 the journal names, which can be done twice, by several at once, and be cut off.
 
-A model that is dropped goes for good with step 1, whoever does the rest: step 3 of a
-put expects that no model of its vectors is being dropped. So from there on no record
-lists the model anew. Step 4 is for writes that stood still all the while: their rows
-went in step 2, and they would be shown without them after step 5.
+A model that is dropped goes for good with step 1, whoever does the rest. No write with
+it begins before step 5, and those that had begun are not shown after step 2, however
+long they stand still: so no record comes to list rows that went in step 3.
 
 No clock or heartbeat tells a dead writer from a slow one, and none is needed. Taking
 a write back changes its journal entry, and step 3 expects it unchanged: of the two,
@@ -101,7 +101,9 @@ class Catalog:
         self.vectors = vectors
         self.metadata = metadata
         self.ledger = Ledger(metadata, namespace)
-        self.recovery = Recovery(metadata, self.ledger, self._delete, self._delete_all)
+        self.recovery = Recovery(
+            metadata, self.ledger, self._delete, lambda m: vectors.drop(self.collection(m))
+        )
 
     def collection(self, model: str) -> str:
         """Return the name of the collection that holds the vectors of `model`."""
@@ -183,11 +185,8 @@ class Catalog:
         What is not there, in spite of the record, is left out.
         """
         found: dict[str, dict[str, Vectors]] = {stored.key: {} for stored in pictures}
-        models: dict[str, list[str]] = {}
-        for stored in pictures:
-            for model in stored.record.models:
-                models.setdefault(model, []).append(stored.key)
-        for model, keys in models.items():
+        for model in dict.fromkeys(m for stored in pictures for m in stored.record.models):
+            keys = [stored.key for stored in pictures if model in stored.record.models]
             with suppress(CollectionNotFoundError):
                 for key, vector in self.vectors.fetch(self.collection(model), keys).items():
                     found[key][model] = vector
@@ -207,9 +206,6 @@ class Catalog:
             # A collection that was dropped has nothing left to delete.
             with suppress(CollectionNotFoundError):
                 self.vectors.delete(self.collection(model), keys)
-
-    def _delete_all(self, model: str) -> None:
-        self.vectors.drop(self.collection(model))
 
     def _write(self, plan: _Plan) -> None:
         self.recovery.retry()
@@ -262,24 +258,23 @@ class Catalog:
             found = self.ledger.find(r.id for r in records.values()) if before is None else before
             change = self.ledger.replacement(records, found)
             change.expect[cell] = expected
-            change.expect.update(dict.fromkeys(map(self.recovery.drop_cell, begun.keys)))
             change.writes[cell] = replaced(change.swept)
             if self.metadata.commit(change.writes, expect=change.expect):
                 return change.swept
-            self.recovery.check_kept(begun.keys)
             if before is not None or self.metadata.get(*cell) != expected:
                 return None
         raise _contended()
 
     def _amended(self, items: Sequence[Item]) -> tuple[list[Item], dict[str, Stored]]:
-        """Return the items with all that is stored of the same content already."""
+        """Return the items with all that is stored of the same content, and stays so."""
         last = {item.record.id: item for item in items}
         found = self.ledger.find(last)
         before = {id: stored for id, stored in found.items() if _same_picture(stored, last[id])}
-        kept = self.vectors_of(before.values())
+        kept, dropped = self.vectors_of(before.values()), self.recovery.dropped()
         amended: list[Item] = []
         for id, stored in before.items():
-            vectors = {**kept[stored.key], **last[id].vectors}
+            stays = {m: row for m, row in kept[stored.key].items() if m not in dropped}
+            vectors = stays | dict(last[id].vectors)
             amended.append(Item(replace(last[id].record, models=tuple(vectors)), vectors))
         return amended, before
 

@@ -29,6 +29,11 @@ through this often is broken, and a loop without end would hide it."""
 _BATCH = 1000
 """Cells read at once when all are read: bounded memory, few round trips."""
 
+_UNLISTED = 256
+_UNLISTED_BYTES = 8 * 2**20
+"""Records changed at once, and bytes: a quarter of what a commit takes. If another engine
+changes one of them at the same moment, all have to wait for the next pass."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stored:
@@ -133,6 +138,29 @@ class Ledger:
             if record.content is not None:
                 change.writes[Cell(self.contents_table, record.content)] = key.encode()
         return change
+
+    def unlistings(self, model: str) -> Iterator[Change]:
+        """Work out how to say of all pictures that they have no vector of `model`.
+
+        In parts that a commit can take. Records that cannot be read are passed over;
+        `onnxsearch.verification` finds them.
+        """
+        part, size = Change(), 0
+        for key, data in self._metadata.items(self.records_table):
+            try:
+                listed = model in decode_record(data).models
+            except StoreCorruptError:
+                continue
+            if listed:
+                change = self.unlisting(key, data, model)
+                part.writes.update(change.writes)
+                part.expect.update(change.expect)
+                size += 2 * len(data)
+            if len(part.writes) >= _UNLISTED or size >= _UNLISTED_BYTES:
+                yield part
+                part, size = Change(), 0
+        if part.writes:
+            yield part
 
     def unlisting(self, key: str, data: bytes, model: str) -> Change:
         """Work out how to say that a picture has no vector of `model`; `data` is its record."""

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TypeAlias
 
-from onnxsearch.errors import CollectionNotFoundError, StoreCorruptError, StoreError
+from onnxsearch.errors import CollectionNotFoundError, StoreError
 from onnxsearch.journal import Entry, State, age, decode_entry, encode_entry
-from onnxsearch.ledger import Ledger
+from onnxsearch.ledger import Cells, Ledger
 from onnxsearch.metadata.base import Cell, MetadataStore
-from onnxsearch.records import decode_record, key_of
+from onnxsearch.records import key_of
 
 logger = logging.getLogger("onnxsearch")
 
@@ -58,13 +57,18 @@ class Recovery:
         """Return where the journal keeps the entry `op`."""
         return Cell(self._ledger.journal_table, op)
 
-    def drop_cell(self, model: str) -> Cell:
-        """Return where the journal tells that a model is being dropped."""
-        return self.cell(key_of(model))
-
     def begin(self, op: str, entry: Entry) -> None:
-        """Write an entry down."""
-        self._metadata.commit({self.cell(op): encode_entry(entry)})
+        """Write an entry down.
+
+        Raises:
+            CollectionNotFoundError: One of its models is being dropped.
+        """
+        kept: Cells = {self._drop_cell(model): None for model in entry.keys}
+        if not self._metadata.commit({self.cell(op): encode_entry(entry)}, expect=kept):
+            raise CollectionNotFoundError(
+                f"one of the models {', '.join(entry.keys)} is being dropped by another engine: "
+                "open an engine without it"
+            )
 
     def forget(self, op: str) -> None:
         """Strike an entry out: nothing is left to do, and its writer will do no more."""
@@ -105,21 +109,13 @@ class Recovery:
 
     def drop(self, model: str) -> None:
         """Drop a model, now or, if a store fails, later."""
-        cell = self.drop_cell(model)
+        cell = self._drop_cell(model)
         try:
-            self.begin(cell.key, Entry(State.DROPPED, {model: ()}))
+            self._metadata.commit({cell: encode_entry(Entry(State.DROPPED, {model: ()}))})
             self._settle(cell.key)
         except BaseException:
             self.postpone(cell.key)
             raise
-
-    def check_kept(self, models: Iterable[str]) -> None:
-        """Raise `CollectionNotFoundError` if one of these models is being dropped."""
-        for model in models:
-            if self._metadata.get(*self.drop_cell(model)) is not None:
-                raise CollectionNotFoundError(
-                    f"model {model!r} is being dropped by another engine: open one without it"
-                )
 
     def postpone(self, op: str) -> None:
         """Leave an entry to the next `retry`, or to the engine that opens next."""
@@ -129,13 +125,17 @@ class Recovery:
     def retry(self) -> None:
         """Try again what was postponed; what still fails stays postponed."""
         with self._lock:
-            ops, self._postponed = sorted(self._postponed), set()
-        for op in ops:
-            try:
-                self._settle(op)
-            except StoreError as error:
-                self.postpone(op)
-                logger.info("onnxsearch: an interrupted write is ended later: %s", error)
+            left, self._postponed = self._postponed, set()
+        try:
+            for op in sorted(left):
+                try:
+                    self._settle(op)
+                    left.remove(op)
+                except StoreError as error:
+                    logger.info("onnxsearch: an interrupted write is ended later: %s", error)
+        finally:
+            with self._lock:
+                self._postponed |= left
 
     def settle_all(self) -> int:
         """End every write that was begun; return how many were."""
@@ -184,28 +184,30 @@ class Recovery:
 
     def _drop(self, model: str, begun: bytes) -> None:
         """Do all that is left to do once the journal tells that a model goes."""
-        cell = self.drop_cell(model)
-        self._delete_all(model)
-        # A record that another engine changed at the same moment takes a further pass.
-        while self._unlist(model, begun) and self._metadata.get(*cell) == begun:
-            pass
-        # Their rows went with the collection, and only this entry keeps them from being shown.
+        cell = self._drop_cell(model)
         for op, entry in self.entries():
             if model in entry.keys and entry.state in (State.BEGUN, State.LEASED):
                 self.take_back(op, entry)
+        # If another engine has ended this drop, the model may be back. That leaves the
+        # instant between these two calls, in which no store can be asked to compare.
+        if self._metadata.get(*cell) == begun:
+            self._delete_all(model)
+        # A record that another engine changed at the same moment takes a further pass.
+        while self._unlist(model, begun) and self._metadata.get(*cell) == begun:
+            pass
         self._metadata.commit({cell: None}, expect={cell: begun})
 
     def _unlist(self, model: str, begun: bytes) -> bool:
         """Take a model off all records; return whether one was missed."""
         missed = False
-        for key, data in self._metadata.items(self._ledger.records_table):
-            # One that cannot be read tells of no model; `onnxsearch.verification` finds it.
-            with suppress(StoreCorruptError):
-                if model in decode_record(data).models:
-                    change = self._ledger.unlisting(key, data, model)
-                    change.expect[self.drop_cell(model)] = begun
-                    missed |= not self._metadata.commit(change.writes, expect=change.expect)
+        for change in self._ledger.unlistings(model):
+            change.expect[self._drop_cell(model)] = begun
+            missed |= not self._metadata.commit(change.writes, expect=change.expect)
         return missed
+
+    def _drop_cell(self, model: str) -> Cell:
+        """Return where the journal tells that a model is being dropped."""
+        return self.cell(key_of(model))
 
 
 def replaced(rows: Rows) -> bytes | None:

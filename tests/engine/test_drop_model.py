@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
 from onnxsearch import (
+    Cell,
     CollectionNotFoundError,
+    F,
     InMemoryMetadataStore,
     InMemoryVectorStore,
     SearchEngine,
     StoreUnavailableError,
+    ledger,
 )
 from onnxsearch.testing import (
     FakeEmbedder,
@@ -20,6 +25,7 @@ from onnxsearch.testing import (
     FaultyVectorStore,
     ProcessDied,
     picture,
+    write_pictures,
 )
 from onnxsearch.testing.faults import Moment
 from tests.engine.stores import assert_consistent
@@ -49,6 +55,12 @@ class House:
 
     def models(self) -> set[tuple[str, ...]]:
         return {record.models for record in self.dropping._catalog.ledger.records()}
+
+
+@pytest.fixture(autouse=True)
+def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a drop change one record at a time, so that it can be cut off between two."""
+    monkeypatch.setattr(ledger, "_UNLISTED", 1)
 
 
 @pytest.fixture
@@ -146,11 +158,27 @@ def test_writes_with_a_model_that_is_being_dropped_are_refused(house: House) -> 
     with pytest.raises(ProcessDied):
         house.dropping.drop_model("two")
 
-    with pytest.raises(CollectionNotFoundError, match="'two' is being dropped"):
+    with pytest.raises(CollectionNotFoundError, match="one, two is being dropped"):
         writer.add(picture("new cat"), id="cat")
     assert writer.search(picture("cat"), limit=1)[0].distance == pytest.approx(0, abs=1e-3)
     assert writer.verify().ok
     assert house.engine("one").verify().ok
+    assert_consistent(house.vectors, house.metadata)
+
+
+@pytest.mark.parametrize("at", range(1, 6))
+def test_other_models_can_be_written_while_one_is_being_dropped(at: int, tmp_path: Path) -> None:
+    """Also where the record that is written anew lists it still."""
+    house, files = House(), write_pictures(tmp_path, ["dog", "elk"])
+    house.dropping.index(files)
+    writer = house.engine("one")
+    house.faults.fail(at=at, error=ProcessDied())
+    with pytest.raises(ProcessDied):
+        house.dropping.drop_model("two")
+
+    assert writer.index(files, metadata={"more": 1}).counts["indexed"] == 2
+    assert house.engine("one").verify().ok
+    assert len(writer.search(files[0], filter=F("more") == 1)) == 2
     assert_consistent(house.vectors, house.metadata)
 
 
@@ -181,3 +209,24 @@ def test_who_drops_slowly_spares_what_came_later(house: House) -> None:
     thread.join(30)
     assert engine.search(picture("dog"), model="two", limit=1).ids == ["dog"]
     assert engine.verify().ok
+
+
+def test_a_record_that_changes_meanwhile_takes_another_pass(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger, "_UNLISTED", 256)
+    other = house.engine("one")
+    commit = house.metadata._commit
+    changed: list[str] = []
+
+    def meddle(writes: Mapping[Cell, bytes | None], expect: Mapping[Cell, bytes | None]) -> bool:
+        if not changed and any(cell.table == "onnxsearch:records" for cell in expect):
+            changed.append("ant")
+            other.add(picture("new ant"), id="ant")
+        return commit(writes, expect)
+
+    monkeypatch.setattr(house.metadata, "_commit", meddle)
+    house.dropping.drop_model("two")
+    assert changed == ["ant"]
+    assert house.models() == {("one",)}
+    assert_consistent(house.vectors, house.metadata)
