@@ -8,14 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pymilvus import MilvusClient
+from pymilvus.exceptions import MilvusException
 
 from onnxsearch import (
     ClosedError,
+    CollectionNotFoundError,
     CollectionSpec,
     HNSWIndex,
     InvalidArgumentError,
     MilvusVectorStore,
     StoreCorruptError,
+    StoreError,
     StoreUnavailableError,
 )
 from onnxsearch.testing.vector_samples import key, random_vectors
@@ -98,7 +102,7 @@ def test_refuses_an_asynchronous_client() -> None:
 @pytest.fixture
 def marked(tmp_path: Path) -> Iterator[tuple[MilvusVectorStore, Callable[[str, str], None]]]:
     """A store with one collection, and what makes others with a mark of any text."""
-    from pymilvus import DataType, MilvusClient
+    from pymilvus import DataType
 
     schema = MilvusClient.create_schema()
     schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=32)
@@ -170,3 +174,35 @@ def test_nothing_is_logged_of_what_succeeds_or_is_raised(
     with pytest.raises(ClosedError):
         store.count("photos")
     assert caplog.records == []
+
+
+class Failing(MilvusClient):  # type: ignore[misc]
+    """Answers with one error, as a server does."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def get_server_version(self, timeout: float) -> str:
+        return "2.6.0"
+
+    def list_collections(self, timeout: float) -> list[str]:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "expected", "told"),
+    [
+        (MilvusException(101, "collection not loaded"), StoreUnavailableError, "try again"),
+        (MilvusException(1, "service not ready[proxy=1]"), StoreUnavailableError, "try again"),
+        (MilvusException(8, "rate limit", retriable=True), StoreUnavailableError, "try again"),
+        (MilvusException(2, "Fail connecting"), StoreUnavailableError, "cannot be reached"),
+        (MilvusException(100, "no such collection"), CollectionNotFoundError, "no such"),
+        (MilvusException(1100, "invalid"), StoreError, "refused, with code 1100: invalid"),
+    ],
+)
+def test_errors_are_of_their_kind(error: Exception, expected: type[StoreError], told: str) -> None:
+    store = MilvusVectorStore(client=Failing(error))
+    with pytest.raises(StoreError, match=told) as caught:
+        store.collections()
+    assert type(caught.value) is expected
+    assert caught.value.__cause__ is error

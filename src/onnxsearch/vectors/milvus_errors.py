@@ -29,8 +29,13 @@ _GONE = (
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.DEADLINE_EXCEEDED,
 )
-_STARTING = (101, 103, 106, 400, 401, 500, 501, 503, 600, 601, 602, 901, 902, 903, 904, 905)
-"""Collection not loaded yet; replicas, channels, segments and nodes that are not there."""
+_NOT_THERE = frozenset(
+    {101, 103, 106, 201, 202, 400, 401, 500, 501, 503, 600, 601, 602, 901, 902, 903, 904, 905}
+)
+"""Codes for collections, partitions, replicas, channels, segments and nodes that are not
+there, or not yet, as a server says while it starts: `pkg/util/merr/errors.go` of Milvus."""
+_NOT_READY = "service not ready"
+"""What it says before; the code is that of whatever it did not foresee."""
 _NO_CONNECTION = "should create connection first"
 """What a client says that was closed."""
 _calling = ContextVar("_calling", default=False)
@@ -72,7 +77,7 @@ def _mapped(error: Exception, address: str) -> OnnxSearchError:
             f"Milvus at {address} cannot be reached, or did not answer in time. Check that it "
             "runs, and that address and port are right"
         )
-    if code in _STARTING or getattr(error, "retriable", False):
+    if code in _NOT_THERE or _NOT_READY in reason or getattr(error, "retriable", False):
         return StoreUnavailableError(
             f"Milvus at {address} is starting, or busy: try again. It says: {reason}"
         )
