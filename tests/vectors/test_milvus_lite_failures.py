@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 import numpy as np
@@ -155,3 +156,25 @@ def test_a_collection_that_the_application_dropped_is_made_again(tmp_path: Path)
         with pytest.raises(CollectionNotFoundError):
             store.describe("photos")
         client.close()
+
+
+def test_acknowledged_rows_are_found_while_they_are_flushed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from milvus_lite.engine import collection
+
+    flush = collection.execute_flush
+    counts: list[Future[int]] = []
+
+    def slow_flush(**arguments: object) -> None:
+        counts.append(thread.submit(store.count, "photos"))
+        wait(counts, timeout=0.3)
+        flush(**arguments)
+
+    path = tmp_path / "vectors.db"
+    with MilvusVectorStore(path) as store, ThreadPoolExecutor(1) as thread:
+        store.ensure_collection(SPEC)
+        store.upsert("photos", [key(number) for number in range(1_000)], VECTORS[:1_000])
+        monkeypatch.setattr(collection, "execute_flush", slow_flush)
+        store.search("photos", VECTORS[:1], 1)
+        assert [count.result() for count in counts] == [1_000]

@@ -49,7 +49,7 @@ class Catalog:
         self._specs: dict[str, CollectionSpec] = {}
         self._opening = threading.Lock()
         if self._lite is not None:
-            self._specs, self._opening = self._lite.specs[database], self._lite.opening
+            self._specs = self._lite.specs[database]
 
     def describe(self, name: str) -> CollectionSpec | None:
         """Return what a collection holds, or None if there is none; make it ready."""
@@ -83,7 +83,7 @@ class Catalog:
     def create(self, spec: CollectionSpec) -> None:
         """Create a collection; if one appears meanwhile, leave that alone."""
         self._index.kind_for(spec.metric)
-        with self._connection.alone() as client:
+        with self._connection.call() as client:
             create_collection(client, spec, consistency=self._consistency, timeout=self._timeout)
 
     def names(self) -> list[str]:

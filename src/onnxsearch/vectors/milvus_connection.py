@@ -153,29 +153,18 @@ class MilvusConnection:
         """Lend the client, and turn what it raises into errors of ours."""
         if self._client is None:
             raise ClosedError(f"the connection to Milvus at {self.address} is closed")
-        if self.lite is not None:
-            self.lite.check()
-        with translated(self.address):
+        with nullcontext() if self.lite is None else self.lite.use(), translated(self.address):
             yield self._client
-        if self.lite is not None:
-            # What was read while a write failed may lack rows.
-            self.lite.check()
-
-    @contextmanager
-    def alone(self) -> Iterator[MilvusClient]:
-        """Lend the client; what Milvus Lite is asked to write meanwhile has to wait."""
-        with nullcontext() if self.lite is None else self.lite.writing, self.call() as client:
-            yield client
 
     @contextmanager
     def write(self) -> Iterator[MilvusClient]:
-        """Lend the client for a write of rows; Milvus Lite takes one at a time.
+        """Lend the client for a write of rows.
 
         Raises:
             StoreUnavailableError: Milvus Lite failed, and must be asked for nothing
                 more until it is opened again.
         """
-        with self.alone() as client:
+        with self.call() as client:
             try:
                 yield client
             except Failure as error:
