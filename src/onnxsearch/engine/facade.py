@@ -146,8 +146,8 @@ class SearchEngine(Searching, Judging, ChangingModels, Upkeep):
         Args:
             source: A folder (with all below it), a file, or an iterable of files.
                 A file's id is its absolute path.
-            metadata: Metadata for all files, or a function from `Path` to a file's.
-                None leaves what is stored of it.
+            metadata: Metadata for all files, or a function from `Path` to a file's, of
+                1 MiB as JSON at most. None leaves what is stored of it.
             progress: True writes a line to standard error; a callable gets a
                 `Progress` after each file.
             prune: Also remove pictures whose file under the folder is gone.
@@ -184,9 +184,9 @@ class SearchEngine(Searching, Judging, ChangingModels, Upkeep):
 
         Args:
             image: A picture, or the path of one.
-            id: Any string. By default the absolute path, or for pictures without
-                one a new random id.
-            metadata: What to remember of it: whatever JSON can say.
+            id: Any string of up to 65,536 characters. By default the absolute path, or
+                for pictures without one a new random id.
+            metadata: What to remember of it: whatever JSON can say in 1 MiB.
 
         Raises:
             ImageError: The picture cannot be used.
