@@ -15,9 +15,9 @@ from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.filters import Filter
 from onnxsearch.types import Metric
 from onnxsearch.vectors.base import CollectionSpec, Match, Vectors, VectorStore
-from onnxsearch.vectors.milvus_catalog import FLUSH_ROWS, Catalog
 from onnxsearch.vectors.milvus_collection import wait_for_index
 from onnxsearch.vectors.milvus_connection import MilvusConnection, TLSFiles
+from onnxsearch.vectors.milvus_database import FLUSH_ROWS, MilvusDatabase
 from onnxsearch.vectors.milvus_filter import document, expression
 from onnxsearch.vectors.milvus_index import FlatIndex, MilvusIndex
 from onnxsearch.vectors.milvus_search import (
@@ -119,7 +119,7 @@ class MilvusVectorStore(VectorStore):
             self._connection = MilvusConnection.over(client, timeout=self._timeout)
         else:
             raise InvalidArgumentError("expected one of uri and client, and not both")
-        self._catalog = Catalog(
+        self._database = MilvusDatabase(
             self._connection,
             db_name or "default",
             self._index,
@@ -137,25 +137,25 @@ class MilvusVectorStore(VectorStore):
 
         See `VectorStore.ensure_collection`. What other stores did meanwhile is seen.
         """
-        self._catalog.look_again(spec.name)
+        self._database.look_again(spec.name)
         super().ensure_collection(spec)
 
     def drop(self, collection: str) -> None:
         """Delete the collection with all its rows; if there is none, do nothing."""
-        self._catalog.look_again(collection)
+        self._database.look_again(collection)
         super().drop(collection)
 
     def _describe(self, name: str) -> CollectionSpec | None:
-        return self._catalog.describe(name)
+        return self._database.describe(name)
 
     def _create(self, spec: CollectionSpec) -> None:
-        self._catalog.create(spec)
+        self._database.create(spec)
 
     def _collections(self) -> list[str]:
-        return self._catalog.names()
+        return self._database.names()
 
     def _drop(self, name: str) -> None:
-        self._catalog.drop(name)
+        self._database.drop(name)
 
     def _upsert(
         self, spec: CollectionSpec, keys: Sequence[str], vectors: Vectors, metadata: Sequence[str]
@@ -170,14 +170,14 @@ class MilvusVectorStore(VectorStore):
                 {"id": keys[n], "vector": values[n], "metadata": documents[metadata[n]].fields}
                 for n in range(start, end)
             ]
-            with self._catalog.write(spec.name) as client:
+            with self._database.write(spec.name) as client:
                 client.upsert(spec.name, rows, timeout=self._timeout)
-                self._catalog.wrote(spec.name, len(rows))
+                self._database.wrote(spec.name, len(rows))
 
     def _search(
         self, spec: CollectionSpec, queries: Vectors, limit: int, filter: Filter | None
     ) -> list[list[Match]]:
-        self._catalog.flush(spec.name, least=FLUSH_ROWS)
+        self._database.flush(spec.name, least=FLUSH_ROWS)
         lite = self._connection.lite
         search = Search(
             spec=spec,
@@ -189,14 +189,14 @@ class MilvusVectorStore(VectorStore):
         )
         # Milvus Lite compares all queries of a request with all rows, in memory.
         counted = lite is not None and len(queries) > 1
-        with self._catalog.read(spec.name) as client:
+        with self._database.read(spec.name) as client:
             return search.run(client, queries, self._count(spec) if counted else 0)
 
     def _fetch(self, spec: CollectionSpec, keys: Sequence[str]) -> Mapping[str, Vectors]:
         found: dict[str, Vectors] = {}
         step = max(1, _BATCH_BYTES // (spec.columns * spec.dtype.itemsize + 100))
         for start in range(0, len(keys), step):
-            with self._catalog.read(spec.name) as client:
+            with self._database.read(spec.name) as client:
                 rows = client.get(
                     spec.name,
                     ids=list(keys[start : start + step]),
@@ -209,7 +209,7 @@ class MilvusVectorStore(VectorStore):
 
     def _delete(self, spec: CollectionSpec, keys: Sequence[str]) -> None:
         for start in range(0, len(keys), 1000):
-            with self._catalog.write(spec.name) as client:
+            with self._database.write(spec.name) as client:
                 client.delete(
                     spec.name, ids=list(keys[start : start + 1000]), timeout=self._timeout
                 )
@@ -217,7 +217,7 @@ class MilvusVectorStore(VectorStore):
     def _ids(self, spec: CollectionSpec) -> Iterator[str]:
         last = ""
         while True:
-            with self._catalog.read(spec.name) as client:
+            with self._database.read(spec.name) as client:
                 page = keys_after(
                     client, spec.name, last, consistency=self._consistency, timeout=self._timeout
                 )
@@ -227,7 +227,7 @@ class MilvusVectorStore(VectorStore):
             last = page[-1]
 
     def _count(self, spec: CollectionSpec) -> int:
-        with self._catalog.read(spec.name) as client:
+        with self._database.read(spec.name) as client:
             return count(client, spec.name, consistency=self._consistency, timeout=self._timeout)
 
     def variants(self, collection: str, limit: int) -> list[Variant]:
@@ -260,10 +260,10 @@ class MilvusVectorStore(VectorStore):
         """
         name, lite = self.describe(collection).name, self._connection.lite
         if lite is not None:
-            self._catalog.flush(name, least=1)
-            lite.wait_for_index(name, self._catalog.database, timeout)
+            self._database.flush(name, least=1)
+            lite.wait_for_index(name, self._database.name, timeout)
             return
-        with self._catalog.read(name) as client:
+        with self._database.read(name) as client:
             client.flush(name, timeout=timeout)
             wait_for_index(client, name, timeout)
 

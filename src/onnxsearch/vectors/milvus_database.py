@@ -25,7 +25,7 @@ FLUSH_ROWS = 1_000
 """Lite takes about 0.1 ms to search a row that is not flushed."""
 
 
-class Catalog:
+class MilvusDatabase:
     """The collections of one database, each looked up once.
 
     All stores of a process on one Milvus Lite file, and so of all processes, know
@@ -36,20 +36,20 @@ class Catalog:
     def __init__(
         self,
         connection: MilvusConnection,
-        database: str,
+        name: str,
         index: MilvusIndex,
         *,
         consistency: str,
         timeout: float,
     ) -> None:
-        self.database = database
+        self.name = name
         self._connection, self._lite = connection, connection.lite
         self._index = index
         self._consistency, self._timeout = consistency, timeout
         self._specs: dict[str, CollectionSpec] = {}
         self._opening = threading.Lock()
         if self._lite is not None:
-            self._specs = self._lite.specs[database]
+            self._specs = self._lite.specs[name]
 
     def describe(self, name: str) -> CollectionSpec | None:
         """Return what a collection holds, or None if there is none; make it ready."""
@@ -128,11 +128,11 @@ class Catalog:
     def wrote(self, name: str, rows: int) -> None:
         """Note that rows were written, which Milvus Lite has to flush sometime."""
         if self._lite is not None:
-            self._lite.unflushed[self.database, name] += rows
+            self._lite.unflushed[self.name, name] += rows
 
     def flush(self, name: str, *, least: int) -> None:
         """Let Milvus Lite flush a collection, if at least as many rows are not."""
-        place = (self.database, name)
+        place = (self.name, name)
         if self._lite is not None and self._lite.unflushed[place] >= least:
             with self.write(name) as client:
                 client.flush(name, timeout=LONG_SECONDS)
