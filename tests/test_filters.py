@@ -125,7 +125,9 @@ def test_tells_those_who_write_and_to_use_the_operator(use: Callable[[], object]
 
 
 @pytest.mark.parametrize(
-    "given", [F("archived"), "year > 3", {"year": 3}, lambda row: True, 0, ()], ids=repr
+    "given",
+    [F("archived"), "year > 3", {"year": 3}, lambda row: True, 0, ()],
+    ids=["field", "text", "dict", "function", "zero", "empty"],
 )
 def test_what_is_no_filter_is_refused_before_a_picture_is_read(given: Any) -> None:
     engine = SearchEngine(FakeEmbedder(), InMemoryVectorStore(), InMemoryMetadataStore())
