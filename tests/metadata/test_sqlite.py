@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -107,18 +108,32 @@ def test_reads_while_another_process_writes(path: Path) -> None:
         assert store.commit({CELL: b"dog"}) is True
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Let SIGINT raise KeyboardInterrupt, also where the tests run in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_is_usable_after_ctrl_c(path: Path) -> None:
     """Ctrl-C strikes while the store waits for another process."""
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+
+    def press_and_release() -> None:
+        time.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.2)
+        other.execute("ROLLBACK")
+
     with SQLiteMetadataStore(path, timeout=30) as store:
-        other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         other.execute("BEGIN IMMEDIATE")
-        press = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
-        release = threading.Timer(0.5, other.execute, ("ROLLBACK",))
-        press.start()
-        release.start()
+        helper = threading.Thread(target=press_and_release)
+        helper.start()
         with pytest.raises(KeyboardInterrupt):
             store.commit({CELL: b"cat"})
-        release.join()
+        helper.join()
         other.close()
         assert store.get(*CELL) is None
         assert store.commit({CELL: b"dog"}) is True
