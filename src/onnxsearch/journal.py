@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from onnxsearch.errors import StoreCorruptError
-from onnxsearch.records import is_key
+from onnxsearch.vectors.base import is_key
 
 _VERSION = 2
 

@@ -13,6 +13,7 @@ from hashlib import blake2b
 from onnxsearch.errors import InvalidArgumentError, StoreCorruptError
 from onnxsearch.json_text import metadata_text
 from onnxsearch.types import JSONValue, Metadata, Record
+from onnxsearch.vectors.base import is_key
 
 _TYPES: Mapping[str, type] = {
     "id": str,
@@ -25,7 +26,6 @@ _TYPES: Mapping[str, type] = {
 }
 """Type by field of a `Record`, as JSON has it; what is None is not written."""
 
-_KEY = re.compile(r"[0-9a-f]{32}")
 # Single underscores only: two part the namespace from the model in a collection's name.
 _NAMESPACE = re.compile(r"[A-Za-z](_?[A-Za-z0-9])*")
 
@@ -71,11 +71,6 @@ def key_of(id: str) -> str:
 def new_key() -> str:
     """Return a key that was never used before and sorts by the time it was made."""
     return f"{time.time_ns():016x}{secrets.token_hex(8)}"
-
-
-def is_key(text: str) -> bool:
-    """Return whether `text` is a key as `key_of` and `new_key` make them."""
-    return _KEY.fullmatch(text) is not None
 
 
 def check_id(id: str) -> str:

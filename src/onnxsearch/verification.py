@@ -26,7 +26,8 @@ from onnxsearch.errors import CollectionNotFoundError, StoreCorruptError
 from onnxsearch.ledger import Stored
 from onnxsearch.metadata.base import Cell
 from onnxsearch.parallel import batched
-from onnxsearch.records import decode_key, decode_record, is_key, key_of
+from onnxsearch.records import decode_key, decode_record, key_of
+from onnxsearch.vectors.base import is_key
 
 if TYPE_CHECKING:
     from onnxsearch.consistency import Catalog

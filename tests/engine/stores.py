@@ -1,9 +1,22 @@
-"""What tests of the engine say about a pair of stores."""
+"""Engines on stores that fail, and what tests of the engine say about a pair of stores."""
 
 from __future__ import annotations
 
-from onnxsearch import MetadataStore, VectorStore
+from onnxsearch import MetadataStore, SearchEngine, VectorStore
 from onnxsearch.journal import State, decode_entry
+from onnxsearch.testing import FakeEmbedder, Faults, FaultyMetadataStore, FaultyVectorStore
+
+
+def faulty_engine(
+    vectors: VectorStore, metadata: MetadataStore, faults: Faults, *models: str
+) -> SearchEngine:
+    """Open an engine on stores that fail on demand; by default two models of unlike dimension."""
+    named = [FakeEmbedder(model) for model in models]
+    return SearchEngine(
+        named or [FakeEmbedder("one"), FakeEmbedder("two", dimension=8)],
+        FaultyVectorStore(vectors, faults),
+        FaultyMetadataStore(metadata, faults),
+    )
 
 
 def assert_consistent(vectors: VectorStore, metadata: MetadataStore) -> None:

@@ -10,15 +10,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from onnxsearch import InMemoryMetadataStore, InMemoryVectorStore, SearchEngine, StoreError
 from onnxsearch.testing import (
-    FakeEmbedder,
     Faults,
-    FaultyMetadataStore,
-    FaultyVectorStore,
     ProcessDied,
     picture,
 )
 from onnxsearch.testing.faults import Calls, Moment
-from tests.engine.stores import assert_consistent
+from tests.engine.stores import assert_consistent, faulty_engine
 
 ENGINES = (0, 1)
 IDS = ("cat", "dog", "owl")
@@ -38,11 +35,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.version = 0
 
     def engine(self, number: int) -> SearchEngine:
-        return SearchEngine(
-            [FakeEmbedder("one"), FakeEmbedder("two", dimension=8)],
-            FaultyVectorStore(self.vectors, self.faults[number]),
-            FaultyMetadataStore(self.metadata, self.faults[number]),
-        )
+        return faulty_engine(self.vectors, self.metadata, self.faults[number])
 
     @rule(
         engine=ENGINE,

@@ -19,16 +19,13 @@ from onnxsearch import (
     ledger,
 )
 from onnxsearch.testing import (
-    FakeEmbedder,
     Faults,
-    FaultyMetadataStore,
-    FaultyVectorStore,
     ProcessDied,
     picture,
     write_pictures,
 )
 from onnxsearch.testing.faults import Moment
-from tests.engine.stores import assert_consistent
+from tests.engine.stores import assert_consistent, faulty_engine
 
 NAMES = ["ant", "bee", "cat"]
 WRITES = ["commit", "drop", *["commit"] * len(NAMES), "commit"]
@@ -47,11 +44,7 @@ class House:
 
     def engine(self, *models: str, faults: Faults | None = None) -> SearchEngine:
         faults = faults or Faults()
-        return SearchEngine(
-            [FakeEmbedder(model) for model in models],
-            FaultyVectorStore(self.vectors, faults),
-            FaultyMetadataStore(self.metadata, faults),
-        )
+        return faulty_engine(self.vectors, self.metadata, faults, *models)
 
     def models(self) -> set[tuple[str, ...]]:
         return {record.models for record in self.dropping._catalog.ledger.records()}

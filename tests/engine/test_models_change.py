@@ -21,14 +21,12 @@ from onnxsearch import (
 from onnxsearch.testing import (
     FakeEmbedder,
     Faults,
-    FaultyMetadataStore,
-    FaultyVectorStore,
     ProcessDied,
     picture,
     write_pictures,
 )
 from onnxsearch.testing.faults import Moment
-from tests.engine.stores import assert_consistent
+from tests.engine.stores import assert_consistent, faulty_engine
 
 NAMES = ["ant", "bee", "cat", "dog"]
 
@@ -41,11 +39,7 @@ class House:
         self.faults = Faults()
 
     def engine(self, *names: str) -> SearchEngine:
-        return SearchEngine(
-            [FakeEmbedder(name) for name in names],
-            FaultyVectorStore(self.vectors, self.faults),
-            FaultyMetadataStore(self.metadata, self.faults),
-        )
+        return faulty_engine(self.vectors, self.metadata, self.faults, *names)
 
 
 @pytest.fixture

@@ -16,13 +16,11 @@ from onnxsearch import (
 from onnxsearch.testing import (
     FakeEmbedder,
     Faults,
-    FaultyMetadataStore,
-    FaultyVectorStore,
     ProcessDied,
     picture,
 )
 from onnxsearch.testing.faults import Moment
-from tests.engine.stores import assert_consistent
+from tests.engine.stores import assert_consistent, faulty_engine
 
 Operation = Callable[[SearchEngine], object]
 
@@ -36,11 +34,7 @@ class House:
         self.faults = Faults()
 
     def engine(self) -> SearchEngine:
-        return SearchEngine(
-            [FakeEmbedder("one"), FakeEmbedder("two", dimension=8)],
-            FaultyVectorStore(self.vectors, self.faults),
-            FaultyMetadataStore(self.metadata, self.faults),
-        )
+        return faulty_engine(self.vectors, self.metadata, self.faults)
 
     def restarted(self) -> SearchEngine:
         self.faults.revive()

@@ -18,14 +18,12 @@ from onnxsearch import (
 from onnxsearch.testing import (
     FakeEmbedder,
     Faults,
-    FaultyMetadataStore,
-    FaultyVectorStore,
     ProcessDied,
     picture,
     write_pictures,
 )
 from onnxsearch.testing.faults import Moment
-from tests.engine.stores import assert_consistent
+from tests.engine.stores import assert_consistent, faulty_engine
 
 Versions = Mapping[str, object]
 
@@ -44,11 +42,7 @@ class House:
         self.faults.revive()
 
     def engine(self) -> SearchEngine:
-        return SearchEngine(
-            [FakeEmbedder("one"), FakeEmbedder("two", dimension=8)],
-            FaultyVectorStore(self.vectors, self.faults),
-            FaultyMetadataStore(self.metadata, self.faults),
-        )
+        return faulty_engine(self.vectors, self.metadata, self.faults)
 
     def versions(self) -> Versions:
         """What each picture's record says, when the vectors of every model say it too."""

@@ -27,8 +27,6 @@ from onnxsearch.records import new_key
 from onnxsearch.testing import (
     FakeEmbedder,
     Faults,
-    FaultyMetadataStore,
-    FaultyVectorStore,
     ProcessDied,
     picture,
     write_pictures,
@@ -36,7 +34,7 @@ from onnxsearch.testing import (
 from onnxsearch.testing.faults import Moment, Read, Write
 from onnxsearch.types import Record
 from onnxsearch.vectors.base import CollectionSpec
-from tests.engine.stores import assert_consistent
+from tests.engine.stores import assert_consistent, faulty_engine
 
 MOMENTS: list[Moment] = ["before", "after"]
 WRITES = 7
@@ -54,11 +52,7 @@ class House:
 
     def engine(self, faults: Faults | None = None) -> SearchEngine:
         faults = faults or Faults()
-        return SearchEngine(
-            [FakeEmbedder("one"), FakeEmbedder("two", dimension=8)],
-            FaultyVectorStore(self.vectors, faults),
-            FaultyMetadataStore(self.metadata, faults),
-        )
+        return faulty_engine(self.vectors, self.metadata, faults)
 
     def update(self) -> None:
         self.writer.add(picture("new cat"), id="cat", metadata={"v": 2})

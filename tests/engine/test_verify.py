@@ -20,14 +20,12 @@ from onnxsearch.records import encode_record, key_of
 from onnxsearch.testing import (
     FakeEmbedder,
     Faults,
-    FaultyMetadataStore,
-    FaultyVectorStore,
     picture,
     write_pictures,
 )
 from onnxsearch.testing.faults import Moment
 from onnxsearch.types import Record
-from tests.engine.stores import assert_consistent
+from tests.engine.stores import assert_consistent, faulty_engine
 
 ORPHAN = "0" * 31 + "7"
 
@@ -43,11 +41,7 @@ class House:
             self.engine.add(picture(name), id=name, metadata={"name": name})
 
     def another(self) -> SearchEngine:
-        return SearchEngine(
-            [FakeEmbedder("one"), FakeEmbedder("two", dimension=8)],
-            FaultyVectorStore(self.vectors, self.faults),
-            FaultyMetadataStore(self.metadata, self.faults),
-        )
+        return faulty_engine(self.vectors, self.metadata, self.faults)
 
     def key(self, id: str) -> str:
         value = self.metadata.get("onnxsearch:ids", key_of(id))

@@ -26,6 +26,11 @@ from onnxsearch.vectors.spec import CollectionSpec as CollectionSpec
 _KEY = re.compile(r"[0-9a-f]{32}")
 
 
+def is_key(key: object) -> bool:
+    """Return whether `key` can name a row: 32 lower-case hex characters."""
+    return isinstance(key, str) and _KEY.fullmatch(key) is not None
+
+
 class Match(NamedTuple):
     """One row found by `VectorStore.search`."""
 
@@ -258,15 +263,11 @@ class VectorStore(Closing):
 def _checked_keys(keys: Iterable[str]) -> list[str]:
     checked = list(keys)
     for key in checked:
-        if not _is_key(key):
+        if not is_key(key):
             raise InvalidArgumentError(
                 f"key {key!r:.80}: expected 32 characters, each one of 0123456789abcdef"
             )
     return checked
-
-
-def _is_key(key: object) -> bool:
-    return isinstance(key, str) and _KEY.fullmatch(key) is not None
 
 
 def _checked_matrix(vectors: Vectors, spec: CollectionSpec) -> Vectors:
