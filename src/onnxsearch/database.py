@@ -8,28 +8,15 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
+from onnxsearch.arguments import absolute_path
 from onnxsearch.errors import (
     ClosedError,
-    InvalidArgumentError,
     StoreCorruptError,
     StoreError,
     StoreLockedError,
     StoreUnavailableError,
 )
-
-
-def absolute_path(path: str | os.PathLike[str]) -> Path:
-    """Return where a store's file lies.
-
-    Raises:
-        InvalidArgumentError: No file can have that name.
-    """
-    text = os.fspath(path)
-    if "\0" in text:
-        raise InvalidArgumentError(f"path {text!r:.200} holds a NUL character: expected none")
-    return Path(text).absolute()
 
 
 class Database:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from onnxsearch.arguments import path_text
 from onnxsearch.defects import VerifyReport
 from onnxsearch.engine.base import EngineBase
 from onnxsearch.errors import InvalidArgumentError
@@ -110,7 +111,9 @@ class Upkeep(EngineBase):
             StoreError: The file cannot be written, or a store failed.
         """
         self._check_open()
-        return save_snapshot(CatalogSource(self._catalog), _file(path), progress)
+        return save_snapshot(
+            CatalogSource(self._catalog), Path(absolute(path_text(path))), progress
+        )
 
     def load_snapshot(
         self, path: str | os.PathLike[str], *, progress: ProgressSink = False
@@ -131,20 +134,5 @@ class Upkeep(EngineBase):
             StoreError: It cannot be read, or a store failed.
         """
         self._check_open()
-        with Snapshot(_file(path)) as snapshot:
+        with Snapshot(Path(absolute(path_text(path)))) as snapshot:
             return transfer(snapshot, self._catalog, self.models, progress)
-
-
-def _file(path: str | os.PathLike[str]) -> Path:
-    try:
-        text = absolute(path)
-        encoded = os.fsencode(text)
-    except (TypeError, UnicodeError) as error:
-        raise _no_path(path) from error
-    if b"\0" in encoded:
-        raise _no_path(path)
-    return Path(text)
-
-
-def _no_path(given: object) -> InvalidArgumentError:
-    return InvalidArgumentError(f"{given!r:.200} cannot name a snapshot: expected a file's path")

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from onnxsearch.database import Database, absolute_path
+from onnxsearch.arguments import absolute_path
+from onnxsearch.database import Database
 from onnxsearch.errors import (
     CollectionNotFoundError,
     InvalidArgumentError,
