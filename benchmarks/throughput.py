@@ -34,10 +34,10 @@ from onnxsearch import (
     SearchEngine,
     SQLiteMetadataStore,
 )
-from onnxsearch.cores import available_cores
+from onnxsearch._internal.cpu import available_cores
+from onnxsearch._internal.threads import batched
 from onnxsearch.images.decode import open_image
 from onnxsearch.models import bundled_model
-from onnxsearch.parallel import batched
 
 RESNET50 = Path(__file__).resolve().parents[1] / "build/models/resnet50-keras-random.onnx"
 BATCH = 4

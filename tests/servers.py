@@ -22,7 +22,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from onnxsearch.closing import Closing
+from onnxsearch._internal.closeable import Closing
 
 NO_RETRY = Retry(NoBackoff(), 0)
 

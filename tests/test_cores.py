@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from onnxsearch import cores
-from onnxsearch.cores import available_cores
+from onnxsearch._internal.cpu import available_cores
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from onnxsearch._internal.progress import ProgressSink
     from onnxsearch.comparison import Agreement, Answer, Comparison
     from onnxsearch.defects import Defect, Finding, VerifyReport
     from onnxsearch.duplicates import Threshold
@@ -66,7 +67,6 @@ if TYPE_CHECKING:
     from onnxsearch.metadata.memory import InMemoryMetadataStore
     from onnxsearch.metadata.redis import RedisMetadataStore
     from onnxsearch.metadata.sqlite import SQLiteMetadataStore
-    from onnxsearch.progress import ProgressSink
     from onnxsearch.queries import Query, QueryInput
     from onnxsearch.survey import MetadataSource
     from onnxsearch.transfer import TransferReport
@@ -242,7 +242,7 @@ _HOMES = {
     "metadata.memory": "InMemoryMetadataStore",
     "metadata.redis": "RedisMetadataStore",
     "metadata.sqlite": "SQLiteMetadataStore",
-    "progress": "ProgressSink",
+    "_internal.progress": "ProgressSink",
     "queries": "Query QueryInput",
     "survey": "MetadataSource",
     "transfer": "TransferReport",

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from onnxsearch._internal.threads import batched
 from onnxsearch.errors import InvalidArgumentError
-from onnxsearch.parallel import batched
 from onnxsearch.retrieval import Retrieval, Selection
 from onnxsearch.vectors.exact import Floats, distances
 

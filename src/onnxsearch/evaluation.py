@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from onnxsearch.arguments import integer
+from onnxsearch._internal.threads import batched
+from onnxsearch._internal.validation import integer
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.fusion import Fusion
 from onnxsearch.measures import Estimate, estimates, measure
-from onnxsearch.parallel import batched
 from onnxsearch.retrieval import Retrieval
 from onnxsearch.types import Record
 

@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from onnxsearch._internal.progress import ProgressSink, reporter
+from onnxsearch._internal.threads import batched, ordered_map
 from onnxsearch.consistency import Catalog, Item
 from onnxsearch.embedding import Picture, Worker
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.images.decode import ReadPolicy
-from onnxsearch.parallel import batched, ordered_map
-from onnxsearch.progress import ProgressSink, reporter
 from onnxsearch.sources import Source
 from onnxsearch.survey import MetadataSource, Survey
 from onnxsearch.transfer import portions

@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
+from onnxsearch._internal.threads import batched
 from onnxsearch.errors import StoreCorruptError
 from onnxsearch.metadata.base import Cell, MetadataStore
-from onnxsearch.parallel import batched
 from onnxsearch.records import decode_key, decode_record, encode_record, key_of
 from onnxsearch.types import Record
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from onnxsearch.arguments import absolute_path
+from onnxsearch._internal.validation import absolute_path
 from onnxsearch.errors import (
     InvalidArgumentError,
     StoreError,

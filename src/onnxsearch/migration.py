@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from onnxsearch._internal.progress import ProgressSink, reporter
+from onnxsearch._internal.threads import batched, ordered_map
 from onnxsearch.consistency import Catalog, Item
 from onnxsearch.embedding import Filler, Picture
 from onnxsearch.errors import ModelError
-from onnxsearch.parallel import batched, ordered_map
-from onnxsearch.progress import ProgressSink, reporter
 from onnxsearch.survey import Candidate
 from onnxsearch.transfer import portions
 from onnxsearch.types import IndexReport, Outcome, Progress

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxsearch.arguments import integer
+from onnxsearch._internal.threads import batched
+from onnxsearch._internal.validation import integer
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.measures import Estimate, estimates
-from onnxsearch.parallel import batched
 from onnxsearch.vectors.exact import nearest
 
 if TYPE_CHECKING:

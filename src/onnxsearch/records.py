@@ -10,8 +10,8 @@ import time
 from collections.abc import Mapping
 from hashlib import blake2b
 
+from onnxsearch._internal.metadata_json import metadata_text
 from onnxsearch.errors import InvalidArgumentError, StoreCorruptError
-from onnxsearch.json_text import metadata_text
 from onnxsearch.types import JSONValue, Metadata, Record
 from onnxsearch.vectors.base import is_key
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onnxsearch.arguments import integer, number
+from onnxsearch._internal.validation import integer, number
 from onnxsearch.consistency import Catalog
 from onnxsearch.diversity import most_diverse
 from onnxsearch.errors import InvalidArgumentError

@@ -29,6 +29,9 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
+from onnxsearch._internal.closeable import Closing
+from onnxsearch._internal.progress import ProgressSink, reporter
+from onnxsearch._internal.validation import integer
 from onnxsearch.archive import (
     check_members,
     new_file,
@@ -37,12 +40,9 @@ from onnxsearch.archive import (
     write_matrix,
     write_member,
 )
-from onnxsearch.arguments import integer
-from onnxsearch.closing import Closing
 from onnxsearch.consistency import Item
 from onnxsearch.embedders.base import check_name
 from onnxsearch.errors import InvalidArgumentError, OnnxSearchError, StoreCorruptError, StoreError
-from onnxsearch.progress import ProgressSink, reporter
 from onnxsearch.records import check_id, check_metadata, decode_record, encode_record
 from onnxsearch.transfer import BATCH, BATCH_BYTES, Source
 from onnxsearch.types import Metric, Progress, Record

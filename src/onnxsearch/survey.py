@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from onnxsearch._internal.threads import batched
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.ledger import Ledger, Stored
-from onnxsearch.parallel import batched
 from onnxsearch.records import check_metadata
 from onnxsearch.types import JSONValue, Metadata, Outcome, Status
 

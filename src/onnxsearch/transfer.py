@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from onnxsearch._internal.progress import ProgressSink, reporter
+from onnxsearch._internal.threads import batched
 from onnxsearch.consistency import Catalog, Item
 from onnxsearch.errors import UnknownModelError
-from onnxsearch.parallel import batched
-from onnxsearch.progress import ProgressSink, reporter
 from onnxsearch.records import encode_record
 from onnxsearch.types import Progress
 
@@ -126,7 +126,7 @@ def transfer(
         source: Where the pictures come from.
         target: Where they go.
         searched: Names of the models that `target` is searched with.
-        progress: See `onnxsearch.progress.reporter`.
+        progress: See `onnxsearch._internal.progress.reporter`.
 
     Raises:
         UnknownModelError: `source` has vectors, but none of a model in `searched`.

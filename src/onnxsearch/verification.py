@@ -21,11 +21,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from onnxsearch._internal.threads import batched
 from onnxsearch.defects import Defect, Finding, VerifyReport
 from onnxsearch.errors import CollectionNotFoundError, StoreCorruptError
 from onnxsearch.ledger import Stored
 from onnxsearch.metadata.base import Cell
-from onnxsearch.parallel import batched
 from onnxsearch.records import decode_key, decode_record, key_of
 from onnxsearch.vectors.base import is_key
 

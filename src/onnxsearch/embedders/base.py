@@ -11,10 +11,10 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxsearch.arguments import integer
-from onnxsearch.closing import Closing
+from onnxsearch._internal.closeable import Closing
+from onnxsearch._internal.threads import batched
+from onnxsearch._internal.validation import integer
 from onnxsearch.errors import EmbeddingError, InvalidArgumentError
-from onnxsearch.parallel import batched
 from onnxsearch.types import ImageInput, Metric, Vectors
 
 Tensor: TypeAlias = "NDArray[np.number]"

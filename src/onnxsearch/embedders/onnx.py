@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from onnxsearch.cores import available_cores
+from onnxsearch._internal.cpu import available_cores
 from onnxsearch.embedders.base import Embedder, Tensor, check_name
 from onnxsearch.embedders.onnx_files import model_name
 from onnxsearch.embedders.onnx_fingerprint import fingerprint

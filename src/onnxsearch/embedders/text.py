@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onnxsearch.cores import available_cores
+from onnxsearch._internal.cpu import available_cores
 from onnxsearch.embedders.base import Tensor, unit_vectors
 from onnxsearch.embedders.onnx_graph import Node, Pooling, choose_output, floating, pool
 from onnxsearch.embedders.onnx_session import (

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from onnxsearch.arguments import integer
-from onnxsearch.closing import Closing
+from onnxsearch._internal.closeable import Closing
+from onnxsearch._internal.cpu import available_cores
+from onnxsearch._internal.validation import integer
 from onnxsearch.consistency import Catalog
-from onnxsearch.cores import available_cores
 from onnxsearch.embedders.base import Embedder, check_name
 from onnxsearch.errors import ClosedError, InvalidArgumentError, UnknownModelError
 from onnxsearch.images.decode import READ_STRICTLY, ReadPolicy, open_image

@@ -11,7 +11,7 @@ from onnxsearch.migration import Backfill, check_complete
 from onnxsearch.types import IndexReport
 
 if TYPE_CHECKING:
-    from onnxsearch.progress import ProgressSink
+    from onnxsearch._internal.progress import ProgressSink
 
 
 class ChangingModels(EngineBase):

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Self
 from uuid import uuid4
 
+from onnxsearch._internal.threads import batched
 from onnxsearch.consistency import Item
 from onnxsearch.embedders.base import Embedder
 from onnxsearch.engine.base import DEFAULT_NAMESPACE, close_all
@@ -17,14 +18,13 @@ from onnxsearch.engine.upkeep import Upkeep
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.images.decode import READ_STRICTLY, ReadPolicy, open_image
 from onnxsearch.indexing import Pipeline
-from onnxsearch.parallel import batched
 from onnxsearch.records import absolute, check_id, check_metadata
 from onnxsearch.sources import read_source
 from onnxsearch.types import ImageInput, IndexReport, Metadata, Record
 
 if TYPE_CHECKING:
+    from onnxsearch._internal.progress import ProgressSink
     from onnxsearch.metadata.base import MetadataStore
-    from onnxsearch.progress import ProgressSink
     from onnxsearch.survey import MetadataSource
     from onnxsearch.vectors.base import VectorStore
 

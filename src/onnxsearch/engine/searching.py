@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from onnxsearch._internal.threads import batched, ordered_map
 from onnxsearch.comparison import Answer, Comparison
 from onnxsearch.embedders.base import Embedder
 from onnxsearch.engine.base import EngineBase
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.fusion import as_fusion
-from onnxsearch.parallel import batched, ordered_map
 from onnxsearch.queries import Query
 from onnxsearch.retrieval import Selection
 from onnxsearch.types import ImageInput, SearchResults

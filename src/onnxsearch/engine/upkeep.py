@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from onnxsearch.arguments import path_text
+from onnxsearch._internal.validation import path_text
 from onnxsearch.defects import VerifyReport
 from onnxsearch.engine.base import EngineBase
 from onnxsearch.errors import InvalidArgumentError
@@ -16,8 +16,8 @@ from onnxsearch.transfer import CatalogSource, TransferReport, transfer
 from onnxsearch.verification import verify
 
 if TYPE_CHECKING:
+    from onnxsearch._internal.progress import ProgressSink
     from onnxsearch.engine.facade import SearchEngine
-    from onnxsearch.progress import ProgressSink
 
 
 class Upkeep(EngineBase):

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
-from onnxsearch.closing import Closing
+from onnxsearch._internal.closeable import Closing
 from onnxsearch.errors import InvalidArgumentError
 
 

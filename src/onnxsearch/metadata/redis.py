@@ -13,7 +13,7 @@ from typing import cast
 import redis
 from redis.exceptions import MovedError, NoPermissionError, RedisClusterException
 
-from onnxsearch.arguments import integer, seconds
+from onnxsearch._internal.validation import integer, seconds
 from onnxsearch.errors import (
     ClosedError,
     InvalidArgumentError,

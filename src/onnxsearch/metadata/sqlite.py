@@ -7,8 +7,8 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 
-from onnxsearch.arguments import seconds
-from onnxsearch.database import Database
+from onnxsearch._internal.sqlite import Database
+from onnxsearch._internal.validation import seconds
 from onnxsearch.metadata.base import Cell, MetadataStore
 
 _APPLICATION = 0x6F6E7873  # "onxs"; `file` and SQLite's own tools show it

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, get_args
 
-from onnxsearch.arguments import integer, seconds
+from onnxsearch._internal.validation import integer, seconds
 from onnxsearch.errors import InvalidArgumentError, StoreUnavailableError
 
 Moment: TypeAlias = Literal["before", "after"]

@@ -9,15 +9,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from onnxsearch.arguments import integer
-from onnxsearch.closing import Closing
+from onnxsearch._internal.closeable import Closing
+from onnxsearch._internal.metadata_json import metadata_text
+from onnxsearch._internal.validation import integer
 from onnxsearch.errors import (
     CollectionNotFoundError,
     InvalidArgumentError,
     SpaceMismatchError,
 )
 from onnxsearch.filters import Filter, check_filter
-from onnxsearch.json_text import metadata_text
 from onnxsearch.types import Metadata, Metric
 from onnxsearch.types import Vectors as Vectors
 from onnxsearch.vectors.spec import NAME, mismatch

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from onnxsearch.arguments import absolute_path
-from onnxsearch.database import Database
+from onnxsearch._internal.sqlite import Database
+from onnxsearch._internal.validation import absolute_path
 from onnxsearch.errors import (
     CollectionNotFoundError,
     InvalidArgumentError,

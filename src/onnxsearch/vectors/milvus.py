@@ -10,7 +10,7 @@ from typing import Self
 
 from pymilvus import MilvusClient
 
-from onnxsearch.arguments import seconds
+from onnxsearch._internal.validation import seconds
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.filters import Filter
 from onnxsearch.types import Metric

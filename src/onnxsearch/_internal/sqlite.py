@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from onnxsearch.arguments import absolute_path
+from onnxsearch._internal.validation import absolute_path
 from onnxsearch.errors import (
     ClosedError,
     StoreCorruptError,
