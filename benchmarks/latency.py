@@ -24,7 +24,7 @@ from onnxsearch import (
     SQLiteMetadataStore,
 )
 from onnxsearch.consistency import Catalog, Item
-from onnxsearch.images.decode import open_image
+from onnxsearch.images.reading import open_image
 from onnxsearch.types import Record
 
 

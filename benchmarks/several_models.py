@@ -33,7 +33,7 @@ from onnxsearch import (
     OnnxEmbedder,
     SearchEngine,
 )
-from onnxsearch.images.decode import open_image
+from onnxsearch.images.reading import open_image
 from onnxsearch.models import bundled_models
 
 BATCH = 4

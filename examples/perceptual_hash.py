@@ -25,7 +25,7 @@ from onnxsearch import (
     SearchEngine,
     Tensor,
 )
-from onnxsearch.images.decode import open_image
+from onnxsearch.images.reading import open_image
 
 HERE = Path(__file__).parent
 

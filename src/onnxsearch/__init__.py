@@ -58,10 +58,10 @@ if TYPE_CHECKING:
     from onnxsearch.evaluation import Evaluation, Labels, Scores
     from onnxsearch.filters import F, Filter
     from onnxsearch.fusion import Fusion, FusionChoice, RankFusion, ScoreFusion
-    from onnxsearch.images.arithmetic import Step
-    from onnxsearch.images.decode import ReadPolicy, open_image
-    from onnxsearch.images.profile import PreprocessingProfile
-    from onnxsearch.images.rgb import DecodePolicy
+    from onnxsearch.images.conversion import DecodePolicy
+    from onnxsearch.images.preprocessing.profile import PreprocessingProfile
+    from onnxsearch.images.preprocessing.steps import Step
+    from onnxsearch.images.reading import ReadPolicy, open_image
     from onnxsearch.measures import Estimate
     from onnxsearch.metadata.base import Cell, DurabilityWarning, MetadataStore
     from onnxsearch.metadata.memory import InMemoryMetadataStore
@@ -233,10 +233,10 @@ _HOMES = {
     "evaluation": "Evaluation Labels Scores",
     "filters": "F Filter",
     "fusion": "Fusion FusionChoice RankFusion ScoreFusion",
-    "images.arithmetic": "Step",
-    "images.decode": "ReadPolicy open_image",
-    "images.profile": "PreprocessingProfile",
-    "images.rgb": "DecodePolicy",
+    "images.preprocessing.steps": "Step",
+    "images.reading": "ReadPolicy open_image",
+    "images.preprocessing.profile": "PreprocessingProfile",
+    "images.conversion": "DecodePolicy",
     "measures": "Estimate",
     "metadata.base": "Cell DurabilityWarning MetadataStore",
     "metadata.memory": "InMemoryMetadataStore",

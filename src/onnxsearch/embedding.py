@@ -17,7 +17,7 @@ from onnxsearch.errors import (
     ImageTooLargeError,
     UnsupportedImageError,
 )
-from onnxsearch.images.decode import ReadPolicy, open_image
+from onnxsearch.images.reading import ReadPolicy, open_image
 from onnxsearch.types import Outcome, Record, Status
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from onnxsearch._internal.threads import batched, ordered_map
 from onnxsearch.consistency import Catalog, Item
 from onnxsearch.embedding import Picture, Worker
 from onnxsearch.errors import InvalidArgumentError
-from onnxsearch.images.decode import ReadPolicy
+from onnxsearch.images.reading import ReadPolicy
 from onnxsearch.sources import Source
 from onnxsearch.survey import MetadataSource, Survey
 from onnxsearch.transfer import portions

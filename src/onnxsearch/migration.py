@@ -21,7 +21,7 @@ from onnxsearch.types import IndexReport, Outcome, Progress
 
 if TYPE_CHECKING:
     from onnxsearch.embedders.base import Embedder
-    from onnxsearch.images.decode import ReadPolicy
+    from onnxsearch.images.reading import ReadPolicy
 
 _COMMIT = 64
 """Pictures amended at once: as many as are indexed at once."""

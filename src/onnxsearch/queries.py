@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from onnxsearch.consistency import Catalog
 from onnxsearch.embedders.base import Embedder, TextQueries
 from onnxsearch.errors import InvalidArgumentError
-from onnxsearch.images.decode import ReadPolicy, open_image
+from onnxsearch.images.reading import ReadPolicy, open_image
 from onnxsearch.types import ImageInput, Metric
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 
 from onnxsearch.embedders.onnx import OnnxEmbedder
 from onnxsearch.errors import ModelLoadError
-from onnxsearch.images.profile import PreprocessingProfile
+from onnxsearch.images.preprocessing.profile import PreprocessingProfile
 from tests.embedders.models import colour_model
 
 SMALL = PreprocessingProfile("small", (6, 5))

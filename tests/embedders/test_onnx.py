@@ -33,8 +33,8 @@ from onnxsearch.errors import (
     ProviderError,
     UnknownModelError,
 )
-from onnxsearch.images.decode import ReadPolicy
-from onnxsearch.images.profile import PreprocessingProfile, Step
+from onnxsearch.images.preprocessing.profile import PreprocessingProfile, Step
+from onnxsearch.images.reading import ReadPolicy
 from tests.embedders.models import FEATURES, colour_model, weights
 
 SMALL = PreprocessingProfile("small", (6, 5), resample="nearest", steps=(Step("divide", (255,)),))

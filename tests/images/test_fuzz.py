@@ -11,9 +11,9 @@ import pytest
 from PIL import Image, ImageCms, ImageFile
 
 from onnxsearch.errors import ImageError
-from onnxsearch.images.decode import ReadPolicy, open_image
-from onnxsearch.images.profile import PreprocessingProfile
-from onnxsearch.images.rgb import DecodePolicy, to_rgb
+from onnxsearch.images.conversion import DecodePolicy, to_rgb
+from onnxsearch.images.preprocessing.profile import PreprocessingProfile
+from onnxsearch.images.reading import ReadPolicy, open_image
 
 pytestmark = pytest.mark.integration
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from onnxsearch.images.decode import open_image
-from onnxsearch.images.named import profile_names
-from onnxsearch.images.profile import PreprocessingProfile
+from onnxsearch.images.preprocessing.presets import profile_names
+from onnxsearch.images.preprocessing.profile import PreprocessingProfile
+from onnxsearch.images.reading import open_image
 from tools.golden.compare import SAMPLE, SAMPLE_STEP, digest
 from tools.golden.pictures import FAST, pictures
 

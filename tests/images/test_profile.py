@@ -13,9 +13,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from onnxsearch.errors import ProfileError
-from onnxsearch.images.named import profile_names
-from onnxsearch.images.profile import PreprocessingProfile, Step
-from onnxsearch.images.rgb import AS_LIBRARIES, AS_OPEN_CLIP, AS_SEEN, AS_TRANSFORMERS, to_rgb
+from onnxsearch.images.conversion import (
+    AS_LIBRARIES,
+    AS_OPEN_CLIP,
+    AS_SEEN,
+    AS_TRANSFORMERS,
+    to_rgb,
+)
+from onnxsearch.images.preprocessing.presets import profile_names
+from onnxsearch.images.preprocessing.profile import PreprocessingProfile, Step
 
 SHAPES = [(640, 480), (480, 640), (224, 224), (223, 225), (1, 1), (9, 500), (701, 8), (260, 347)]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from onnxsearch.images.profile import PreprocessingProfile
+from onnxsearch.images.preprocessing.profile import PreprocessingProfile
 from onnxsearch.images.resize import Fit, centre_crop, resize, resize_to_fit
 from onnxsearch.images.torch_resize import torch_resize
 

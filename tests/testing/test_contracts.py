@@ -103,7 +103,7 @@ BROKEN_EMBEDDERS = """
 import itertools
 import numpy as np
 from onnxsearch import Embedder
-from onnxsearch.images.decode import open_image
+from onnxsearch.images.reading import open_image
 from onnxsearch.testing import EmbedderContract, FakeEmbedder
 
 class OnlyPillow(FakeEmbedder):

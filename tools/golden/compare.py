@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from onnxsearch.images.decode import open_image
-from onnxsearch.images.profile import PreprocessingProfile
+from onnxsearch.images.preprocessing.profile import PreprocessingProfile
+from onnxsearch.images.reading import open_image
 from tools.golden.pictures import Picture
 
 Tensor = NDArray[np.float32]

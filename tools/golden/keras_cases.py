@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from PIL import Image
 
-from onnxsearch.images.profile import PreprocessingProfile
+from onnxsearch.images.preprocessing.profile import PreprocessingProfile
 from tools.golden.compare import Case, Tensor
 
 _MODULES = {

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from onnxsearch.images.profile import PreprocessingProfile
+from onnxsearch.images.preprocessing.profile import PreprocessingProfile
 from onnxsearch.images.resize import Size
 from tools.golden.compare import Case, Tensor
 

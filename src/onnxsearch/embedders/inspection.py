@@ -14,7 +14,7 @@ from onnxsearch.embedders.onnx_model import ImageModel
 from onnxsearch.embedders.onnx_profile import PROFILE_KEY, resolve_profile
 from onnxsearch.embedders.onnx_session import CPU, RuntimeOptions, Sessions
 from onnxsearch.embedders.suggestion import Kind, MissingArgument, suggest
-from onnxsearch.images.profile import Layout, PreprocessingProfile
+from onnxsearch.images.preprocessing.profile import Layout, PreprocessingProfile
 from onnxsearch.images.resize import Size
 
 

@@ -26,8 +26,8 @@ from onnxsearch.embedders.onnx_session import (
 from onnxsearch.embedders.text import OnnxTextEmbedder
 from onnxsearch.embedders.verification import Verification, verify
 from onnxsearch.errors import InvalidArgumentError, ModelOutputError
-from onnxsearch.images.decode import READ_STRICTLY, ReadPolicy, open_image
-from onnxsearch.images.profile import PreprocessingProfile
+from onnxsearch.images.preprocessing.profile import PreprocessingProfile
+from onnxsearch.images.reading import READ_STRICTLY, ReadPolicy, open_image
 from onnxsearch.models import DEFAULT_MODEL, bundled_model
 from onnxsearch.types import ImageInput, Vectors
 

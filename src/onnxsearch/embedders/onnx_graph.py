@@ -10,7 +10,7 @@ import numpy as np
 
 from onnxsearch.embedders.base import Tensor
 from onnxsearch.errors import ModelLoadError, ModelOutputError
-from onnxsearch.images.profile import Layout
+from onnxsearch.images.preprocessing.profile import Layout
 from onnxsearch.images.resize import Size
 
 Pooling = Literal["cls", "mean", "max", "avg"]

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from onnxsearch.embedders.onnx_graph import ImageInputSpec
 from onnxsearch.errors import ProfileError
-from onnxsearch.images.named import needs_size, profile_names
-from onnxsearch.images.profile import PreprocessingProfile
-from onnxsearch.images.sidecar import find_sidecar
+from onnxsearch.images.preprocessing.model_config import find_sidecar
+from onnxsearch.images.preprocessing.presets import needs_size, profile_names
+from onnxsearch.images.preprocessing.profile import PreprocessingProfile
 
 PROFILE_KEY = "onnxsearch.profile"
 """The key under which a model's metadata holds its profile, as JSON."""

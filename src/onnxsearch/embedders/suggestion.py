@@ -14,8 +14,8 @@ from onnxsearch.embedders.onnx_profile import NOTHING_SAYS, PROFILE_KEY, resolve
 from onnxsearch.embedders.onnx_session import Sessions
 from onnxsearch.embedders.tokens import text_profiles
 from onnxsearch.errors import ModelLoadError, ModelOutputError, ProfileError
-from onnxsearch.images.named import profile_names
-from onnxsearch.images.profile import Layout, PreprocessingProfile
+from onnxsearch.images.preprocessing.presets import profile_names
+from onnxsearch.images.preprocessing.profile import Layout, PreprocessingProfile
 
 Kind: TypeAlias = Literal["pictures", "text", "both", "neither"]
 """What a model takes."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from onnxsearch.embedders.base import Tensor
 from onnxsearch.embedders.onnx_profile import resolve_profile
 from onnxsearch.errors import InvalidArgumentError, ProfileError
-from onnxsearch.images.named import profile_names
+from onnxsearch.images.preprocessing.presets import profile_names
 
 if TYPE_CHECKING:
     from onnxsearch.embedders.onnx import OnnxEmbedder

@@ -11,7 +11,7 @@ from onnxsearch._internal.validation import integer
 from onnxsearch.consistency import Catalog
 from onnxsearch.embedders.base import Embedder, check_name
 from onnxsearch.errors import ClosedError, InvalidArgumentError, UnknownModelError
-from onnxsearch.images.decode import READ_STRICTLY, ReadPolicy, open_image
+from onnxsearch.images.reading import READ_STRICTLY, ReadPolicy, open_image
 from onnxsearch.migration import whereabouts
 from onnxsearch.queries import Reader
 from onnxsearch.retrieval import Retrieval

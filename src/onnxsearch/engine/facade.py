@@ -16,7 +16,7 @@ from onnxsearch.engine.judging import Judging
 from onnxsearch.engine.searching import Searching
 from onnxsearch.engine.upkeep import Upkeep
 from onnxsearch.errors import InvalidArgumentError
-from onnxsearch.images.decode import READ_STRICTLY, ReadPolicy, open_image
+from onnxsearch.images.reading import READ_STRICTLY, ReadPolicy, open_image
 from onnxsearch.indexing import Pipeline
 from onnxsearch.records import absolute, check_id, check_metadata
 from onnxsearch.sources import read_source

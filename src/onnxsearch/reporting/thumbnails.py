@@ -9,8 +9,8 @@ from functools import lru_cache
 from PIL import Image
 
 from onnxsearch.errors import ImageError
-from onnxsearch.images.decode import open_image
-from onnxsearch.images.rgb import DecodePolicy, to_rgb
+from onnxsearch.images.conversion import DecodePolicy, to_rgb
+from onnxsearch.images.reading import open_image
 from onnxsearch.types import ImageInput
 
 

@@ -136,7 +136,7 @@ class EmbedderContract(ABC):
     def test_takes_every_kind_of_picture(
         self, embedder: Embedder, pictures: list[Image.Image], tmp_path: Path, kind: str
     ) -> None:
-        """`prepare` does not open its argument with `onnxsearch.images.decode.open_image`."""
+        """`prepare` does not open its argument with `onnxsearch.images.reading.open_image`."""
         picture = pictures[1]
         given = _as_kind(kind, picture, tmp_path)
         assert self.same(embedder.embed(given), embedder.embed(picture))

@@ -19,7 +19,7 @@ from PIL import Image
 
 from onnxsearch.embedders.base import Embedder, Tensor, check_name
 from onnxsearch.errors import EmbeddingError, InvalidArgumentError
-from onnxsearch.images.decode import open_image
+from onnxsearch.images.reading import open_image
 from onnxsearch.types import ImageInput
 
 _Pair: TypeAlias = "frozenset[str]"

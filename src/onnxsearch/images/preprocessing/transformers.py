@@ -12,11 +12,11 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from onnxsearch.images.arithmetic import Step, check_choice
-from onnxsearch.images.config import Config
-from onnxsearch.images.profile import PreprocessingProfile
+from onnxsearch.images.conversion import AS_TRANSFORMERS
+from onnxsearch.images.preprocessing.json_config import Config
+from onnxsearch.images.preprocessing.profile import PreprocessingProfile
+from onnxsearch.images.preprocessing.steps import Step, check_choice
 from onnxsearch.images.resize import Fit, Resample, Size
-from onnxsearch.images.rgb import AS_TRANSFORMERS
 
 HFBackend: TypeAlias = Literal["pil", "torchvision"]
 

@@ -16,12 +16,12 @@ from PIL import Image
 
 from onnxsearch.embedders.onnx import OnnxEmbedder
 from onnxsearch.errors import ProfileError
-from onnxsearch.images.config import Config
-from onnxsearch.images.profile import PreprocessingProfile
-from onnxsearch.images.rgb import AS_LIBRARIES, AS_OPEN_CLIP
-from onnxsearch.images.sidecar import SIDECARS, find_sidecar, profile_from_config
-from onnxsearch.images.timm import open_clip_profile, timm_profile
-from onnxsearch.images.transformers import transformers_profile
+from onnxsearch.images.conversion import AS_LIBRARIES, AS_OPEN_CLIP
+from onnxsearch.images.preprocessing.json_config import Config
+from onnxsearch.images.preprocessing.model_config import SIDECARS, find_sidecar, profile_from_config
+from onnxsearch.images.preprocessing.profile import PreprocessingProfile
+from onnxsearch.images.preprocessing.timm import open_clip_profile, timm_profile
+from onnxsearch.images.preprocessing.transformers import transformers_profile
 from tests.embedders.models import colour_model
 
 Write = Callable[[str, object], Path]

@@ -6,17 +6,17 @@ Sources: timm 1.0.31 `data/config.py` (`resolve_data_config`), `data/transforms_
 
 from __future__ import annotations
 
-from onnxsearch.images.arithmetic import Step
-from onnxsearch.images.config import Config
-from onnxsearch.images.profile import PreprocessingProfile
-from onnxsearch.images.resize import Colour, Fit, Resample, Size
-from onnxsearch.images.rgb import AS_LIBRARIES, AS_OPEN_CLIP
-from onnxsearch.images.transformers import (
+from onnxsearch.images.conversion import AS_LIBRARIES, AS_OPEN_CLIP
+from onnxsearch.images.preprocessing.json_config import Config
+from onnxsearch.images.preprocessing.profile import PreprocessingProfile
+from onnxsearch.images.preprocessing.steps import Step
+from onnxsearch.images.preprocessing.transformers import (
     CLIP_DEVIATION,
     CLIP_MEAN,
     IMAGENET_DEVIATION,
     IMAGENET_MEAN,
 )
+from onnxsearch.images.resize import Colour, Fit, Resample, Size
 
 _INTERPOLATIONS: dict[str, Resample] = {
     "nearest": "nearest",

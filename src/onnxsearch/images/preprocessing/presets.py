@@ -13,12 +13,11 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 from onnxsearch.errors import ProfileError
-from onnxsearch.images.arithmetic import Step
-from onnxsearch.images.config import Config
-from onnxsearch.images.profile import PreprocessingProfile
-from onnxsearch.images.resize import Resample, Size
-from onnxsearch.images.rgb import AS_LIBRARIES, AS_OPEN_CLIP
-from onnxsearch.images.transformers import (
+from onnxsearch.images.conversion import AS_LIBRARIES, AS_OPEN_CLIP
+from onnxsearch.images.preprocessing.json_config import Config
+from onnxsearch.images.preprocessing.profile import PreprocessingProfile
+from onnxsearch.images.preprocessing.steps import Step
+from onnxsearch.images.preprocessing.transformers import (
     CLIP_DEVIATION,
     CLIP_MEAN,
     IMAGENET_DEVIATION,
@@ -26,6 +25,7 @@ from onnxsearch.images.transformers import (
     HFBackend,
     transformers_profile,
 )
+from onnxsearch.images.resize import Resample, Size
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,10 @@ from numpy.typing import DTypeLike, NDArray
 from PIL import Image
 
 from onnxsearch.errors import ProfileError, UnsupportedImageError
-from onnxsearch.images.arithmetic import Step, check_choice, lookup_table
-from onnxsearch.images.decode import DRAFTED
+from onnxsearch.images.conversion import AS_SEEN, DecodePolicy, flat, to_rgb, upright
 from onnxsearch.images.pillow import PILLOW_ERRORS
+from onnxsearch.images.preprocessing.steps import Step, check_choice, lookup_table
+from onnxsearch.images.reading import DRAFTED
 from onnxsearch.images.resize import (
     Colour,
     Fit,
@@ -25,10 +26,9 @@ from onnxsearch.images.resize import (
     centre_crop,
     resize_to_fit,
 )
-from onnxsearch.images.rgb import AS_SEEN, DecodePolicy, flat, to_rgb, upright
 
 if TYPE_CHECKING:
-    from onnxsearch.images.transformers import HFBackend
+    from onnxsearch.images.preprocessing.transformers import HFBackend
 
 Colours: TypeAlias = Literal["RGB", "BGR"]
 Layout: TypeAlias = Literal["NHWC", "NCHW"]
@@ -118,7 +118,7 @@ class PreprocessingProfile:
             ProfileError: No profile has this name (the message lists them), it
                 needs a size, or it exists in one size only.
         """
-        from onnxsearch.images.named import named_profile
+        from onnxsearch.images.preprocessing.presets import named_profile
 
         return named_profile(name, (size, size) if isinstance(size, int) else size)
 
@@ -139,7 +139,7 @@ class PreprocessingProfile:
         Raises:
             ProfileError: The file is missing, damaged, or of a kind not known here.
         """
-        from onnxsearch.images.sidecar import profile_from_config
+        from onnxsearch.images.preprocessing.model_config import profile_from_config
 
         return profile_from_config(path, hf_backend)
 

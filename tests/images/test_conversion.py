@@ -12,9 +12,9 @@ from PIL import Image, ImageCms
 
 from onnxsearch.embedders.onnx import OnnxEmbedder
 from onnxsearch.errors import ProfileError
-from onnxsearch.images.decode import open_image
-from onnxsearch.images.profile import PreprocessingProfile
-from onnxsearch.images.rgb import AS_LIBRARIES, AS_SEEN, DecodePolicy, to_rgb
+from onnxsearch.images.conversion import AS_LIBRARIES, AS_SEEN, DecodePolicy, to_rgb
+from onnxsearch.images.preprocessing.profile import PreprocessingProfile
+from onnxsearch.images.reading import open_image
 
 UPRIGHT = np.random.default_rng(0).integers(0, 256, (5, 4, 3), dtype=np.uint8)
 

@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 
 from onnxsearch.errors import ProfileError
-from onnxsearch.images.config import Config
-from onnxsearch.images.profile import PreprocessingProfile
-from onnxsearch.images.timm import open_clip_profile, timm_profile
-from onnxsearch.images.transformers import HFBackend, transformers_profile
+from onnxsearch.images.preprocessing.json_config import Config
+from onnxsearch.images.preprocessing.profile import PreprocessingProfile
+from onnxsearch.images.preprocessing.timm import open_clip_profile, timm_profile
+from onnxsearch.images.preprocessing.transformers import HFBackend, transformers_profile
 
 # In the order of preference: some models come with several.
 SIDECARS = (

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeGuard, TypeVar
 
 from onnxsearch.errors import ProfileError
-from onnxsearch.images.profile import MAX_SIDE
+from onnxsearch.images.preprocessing.profile import MAX_SIDE
 from onnxsearch.images.resize import Size
 
 _MAX_BYTES = 1 << 20  # the largest of these files have some kilobytes

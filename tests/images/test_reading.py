@@ -24,8 +24,8 @@ from onnxsearch.errors import (
     ProfileError,
     UnsupportedImageError,
 )
-from onnxsearch.images.decode import ReadPolicy, open_image
-from onnxsearch.images.profile import PreprocessingProfile
+from onnxsearch.images.preprocessing.profile import PreprocessingProfile
+from onnxsearch.images.reading import ReadPolicy, open_image
 from onnxsearch.types import ImageInput
 
 PIXELS = np.arange(40 * 30 * 3, dtype=np.uint8).reshape(40, 30, 3)
