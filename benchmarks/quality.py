@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxsearch import OnnxEmbedder
-from onnxsearch.models import bundled_model, bundled_models
+from onnxsearch.embedders.bundled import bundled_model, bundled_models
 
 
 @dataclass(frozen=True, slots=True)

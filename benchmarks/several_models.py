@@ -33,8 +33,8 @@ from onnxsearch import (
     OnnxEmbedder,
     SearchEngine,
 )
+from onnxsearch.embedders.bundled import bundled_models
 from onnxsearch.images.reading import open_image
-from onnxsearch.models import bundled_models
 
 BATCH = 4
 

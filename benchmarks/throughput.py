@@ -36,8 +36,8 @@ from onnxsearch import (
 )
 from onnxsearch._internal.cpu import available_cores
 from onnxsearch._internal.threads import batched
+from onnxsearch.embedders.bundled import bundled_model
 from onnxsearch.images.reading import open_image
-from onnxsearch.models import bundled_model
 
 RESNET50 = Path(__file__).resolve().parents[1] / "build/models/resnet50-keras-random.onnx"
 BATCH = 4

@@ -21,7 +21,7 @@ from onnxsearch import (
     Step,
     Tensor,
 )
-from onnxsearch.models import bundled_model
+from onnxsearch.embedders.bundled import bundled_model
 
 HERE = Path(__file__).parent
 

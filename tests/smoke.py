@@ -16,8 +16,8 @@ from pathlib import Path
 from PIL import Image
 
 import onnxsearch
-from onnxsearch.embedders.tokens import TextEncoder
-from onnxsearch.models import bundled_model
+from onnxsearch.embedders.bundled import bundled_model
+from onnxsearch.embedders.onnx.tokenization import TextEncoder
 
 COLOURS = ("crimson", "forestgreen", "gold", "navy", "white")
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from onnxsearch import OnnxEmbedder
-from onnxsearch.models import bundled_models
+from onnxsearch.embedders.bundled import bundled_models
 
 
 def test_it_is_small(album):

@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 from onnxsearch import OnnxEmbedder, PreprocessingProfile
-from onnxsearch.models import bundled_model, bundled_models
+from onnxsearch.embedders.bundled import bundled_model, bundled_models
 
 
 @pytest.fixture(params=bundled_models())

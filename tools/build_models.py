@@ -5,7 +5,7 @@
 
 Each model is exported from PyTorch and quantised to 8 bits, its last layer's
 features averaged over height and width into one vector. The quantiser is shown
-the photographs of examples/album. Writes to src/onnxsearch/models what ships, and
+the photographs of examples/album. Writes to src/onnxsearch/embedders/bundled what ships, and
 to build/models what it is compared with: the float32 export, and an 8-bit model
 without `reduce_range`.
 """

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from onnxsearch.defects import Defect, Finding, VerifyReport
     from onnxsearch.duplicates import Threshold
     from onnxsearch.embedders.base import Embedder, Tensor, TextQueries
-    from onnxsearch.embedders.inspection import ModelReport, annotate_model, inspect_model
-    from onnxsearch.embedders.onnx import OnnxEmbedder
-    from onnxsearch.embedders.onnx_graph import Pooling
-    from onnxsearch.embedders.onnx_session import Provider, RuntimeOptions
-    from onnxsearch.embedders.text import OnnxTextEmbedder
-    from onnxsearch.embedders.tokens import TextProfile
-    from onnxsearch.embedders.verification import Verification
+    from onnxsearch.embedders.onnx.embedder import OnnxEmbedder
+    from onnxsearch.embedders.onnx.inspection import ModelReport, annotate_model, inspect_model
+    from onnxsearch.embedders.onnx.parity import Verification
+    from onnxsearch.embedders.onnx.pooling import Pooling
+    from onnxsearch.embedders.onnx.session import Provider, RuntimeOptions
+    from onnxsearch.embedders.onnx.text_embedder import OnnxTextEmbedder
+    from onnxsearch.embedders.onnx.tokenization import TextProfile
     from onnxsearch.engine import SearchEngine
     from onnxsearch.errors import (
         BrokenImageError,
@@ -215,13 +215,13 @@ _HOMES = {
     "defects": "Defect Finding VerifyReport",
     "duplicates": "Threshold",
     "embedders.base": "Embedder Tensor TextQueries",
-    "embedders.inspection": "ModelReport annotate_model inspect_model",
-    "embedders.onnx": "OnnxEmbedder",
-    "embedders.onnx_graph": "Pooling",
-    "embedders.onnx_session": "Provider RuntimeOptions",
-    "embedders.text": "OnnxTextEmbedder",
-    "embedders.tokens": "TextProfile",
-    "embedders.verification": "Verification",
+    "embedders.onnx.inspection": "ModelReport annotate_model inspect_model",
+    "embedders.onnx.embedder": "OnnxEmbedder",
+    "embedders.onnx.pooling": "Pooling",
+    "embedders.onnx.session": "Provider RuntimeOptions",
+    "embedders.onnx.text_embedder": "OnnxTextEmbedder",
+    "embedders.onnx.tokenization": "TextProfile",
+    "embedders.onnx.parity": "Verification",
     "engine": "SearchEngine",
     "errors": (
         "BrokenImageError ClosedError CollectionNotFoundError EmbeddingError EmptySourceError "

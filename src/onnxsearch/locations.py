@@ -26,7 +26,7 @@ _REDIS = ("redis", "rediss", "unix")
 
 def default_embedder() -> Embedder:
     """Return the bundled default model."""
-    from onnxsearch.embedders.onnx import OnnxEmbedder
+    from onnxsearch.embedders.onnx.embedder import OnnxEmbedder
 
     return OnnxEmbedder.bundled()
 

@@ -12,7 +12,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from onnxsearch.embedders.onnx import OnnxEmbedder
+from onnxsearch.embedders.onnx.embedder import OnnxEmbedder
 from onnxsearch.errors import ModelLoadError
 from onnxsearch.images.preprocessing.profile import PreprocessingProfile
 from tests.embedders.models import colour_model

@@ -22,8 +22,8 @@ from onnxsearch import (
     PreprocessingProfile,
     ProfileError,
 )
-from onnxsearch.embedders.inspection import annotate_model, inspect_model
-from onnxsearch.embedders.onnx_header import read_header
+from onnxsearch.embedders.onnx.header import read_header
+from onnxsearch.embedders.onnx.inspection import annotate_model, inspect_model
 from tests.embedders.models import colour_model
 from tests.embedders.text_models import text_model, tokenizer
 
@@ -219,7 +219,7 @@ def test_annotating_needs_the_package_onnx(tmp_path: Path) -> None:
     path = written(tmp_path, colour_model())
     program = (
         "import sys; sys.modules['onnx'] = None\n"
-        "from onnxsearch.embedders.inspection import annotate_model\n"
+        "from onnxsearch.embedders.onnx.inspection import annotate_model\n"
         f"annotate_model({str(path)!r}, 'keras-tf')"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)

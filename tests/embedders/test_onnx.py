@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from onnxsearch.embedders.base import Tensor
-from onnxsearch.embedders.onnx import OnnxEmbedder
-from onnxsearch.embedders.onnx_session import RuntimeOptions
+from onnxsearch.embedders.onnx.embedder import OnnxEmbedder
+from onnxsearch.embedders.onnx.session import RuntimeOptions
 from onnxsearch.errors import (
     EmbeddingError,
     ImageNotFoundError,

@@ -30,7 +30,7 @@ from onnxsearch import (
     TextProfile,
     TextQueries,
 )
-from onnxsearch.embedders.tokens import TextEncoder
+from onnxsearch.embedders.onnx.tokenization import TextEncoder
 from tests.embedders.models import FEATURES, colour_model
 from tests.embedders.text_models import WORDS, table, text_model, tokenizer
 
@@ -200,7 +200,7 @@ def test_word_pieces_of_a_vocabulary(tmp_path: Path) -> None:
 def test_a_missing_package_names_its_extra() -> None:
     program = (
         "import sys; sys.modules['tokenizers'] = None\n"
-        "from onnxsearch.embedders.tokens import TextEncoder, TextProfile\n"
+        "from onnxsearch.embedders.onnx.tokenization import TextEncoder, TextProfile\n"
         "TextEncoder('tokenizer.json', TextProfile.named('clip'))"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)

@@ -22,8 +22,8 @@ from onnxsearch import (
     StoreUnavailableError,
     UnsupportedImageError,
 )
+from onnxsearch.embedders.bundled import bundled_model
 from onnxsearch.errors import without_secrets
-from onnxsearch.models import bundled_model
 from onnxsearch.testing import FakeEmbedder
 
 FAKE = FakeEmbedder()

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from onnxsearch.embedders.onnx import OnnxEmbedder
+from onnxsearch.embedders.onnx.embedder import OnnxEmbedder
 from onnxsearch.errors import ProfileError
 from onnxsearch.images.conversion import AS_LIBRARIES, AS_SEEN, DecodePolicy, to_rgb
 from onnxsearch.images.preprocessing.profile import PreprocessingProfile

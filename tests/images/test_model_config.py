@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from onnxsearch.embedders.onnx import OnnxEmbedder
+from onnxsearch.embedders.onnx.embedder import OnnxEmbedder
 from onnxsearch.errors import ProfileError
 from onnxsearch.images.conversion import AS_LIBRARIES, AS_OPEN_CLIP
 from onnxsearch.images.preprocessing.json_config import Config

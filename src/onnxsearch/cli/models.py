@@ -11,7 +11,7 @@ import typer
 
 from onnxsearch.cli import output
 from onnxsearch.cli.app import EXIT_CODES, AsJSON, app, errors_end_the_command
-from onnxsearch.embedders.inspection import (
+from onnxsearch.embedders.onnx.inspection import (
     ModelReport,
     NodeReport,
     annotate_model,

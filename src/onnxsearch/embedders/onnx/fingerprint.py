@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from onnxsearch.embedders.onnx_files import external_data
+from onnxsearch.embedders.onnx.external_data import external_data
 
 
 def fingerprint(model: str | bytes, settings: Mapping[str, str | None]) -> str:

@@ -11,24 +11,25 @@ import numpy as np
 
 from onnxsearch._internal.cpu import available_cores
 from onnxsearch.embedders.base import Embedder, Tensor, check_name
-from onnxsearch.embedders.onnx_files import model_name
-from onnxsearch.embedders.onnx_fingerprint import fingerprint
-from onnxsearch.embedders.onnx_graph import ImageInputSpec, Pooling, choose_output, pool
-from onnxsearch.embedders.onnx_model import ImageModel
-from onnxsearch.embedders.onnx_profile import PROFILE_KEY, resolve_profile
-from onnxsearch.embedders.onnx_session import (
+from onnxsearch.embedders.bundled import DEFAULT_MODEL, bundled_model
+from onnxsearch.embedders.onnx.external_data import model_name
+from onnxsearch.embedders.onnx.fingerprint import fingerprint
+from onnxsearch.embedders.onnx.image_model import ImageModel
+from onnxsearch.embedders.onnx.parity import Verification, verify
+from onnxsearch.embedders.onnx.pooling import Pooling, pool
+from onnxsearch.embedders.onnx.profile_lookup import PROFILE_KEY, resolve_profile
+from onnxsearch.embedders.onnx.session import (
     CPU,
     Provider,
     RuntimeOptions,
     Sessions,
     check_providers,
 )
-from onnxsearch.embedders.text import OnnxTextEmbedder
-from onnxsearch.embedders.verification import Verification, verify
+from onnxsearch.embedders.onnx.signature import ImageInputSpec, choose_output
+from onnxsearch.embedders.onnx.text_embedder import OnnxTextEmbedder
 from onnxsearch.errors import InvalidArgumentError, ModelOutputError
 from onnxsearch.images.preprocessing.profile import PreprocessingProfile
 from onnxsearch.images.reading import READ_STRICTLY, ReadPolicy, open_image
-from onnxsearch.models import DEFAULT_MODEL, bundled_model
 from onnxsearch.types import ImageInput, Vectors
 
 _ONE_PROVIDER = (CPU,)

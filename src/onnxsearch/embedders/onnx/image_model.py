@@ -9,9 +9,9 @@ from dataclasses import replace
 import numpy as np
 
 from onnxsearch.embedders.base import Tensor
-from onnxsearch.embedders.onnx_edit import onnx_is_installed
-from onnxsearch.embedders.onnx_graph import ImageInputSpec, fixed_shapes, floating, read_input
-from onnxsearch.embedders.onnx_session import Sessions
+from onnxsearch.embedders.onnx.editing import onnx_is_installed
+from onnxsearch.embedders.onnx.session import Sessions
+from onnxsearch.embedders.onnx.signature import ImageInputSpec, fixed_shapes, floating, read_input
 from onnxsearch.errors import EmbeddingError, ModelLoadError
 from onnxsearch.images.resize import Size
 

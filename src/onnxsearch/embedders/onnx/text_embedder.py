@@ -11,15 +11,16 @@ import numpy as np
 
 from onnxsearch._internal.cpu import available_cores
 from onnxsearch.embedders.base import Tensor, unit_vectors
-from onnxsearch.embedders.onnx_graph import Node, Pooling, choose_output, floating, pool
-from onnxsearch.embedders.onnx_session import (
+from onnxsearch.embedders.onnx.pooling import Pooling, pool
+from onnxsearch.embedders.onnx.session import (
     CPU,
     Provider,
     RuntimeOptions,
     Sessions,
     check_providers,
 )
-from onnxsearch.embedders.tokens import TextEncoder, TextProfile, TokenIds
+from onnxsearch.embedders.onnx.signature import Node, choose_output, floating
+from onnxsearch.embedders.onnx.tokenization import TextEncoder, TextProfile, TokenIds
 from onnxsearch.errors import (
     EmbeddingError,
     InvalidArgumentError,

@@ -22,8 +22,8 @@ from onnxruntime.capi import (
 )
 
 from onnxsearch.embedders.base import Tensor
-from onnxsearch.embedders.onnx_edit import open_batch
-from onnxsearch.embedders.onnx_files import external_data, loadable
+from onnxsearch.embedders.onnx.editing import open_batch
+from onnxsearch.embedders.onnx.external_data import external_data, loadable
 from onnxsearch.errors import (
     EmbeddingError,
     InvalidArgumentError,

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from onnxsearch.embedders.onnx_header import varint
+from onnxsearch.embedders.onnx.header import varint
 from onnxsearch.errors import ModelLoadError
 
 _FOREIGN = re.compile(r"[^A-Za-z0-9._-]+")

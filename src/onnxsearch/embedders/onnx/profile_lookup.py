@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
-from onnxsearch.embedders.onnx_graph import ImageInputSpec
+from onnxsearch.embedders.onnx.signature import ImageInputSpec
 from onnxsearch.errors import ProfileError
 from onnxsearch.images.preprocessing.model_config import find_sidecar
 from onnxsearch.images.preprocessing.presets import needs_size, profile_names

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from onnxsearch.embedders.onnx_graph import ImageInputSpec, Node, choose_output, floating, poolings
-from onnxsearch.embedders.onnx_model import ImageModel
-from onnxsearch.embedders.onnx_profile import NOTHING_SAYS, PROFILE_KEY, resolve_profile
-from onnxsearch.embedders.onnx_session import Sessions
-from onnxsearch.embedders.tokens import text_profiles
+from onnxsearch.embedders.onnx.image_model import ImageModel
+from onnxsearch.embedders.onnx.pooling import poolings
+from onnxsearch.embedders.onnx.profile_lookup import NOTHING_SAYS, PROFILE_KEY, resolve_profile
+from onnxsearch.embedders.onnx.session import Sessions
+from onnxsearch.embedders.onnx.signature import ImageInputSpec, Node, choose_output, floating
+from onnxsearch.embedders.onnx.tokenization import text_profiles
 from onnxsearch.errors import ModelLoadError, ModelOutputError, ProfileError
 from onnxsearch.images.preprocessing.presets import profile_names
 from onnxsearch.images.preprocessing.profile import Layout, PreprocessingProfile

@@ -1,4 +1,4 @@
-"""What an image model takes and gives, read from its inputs and outputs."""
+"""Inputs and outputs of an image model, read from its graph."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ from typing import Literal, Protocol
 import numpy as np
 
 from onnxsearch.embedders.base import Tensor
+from onnxsearch.embedders.onnx.pooling import POOLINGS, Pooling, squeezed
 from onnxsearch.errors import ModelLoadError, ModelOutputError
 from onnxsearch.images.preprocessing.profile import Layout
 from onnxsearch.images.resize import Size
-
-Pooling = Literal["cls", "mean", "max", "avg"]
-"""How a vector is made of tokens (`cls`, `mean`, `max`) or a feature map (`avg`, `max`)."""
 
 PREFERRED_OUTPUTS = ("image_embeds", "pooler_output", "embedding", "output_0")
 """Outputs taken first where several could be the vector: the names that exporters of
@@ -22,7 +20,6 @@ Hugging Face models, our own models and tf2onnx give it."""
 
 _INPUT_TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16"}
 _OUTPUT_TYPES = frozenset({"tensor(float)", "tensor(float16)", "tensor(double)"})
-_POOLINGS: dict[int, tuple[str, ...]] = {3: ("cls", "mean", "max"), 4: ("avg", "max")}
 
 
 class Node(Protocol):
@@ -144,8 +141,8 @@ def choose_output(
         if output not in shapes:
             raise ModelOutputError(f"the model has no output {output!r}; it has {listed}")
         return output
-    vectors = [name for name, shape in shapes.items() if len(_squeezed(shape)) == 2]
-    poolable = [name for name, shape in shapes.items() if len(shape) in _POOLINGS]
+    vectors = [name for name, shape in shapes.items() if len(squeezed(shape)) == 2]
+    poolable = [name for name, shape in shapes.items() if len(shape) in POOLINGS]
     candidates = (poolable or vectors) if pooling else (vectors or poolable)
     usual = [name for name in preferred if name in candidates]
     if usual:
@@ -154,56 +151,3 @@ def choose_output(
         return candidates[0]
     reason = "several could hold the vector" if candidates else "none can hold a vector"
     raise ModelOutputError(f"{reason}; say output=... The model's outputs: {listed}")
-
-
-def pool(output: Tensor, pooling: Pooling | None, layout: Layout) -> Tensor:
-    """Make vectors (n, dimension) of an output.
-
-    Args:
-        output: (n, dimension); tokens (n, tokens, dimension); or a feature map
-            (n, dimension, height, width) or (n, height, width, dimension). Axes of
-            length 1 in a feature map are dropped.
-        pooling: `cls` (the first token), `mean` or `max` over tokens; `avg` or
-            `max` over a feature map. None for an output that is a vector already.
-        layout: The model's input, which feature maps follow.
-
-    Raises:
-        ModelOutputError: The pooling does not fit the output.
-    """
-    values = output.reshape(_squeezed(output.shape))
-    allowed = poolings(output.shape)
-    if values.ndim == 2 and (pooling is None or output.ndim == 4):
-        return values
-    if pooling not in allowed:
-        expected = f"one of {', '.join(allowed)}" if allowed else "None"
-        raise ModelOutputError(
-            f"an output of shape {list(output.shape)} with pooling={pooling!r}: expected "
-            f"pooling={expected}"
-        )
-    if pooling == "cls":
-        return values[:, 0]
-    axes = _spatial_axes(values.shape, layout) if values.ndim == 4 else 1
-    # float16 would lose digits in a long sum.
-    over = np.max if pooling == "max" else np.mean
-    return np.asarray(over(values.astype(np.float32), axis=axes))
-
-
-def poolings(shape: tuple[int, ...]) -> tuple[str, ...]:
-    """Return the poolings that make a vector of an output of this shape; () if it is one."""
-    return _POOLINGS.get(len(_squeezed(shape)), ())
-
-
-def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the shape (n, c) of a feature map with one place; other shapes as they are."""
-    if len(shape) == 4 and sorted(shape[1:])[:2] == [1, 1]:
-        return shape[0], max(shape[1:])
-    return shape
-
-
-def _spatial_axes(shape: tuple[int, ...], layout: Layout) -> tuple[int, int]:
-    # Converters turn the input's axes and leave the output's, so a square map tells
-    # more about itself than the input does.
-    _, first, second, third = shape
-    if (second == third) != (first == second):
-        return (2, 3) if second == third else (1, 2)
-    return (2, 3) if layout == "NCHW" else (1, 2)

@@ -15,12 +15,12 @@ from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from onnxsearch.embedders.base import Tensor
-from onnxsearch.embedders.onnx_profile import resolve_profile
+from onnxsearch.embedders.onnx.profile_lookup import resolve_profile
 from onnxsearch.errors import InvalidArgumentError, ProfileError
 from onnxsearch.images.preprocessing.presets import profile_names
 
 if TYPE_CHECKING:
-    from onnxsearch.embedders.onnx import OnnxEmbedder
+    from onnxsearch.embedders.onnx.embedder import OnnxEmbedder
     from onnxsearch.types import ImageInput
 
 Parting: TypeAlias = Literal["nowhere", "preprocessing", "model", "both", "unknown"]

@@ -6,14 +6,14 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from onnxsearch.embedders.onnx_edit import write_metadata
-from onnxsearch.embedders.onnx_files import external_data
-from onnxsearch.embedders.onnx_graph import Node
-from onnxsearch.embedders.onnx_header import read_header
-from onnxsearch.embedders.onnx_model import ImageModel
-from onnxsearch.embedders.onnx_profile import PROFILE_KEY, resolve_profile
-from onnxsearch.embedders.onnx_session import CPU, RuntimeOptions, Sessions
-from onnxsearch.embedders.suggestion import Kind, MissingArgument, suggest
+from onnxsearch.embedders.onnx.editing import write_metadata
+from onnxsearch.embedders.onnx.external_data import external_data
+from onnxsearch.embedders.onnx.header import read_header
+from onnxsearch.embedders.onnx.image_model import ImageModel
+from onnxsearch.embedders.onnx.profile_lookup import PROFILE_KEY, resolve_profile
+from onnxsearch.embedders.onnx.session import CPU, RuntimeOptions, Sessions
+from onnxsearch.embedders.onnx.signature import Node
+from onnxsearch.embedders.onnx.suggestion import Kind, MissingArgument, suggest
 from onnxsearch.images.preprocessing.profile import Layout, PreprocessingProfile
 from onnxsearch.images.resize import Size
 

@@ -1,0 +1,70 @@
+"""Pooling: one vector from tokens or a feature map."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from onnxsearch.embedders.base import Tensor
+from onnxsearch.errors import ModelOutputError
+from onnxsearch.images.preprocessing.profile import Layout
+
+Pooling = Literal["cls", "mean", "max", "avg"]
+"""How a vector is made of tokens (`cls`, `mean`, `max`) or a feature map (`avg`, `max`)."""
+
+POOLINGS: dict[int, tuple[str, ...]] = {3: ("cls", "mean", "max"), 4: ("avg", "max")}
+"""Poolings by number of axes of the output."""
+
+
+def pool(output: Tensor, pooling: Pooling | None, layout: Layout) -> Tensor:
+    """Make vectors (n, dimension) of an output.
+
+    Args:
+        output: (n, dimension); tokens (n, tokens, dimension); or a feature map
+            (n, dimension, height, width) or (n, height, width, dimension). Axes of
+            length 1 in a feature map are dropped.
+        pooling: `cls` (the first token), `mean` or `max` over tokens; `avg` or
+            `max` over a feature map. None for an output that is a vector already.
+        layout: The model's input, which feature maps follow.
+
+    Raises:
+        ModelOutputError: The pooling does not fit the output.
+    """
+    values = output.reshape(squeezed(output.shape))
+    allowed = poolings(output.shape)
+    if values.ndim == 2 and (pooling is None or output.ndim == 4):
+        return values
+    if pooling not in allowed:
+        expected = f"one of {', '.join(allowed)}" if allowed else "None"
+        raise ModelOutputError(
+            f"an output of shape {list(output.shape)} with pooling={pooling!r}: expected "
+            f"pooling={expected}"
+        )
+    if pooling == "cls":
+        return values[:, 0]
+    axes = _spatial_axes(values.shape, layout) if values.ndim == 4 else 1
+    # float16 would lose digits in a long sum.
+    over = np.max if pooling == "max" else np.mean
+    return np.asarray(over(values.astype(np.float32), axis=axes))
+
+
+def poolings(shape: tuple[int, ...]) -> tuple[str, ...]:
+    """Return the poolings that make a vector of an output of this shape; () if it is one."""
+    return POOLINGS.get(len(squeezed(shape)), ())
+
+
+def squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape (n, c) of a feature map with one place; other shapes as they are."""
+    if len(shape) == 4 and sorted(shape[1:])[:2] == [1, 1]:
+        return shape[0], max(shape[1:])
+    return shape
+
+
+def _spatial_axes(shape: tuple[int, ...], layout: Layout) -> tuple[int, int]:
+    # Converters turn the input's axes and leave the output's, so a square map tells
+    # more about itself than the input does.
+    _, first, second, third = shape
+    if (second == third) != (first == second):
+        return (2, 3) if second == third else (1, 2)
+    return (2, 3) if layout == "NCHW" else (1, 2)
