@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     from onnxsearch.measures import Estimate
     from onnxsearch.metadata.base import Cell, DurabilityWarning, MetadataStore
     from onnxsearch.metadata.memory import InMemoryMetadataStore
-    from onnxsearch.metadata.redis import RedisMetadataStore
+    from onnxsearch.metadata.redis.store import RedisMetadataStore
     from onnxsearch.metadata.sqlite import SQLiteMetadataStore
     from onnxsearch.queries import Query, QueryInput
     from onnxsearch.survey import MetadataSource
@@ -85,11 +85,11 @@ if TYPE_CHECKING:
         Status,
     )
     from onnxsearch.vectors.base import CollectionSpec, Match, Vectors, VectorStore
+    from onnxsearch.vectors.capabilities import Tunable, Variant
     from onnxsearch.vectors.local import LocalVectorStore
     from onnxsearch.vectors.memory import InMemoryVectorStore
-    from onnxsearch.vectors.milvus import MilvusVectorStore
-    from onnxsearch.vectors.milvus_connection import TLSFiles
-    from onnxsearch.vectors.milvus_index import (
+    from onnxsearch.vectors.milvus.connection import TLSFiles
+    from onnxsearch.vectors.milvus.index import (
         AutoIndex,
         FlatIndex,
         HNSWIndex,
@@ -99,8 +99,8 @@ if TYPE_CHECKING:
         MilvusIndex,
         SCANNIndex,
     )
-    from onnxsearch.vectors.milvus_search import Consistency
-    from onnxsearch.vectors.tunable import Tunable, Variant
+    from onnxsearch.vectors.milvus.search import Consistency
+    from onnxsearch.vectors.milvus.store import MilvusVectorStore
 
 __version__ = "0.1.0"
 
@@ -240,7 +240,7 @@ _HOMES = {
     "measures": "Estimate",
     "metadata.base": "Cell DurabilityWarning MetadataStore",
     "metadata.memory": "InMemoryMetadataStore",
-    "metadata.redis": "RedisMetadataStore",
+    "metadata.redis.store": "RedisMetadataStore",
     "metadata.sqlite": "SQLiteMetadataStore",
     "_internal.progress": "ProgressSink",
     "queries": "Query QueryInput",
@@ -254,13 +254,13 @@ _HOMES = {
     "vectors.base": "CollectionSpec Match VectorStore Vectors",
     "vectors.local": "LocalVectorStore",
     "vectors.memory": "InMemoryVectorStore",
-    "vectors.milvus": "MilvusVectorStore",
-    "vectors.milvus_connection": "TLSFiles",
-    "vectors.milvus_index": (
+    "vectors.milvus.store": "MilvusVectorStore",
+    "vectors.milvus.connection": "TLSFiles",
+    "vectors.milvus.index": (
         "AutoIndex FlatIndex HNSWIndex HNSWSQIndex IVFFlatIndex IVFSQ8Index MilvusIndex SCANNIndex"
     ),
-    "vectors.milvus_search": "Consistency",
-    "vectors.tunable": "Tunable Variant",
+    "vectors.milvus.search": "Consistency",
+    "vectors.capabilities": "Tunable Variant",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 

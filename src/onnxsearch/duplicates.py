@@ -12,7 +12,7 @@ import numpy as np
 from onnxsearch._internal.threads import batched
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.retrieval import Retrieval, Selection
-from onnxsearch.vectors.exact import Floats, distances
+from onnxsearch.vectors.exact_search import Floats, distances
 
 if TYPE_CHECKING:
     from onnxsearch.embedders.base import Embedder

@@ -50,7 +50,7 @@ def _vectors(location: str | os.PathLike[str]) -> tuple[VectorStore, Path | None
     """Return the vector store, and where an SQLite file beside it would lie."""
     scheme = _scheme(location)
     if scheme in _MILVUS:
-        from onnxsearch.vectors.milvus import MilvusVectorStore
+        from onnxsearch.vectors.milvus.store import MilvusVectorStore
 
         return MilvusVectorStore(os.fspath(location)), None
     if scheme:
@@ -60,7 +60,7 @@ def _vectors(location: str | os.PathLike[str]) -> tuple[VectorStore, Path | None
         )
     path = _path("location", location)
     if path.suffix == ".db":
-        from onnxsearch.vectors.milvus import MilvusVectorStore
+        from onnxsearch.vectors.milvus.store import MilvusVectorStore
 
         return MilvusVectorStore(str(path)), path.with_suffix(".records.sqlite")
     from onnxsearch.vectors.local import LocalVectorStore
@@ -76,7 +76,7 @@ def _metadata(
 ) -> MetadataStore:
     scheme = _scheme(metadata) if metadata is not None else None
     if scheme in _REDIS:
-        from onnxsearch.metadata.redis import RedisMetadataStore
+        from onnxsearch.metadata.redis.store import RedisMetadataStore
 
         return RedisMetadataStore(str(metadata))
     if scheme:

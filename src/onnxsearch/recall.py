@@ -14,7 +14,7 @@ from onnxsearch._internal.threads import batched
 from onnxsearch._internal.validation import integer
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.measures import Estimate, estimates
-from onnxsearch.vectors.exact import nearest
+from onnxsearch.vectors.exact_search import nearest
 
 if TYPE_CHECKING:
     from onnxsearch.types import Metric

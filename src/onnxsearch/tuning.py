@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.recall import Sample
-from onnxsearch.vectors.tunable import Tunable, Variant
+from onnxsearch.vectors.capabilities import Tunable, Variant
 
 if TYPE_CHECKING:
     from onnxsearch.measures import Estimate

@@ -21,7 +21,7 @@ from onnxsearch import (
 )
 from onnxsearch.filters import MOST_DEPTH
 from onnxsearch.testing.vector_samples import key, random_vectors
-from onnxsearch.vectors.milvus_filter import expression
+from onnxsearch.vectors.milvus.filters import expression
 from tests.servers import milvus_database
 
 SPEC = CollectionSpec("photos", 8, fingerprint="model-1")

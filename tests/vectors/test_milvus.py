@@ -27,9 +27,8 @@ from onnxsearch import (
     VectorStore,
 )
 from onnxsearch.testing.vector_samples import key, random_vectors
-from onnxsearch.vectors.milvus import MilvusVectorStore
-from onnxsearch.vectors.milvus_filter import document, expression
-from onnxsearch.vectors.milvus_index import (
+from onnxsearch.vectors.milvus.filters import document, expression
+from onnxsearch.vectors.milvus.index import (
     AutoIndex,
     FlatIndex,
     HNSWIndex,
@@ -38,6 +37,7 @@ from onnxsearch.vectors.milvus_index import (
     IVFSQ8Index,
     MilvusIndex,
 )
+from onnxsearch.vectors.milvus.store import MilvusVectorStore
 from tests.vectors.strategies import ROWS
 
 pytest.importorskip("milvus_lite", reason="Milvus Lite is not installed")
@@ -48,7 +48,7 @@ VECTORS = random_vectors(SPEC, 3_000)
 OPENER = """
 import sys
 from onnxsearch import StoreLockedError
-from onnxsearch.vectors.milvus import MilvusVectorStore
+from onnxsearch.vectors.milvus.store import MilvusVectorStore
 try:
     MilvusVectorStore(sys.argv[1])
 except StoreLockedError as error:
@@ -60,7 +60,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from onnxsearch import CollectionSpec
 from onnxsearch.testing.vector_samples import key, random_vectors
-from onnxsearch.vectors.milvus import MilvusVectorStore
+from onnxsearch.vectors.milvus.store import MilvusVectorStore
 spec = CollectionSpec("photos", 32, "model-1")
 vectors = random_vectors(spec, 3_000)
 stores = [MilvusVectorStore(sys.argv[1]) for _ in range(2)]

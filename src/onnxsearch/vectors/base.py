@@ -20,8 +20,8 @@ from onnxsearch.errors import (
 from onnxsearch.filters import Filter, check_filter
 from onnxsearch.types import Metadata, Metric
 from onnxsearch.types import Vectors as Vectors
-from onnxsearch.vectors.spec import NAME, mismatch
-from onnxsearch.vectors.spec import CollectionSpec as CollectionSpec
+from onnxsearch.vectors.collection import NAME, mismatch
+from onnxsearch.vectors.collection import CollectionSpec as CollectionSpec
 
 _KEY = re.compile(r"[0-9a-f]{32}")
 

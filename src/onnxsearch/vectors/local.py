@@ -20,7 +20,7 @@ from onnxsearch.errors import (
 from onnxsearch.filters import Filter
 from onnxsearch.types import Metric
 from onnxsearch.vectors.base import CollectionSpec, Match, Vectors, VectorStore
-from onnxsearch.vectors.table import Table
+from onnxsearch.vectors.row_table import Table
 
 _APPLICATION = 0x6F6E7876  # "onxv"; `file` and SQLite's own tools show it
 _FORMAT = 1

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from onnxsearch.errors import ClosedError, CollectionNotFoundError
 from onnxsearch.filters import Filter
 from onnxsearch.vectors.base import CollectionSpec, Match, Vectors, VectorStore
-from onnxsearch.vectors.table import Table
+from onnxsearch.vectors.row_table import Table
 
 
 class InMemoryVectorStore(VectorStore):

@@ -23,7 +23,7 @@ from onnxsearch.errors import (
     without_secrets,
 )
 from onnxsearch.metadata.base import Cell, DurabilityWarning, MetadataStore
-from onnxsearch.metadata.redis_connection import (
+from onnxsearch.metadata.redis.connection import (
     Client,
     address_of,
     checked_url,

@@ -21,7 +21,7 @@ from onnxsearch.errors import (
     StoreUnavailableError,
     may_hold_password,
 )
-from onnxsearch.vectors.spec import CollectionSpec
+from onnxsearch.vectors.collection import CollectionSpec
 
 _open_files: dict[str, LiteFile] = {}
 _opening = threading.Lock()

@@ -15,8 +15,8 @@ from pymilvus import MilvusClient
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.types import Metric, Vectors
 from onnxsearch.vectors.base import CollectionSpec, Match
-from onnxsearch.vectors.milvus_collection import metric_name
-from onnxsearch.vectors.milvus_index import MilvusIndex
+from onnxsearch.vectors.milvus.collection import metric_name
+from onnxsearch.vectors.milvus.index import MilvusIndex
 
 Value: TypeAlias = "bytes | NDArray[np.float32 | np.uint8]"
 """A vector on its way to Milvus: bits come as bytes."""

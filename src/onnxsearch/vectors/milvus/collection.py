@@ -12,7 +12,7 @@ from pymilvus.exceptions import MilvusException
 from onnxsearch.errors import InvalidArgumentError, StoreCorruptError, StoreUnavailableError
 from onnxsearch.types import Metric
 from onnxsearch.vectors.base import CollectionSpec
-from onnxsearch.vectors.milvus_index import MilvusIndex
+from onnxsearch.vectors.milvus.index import MilvusIndex
 
 LONG_SECONDS = 300.0
 """Time for calls that read or write a whole collection: index, load, flush."""

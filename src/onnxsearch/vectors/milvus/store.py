@@ -15,12 +15,13 @@ from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.filters import Filter
 from onnxsearch.types import Metric
 from onnxsearch.vectors.base import CollectionSpec, Match, Vectors, VectorStore
-from onnxsearch.vectors.milvus_collection import wait_for_index
-from onnxsearch.vectors.milvus_connection import MilvusConnection, TLSFiles
-from onnxsearch.vectors.milvus_database import FLUSH_ROWS, MilvusDatabase
-from onnxsearch.vectors.milvus_filter import document, expression
-from onnxsearch.vectors.milvus_index import FlatIndex, MilvusIndex
-from onnxsearch.vectors.milvus_search import (
+from onnxsearch.vectors.capabilities import Variant
+from onnxsearch.vectors.milvus.collection import wait_for_index
+from onnxsearch.vectors.milvus.connection import MilvusConnection, TLSFiles
+from onnxsearch.vectors.milvus.database import FLUSH_ROWS, MilvusDatabase
+from onnxsearch.vectors.milvus.filters import document, expression
+from onnxsearch.vectors.milvus.index import FlatIndex, MilvusIndex
+from onnxsearch.vectors.milvus.search import (
     MOST_ROWS,
     Consistency,
     Search,
@@ -29,7 +30,6 @@ from onnxsearch.vectors.milvus_search import (
     keys_after,
     to_milvus,
 )
-from onnxsearch.vectors.tunable import Variant
 
 _BATCH_BYTES = 8 << 20
 """Servers refuse messages of 64 MiB, and a request should not take seconds."""

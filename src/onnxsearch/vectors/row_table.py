@@ -12,7 +12,7 @@ import numpy as np
 from onnxsearch.filters import Filter
 from onnxsearch.types import Metadata
 from onnxsearch.vectors.base import CollectionSpec, Match, Vectors
-from onnxsearch.vectors.exact import Floats, Positions, euclidean_lengths, nearest
+from onnxsearch.vectors.exact_search import Floats, Positions, euclidean_lengths, nearest
 
 _FEWEST = 64
 

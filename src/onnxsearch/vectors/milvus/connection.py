@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 from pymilvus import MilvusClient
 
 from onnxsearch.errors import ClosedError, InvalidArgumentError, without_secrets
-from onnxsearch.vectors.milvus_errors import Failure, is_refusal, reason_of, translated
-from onnxsearch.vectors.milvus_lite import LiteFile, open_lite
+from onnxsearch.vectors.milvus.errors import Failure, is_refusal, reason_of, translated
+from onnxsearch.vectors.milvus.lite import LiteFile, open_lite
 
 _CONNECT_SECONDS = 4.0
 

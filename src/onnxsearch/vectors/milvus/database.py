@@ -10,16 +10,16 @@ from typing import cast
 from pymilvus import MilvusClient
 
 from onnxsearch.errors import CollectionNotFoundError, StoreError
-from onnxsearch.vectors.milvus_collection import (
+from onnxsearch.vectors.collection import CollectionSpec
+from onnxsearch.vectors.milvus.collection import (
     LONG_SECONDS,
     create_collection,
     is_ours,
     make_ready,
     read_spec,
 )
-from onnxsearch.vectors.milvus_connection import MilvusConnection
-from onnxsearch.vectors.milvus_index import MilvusIndex
-from onnxsearch.vectors.spec import CollectionSpec
+from onnxsearch.vectors.milvus.connection import MilvusConnection
+from onnxsearch.vectors.milvus.index import MilvusIndex
 
 FLUSH_ROWS = 1_000
 """Lite takes about 0.1 ms to search a row that is not flushed."""
