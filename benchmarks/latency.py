@@ -23,7 +23,7 @@ from onnxsearch import (
     SearchEngine,
     SQLiteMetadataStore,
 )
-from onnxsearch.consistency import Catalog, Item
+from onnxsearch.catalog.catalog import Catalog, Item
 from onnxsearch.images.reading import open_image
 from onnxsearch.types import Record
 

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from onnxsearch._internal.progress import ProgressSink
+    from onnxsearch.catalog.integrity_report import Defect, Finding, VerifyReport
+    from onnxsearch.catalog.transfer import TransferReport
     from onnxsearch.comparison import Agreement, Answer, Comparison
-    from onnxsearch.defects import Defect, Finding, VerifyReport
     from onnxsearch.duplicates import Threshold
     from onnxsearch.embedders.base import Embedder, Tensor, TextQueries
     from onnxsearch.embedders.onnx.embedder import OnnxEmbedder
@@ -69,7 +70,6 @@ if TYPE_CHECKING:
     from onnxsearch.metadata.sqlite import SQLiteMetadataStore
     from onnxsearch.queries import Query, QueryInput
     from onnxsearch.survey import MetadataSource
-    from onnxsearch.transfer import TransferReport
     from onnxsearch.tuning import Trial, Tuning
     from onnxsearch.types import (
         Hit,
@@ -212,7 +212,7 @@ __all__ = [
 
 _HOMES = {
     "comparison": "Agreement Answer Comparison",
-    "defects": "Defect Finding VerifyReport",
+    "catalog.integrity_report": "Defect Finding VerifyReport",
     "duplicates": "Threshold",
     "embedders.base": "Embedder Tensor TextQueries",
     "embedders.onnx.inspection": "ModelReport annotate_model inspect_model",
@@ -245,7 +245,7 @@ _HOMES = {
     "_internal.progress": "ProgressSink",
     "queries": "Query QueryInput",
     "survey": "MetadataSource",
-    "transfer": "TransferReport",
+    "catalog.transfer": "TransferReport",
     "tuning": "Trial Tuning",
     "types": (
         "Hit ImageInput IndexReport JSONValue Metadata Metric Outcome Progress Record "

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from onnxsearch.consistency import Catalog
+from onnxsearch.catalog.catalog import Catalog
 from onnxsearch.errors import (
     BrokenImageError,
     EmbeddingError,
@@ -23,8 +23,8 @@ from onnxsearch.types import Outcome, Record, Status
 if TYPE_CHECKING:
     from PIL import Image
 
+    from onnxsearch.catalog.records import Stored
     from onnxsearch.embedders.base import Embedder, Tensor
-    from onnxsearch.ledger import Stored
     from onnxsearch.survey import Candidate
     from onnxsearch.vectors.base import Vectors
 

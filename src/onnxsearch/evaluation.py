@@ -19,8 +19,8 @@ from onnxsearch.retrieval import Retrieval
 from onnxsearch.types import Record
 
 if TYPE_CHECKING:
+    from onnxsearch.catalog.records import Ledger
     from onnxsearch.embedders.base import Embedder
-    from onnxsearch.ledger import Ledger
     from onnxsearch.vectors.base import Match
 
 Labels: TypeAlias = "Mapping[str, Hashable] | str | Callable[[Record], object]"

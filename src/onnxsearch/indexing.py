@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 
 from onnxsearch._internal.progress import ProgressSink, reporter
 from onnxsearch._internal.threads import batched, ordered_map
-from onnxsearch.consistency import Catalog, Item
+from onnxsearch.catalog.catalog import Catalog, Item
+from onnxsearch.catalog.transfer import portions
 from onnxsearch.embedding import Picture, Worker
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.images.reading import ReadPolicy
 from onnxsearch.sources import Source
 from onnxsearch.survey import MetadataSource, Survey
-from onnxsearch.transfer import portions
 from onnxsearch.types import IndexReport, Outcome, Progress, Status
 
 if TYPE_CHECKING:

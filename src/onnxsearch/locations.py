@@ -6,14 +6,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from onnxsearch._internal.validation import absolute_path
+from onnxsearch._internal.paths import absolute_path
+from onnxsearch._internal.paths import absolute_path
 from onnxsearch.errors import (
     InvalidArgumentError,
     StoreError,
     may_hold_password,
     without_secrets,
 )
-from onnxsearch.records import absolute
 
 if TYPE_CHECKING:
     from onnxsearch.embedders.base import Embedder
@@ -108,7 +108,7 @@ def _path(name: str, text: str | os.PathLike[str]) -> Path:
             f"{name} is not shown, for it may hold a password. It is no URL: expected "
             "scheme://user:password@host:port. If it is a path, write ./ before it"
         )
-    return absolute_path(absolute(text))
+    return Path(absolute_path(text))
 
 
 def _make_folder(path: Path) -> None:

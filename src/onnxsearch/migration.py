@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from onnxsearch._internal.progress import ProgressSink, reporter
 from onnxsearch._internal.threads import batched, ordered_map
-from onnxsearch.consistency import Catalog, Item
+from onnxsearch.catalog.catalog import Catalog, Item
+from onnxsearch.catalog.transfer import portions
 from onnxsearch.embedding import Filler, Picture
 from onnxsearch.errors import ModelError
 from onnxsearch.survey import Candidate
-from onnxsearch.transfer import portions
 from onnxsearch.types import IndexReport, Outcome, Progress
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from onnxsearch.consistency import Catalog
+from onnxsearch.catalog.catalog import Catalog
 from onnxsearch.embedders.base import Embedder, TextQueries
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.images.reading import ReadPolicy, open_image

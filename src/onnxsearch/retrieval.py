@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from onnxsearch._internal.validation import integer, number
-from onnxsearch.consistency import Catalog
+from onnxsearch.catalog.catalog import Catalog
 from onnxsearch.diversity import most_diverse
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.filters import Filter, check_filter
 from onnxsearch.types import Hit, SearchResults
 
 if TYPE_CHECKING:
+    from onnxsearch.catalog.records import Stored
     from onnxsearch.embedders.base import Embedder
     from onnxsearch.fusion import Fusion
-    from onnxsearch.ledger import Stored
     from onnxsearch.vectors.base import Match, Vectors, VectorStore
 
 _ROUNDS = 10

@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from onnxsearch._internal.paths import absolute_path
 from onnxsearch.errors import EmptySourceError, ImageNotFoundError, InvalidArgumentError
-from onnxsearch.records import absolute
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ def read_source(source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]
     """
     if not isinstance(source, str | os.PathLike):
         return Source(list(dict.fromkeys(_named(source))))
-    path = absolute(source)
+    path = absolute_path(source)
     if not os.path.lexists(path):
         raise ImageNotFoundError(f"there is no folder or file {path!r}")
     if not os.path.isdir(path):
@@ -57,7 +57,7 @@ def _named(source: Iterable[object]) -> Iterator[str]:
     for path in source:
         if not isinstance(path, str | os.PathLike):
             raise _not_files(source)
-        yield absolute(path)
+        yield absolute_path(path)
 
 
 def _not_files(source: object) -> InvalidArgumentError:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TypeAlias
 
 from onnxsearch._internal.threads import batched
+from onnxsearch.catalog.records import Ledger, Stored
+from onnxsearch.catalog.serialization import check_metadata
 from onnxsearch.errors import InvalidArgumentError
-from onnxsearch.ledger import Ledger, Stored
-from onnxsearch.records import check_metadata
 from onnxsearch.types import JSONValue, Metadata, Outcome, Status
 
 MetadataSource: TypeAlias = "Metadata | Callable[[Path], Metadata] | None"

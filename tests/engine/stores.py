@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from onnxsearch import MetadataStore, SearchEngine, VectorStore
-from onnxsearch.journal import State, decode_entry
+from onnxsearch.catalog.journal import State, decode_entry
 from onnxsearch.testing import FakeEmbedder, Faults, FaultyMetadataStore, FaultyVectorStore
 
 

@@ -83,12 +83,12 @@ def test_a_limit_beyond_the_album_gives_the_album(engine: SearchEngine) -> None:
 
 
 def test_a_file_is_decoded_once(engine: SearchEngine, tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    from onnxsearch.images import decode
+    from onnxsearch.images import reading
 
     (path,) = write_pictures(tmp_path, ["query"])
     opened = []
-    read = decode._read_path
-    monkeypatch.setattr(decode, "_read_path", lambda p, m: (opened.append(p), read(p, m))[1])
+    read = reading._read_path
+    monkeypatch.setattr(reading, "_read_path", lambda p, m: (opened.append(p), read(p, m))[1])
     engine.compare(path)
     engine.search(path, models=["one", "two"])
     assert opened == [str(path)] * 2

@@ -16,8 +16,8 @@ from onnxsearch import (
     InMemoryVectorStore,
     SearchEngine,
     StoreUnavailableError,
-    ledger,
 )
+from onnxsearch.catalog import records
 from onnxsearch.testing import (
     Faults,
     ProcessDied,
@@ -53,7 +53,7 @@ class House:
 @pytest.fixture(autouse=True)
 def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have a drop change one record at a time, so that it can be cut off between two."""
-    monkeypatch.setattr(ledger, "_UNLISTED", 1)
+    monkeypatch.setattr(records, "_UNLISTED", 1)
 
 
 @pytest.fixture
@@ -207,7 +207,7 @@ def test_who_drops_slowly_spares_what_came_later(house: House) -> None:
 def test_a_record_that_changes_meanwhile_takes_another_pass(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger, "_UNLISTED", 256)
+    monkeypatch.setattr(records, "_UNLISTED", 256)
     other = house.engine("one")
     commit = house.metadata._commit
     changed: list[str] = []

@@ -19,11 +19,11 @@ from onnxsearch import (
     SearchEngine,
     StoreCorruptError,
     StoreUnavailableError,
-    recovery,
 )
-from onnxsearch.consistency import Catalog, Item
-from onnxsearch.journal import State, decode_entry
-from onnxsearch.records import new_key
+from onnxsearch.catalog import recovery
+from onnxsearch.catalog.catalog import Catalog, Item
+from onnxsearch.catalog.journal import State, decode_entry
+from onnxsearch.catalog.serialization import new_key
 from onnxsearch.testing import (
     FakeEmbedder,
     Faults,

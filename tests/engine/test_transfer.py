@@ -24,7 +24,7 @@ from onnxsearch import (
     StoreUnavailableError,
     UnknownModelError,
 )
-from onnxsearch.ledger import Stored
+from onnxsearch.catalog.records import Stored
 from onnxsearch.testing import (
     FakeEmbedder,
     Faults,

@@ -14,9 +14,9 @@ from onnxsearch import (
     InMemoryMetadataStore,
     InMemoryVectorStore,
     SearchEngine,
-    verification,
 )
-from onnxsearch.records import encode_record, key_of
+from onnxsearch.catalog import integrity
+from onnxsearch.catalog.serialization import encode_record, key_of
 from onnxsearch.testing import (
     FakeEmbedder,
     Faults,
@@ -186,8 +186,8 @@ def test_partitions_find_the_same(house: House, monkeypatch: pytest.MonkeyPatch)
     orphan_vector(house)
     missing_vector(house)
     whole = house.engine.verify()
-    monkeypatch.setattr(verification, "_PARTITION", 7)
-    monkeypatch.setattr(verification, "_BATCH", 3)
+    monkeypatch.setattr(integrity, "_PARTITION", 7)
+    monkeypatch.setattr(integrity, "_BATCH", 3)
     parts = house.engine.verify()
     assert parts.counts == whole.counts
     assert set(parts.findings) == set(whole.findings)

@@ -17,7 +17,7 @@ from onnxsearch import (
     SearchEngine,
     StoreCorruptError,
 )
-from onnxsearch.records import key_of
+from onnxsearch.catalog.serialization import key_of
 from onnxsearch.testing import FakeEmbedder, picture, write_pictures
 from tests.engine.stores import assert_consistent
 

@@ -33,7 +33,7 @@ from onnxsearch import (
     TLSFiles,
 )
 from onnxsearch.testing.vector_samples import key, random_vectors
-from onnxsearch.vectors import milvus_connection
+from onnxsearch.vectors.milvus import connection
 from tests.servers import MilvusServer, milvus_database
 
 SPEC = CollectionSpec("photos", 32, "model-1")
@@ -77,7 +77,7 @@ class FakeClient(MilvusClient):  # type: ignore[misc]
 
 
 def test_credentials_reach_the_client_and_no_message(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(milvus_connection, "MilvusClient", FakeClient)
+    monkeypatch.setattr(connection, "MilvusClient", FakeClient)
     store = MilvusVectorStore(
         "https://milvus.example:19530",
         token="hunter1",
@@ -98,7 +98,7 @@ def test_credentials_reach_the_client_and_no_message(monkeypatch: pytest.MonkeyP
 
 
 def test_certificates_reach_the_client(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(milvus_connection, "MilvusClient", FakeClient)
+    monkeypatch.setattr(connection, "MilvusClient", FakeClient)
     uri = "https://milvus.example:19530"
     ca, certificate, private = (tmp_path / name for name in ("ca.pem", "me.pem", "me.key"))
     for path in (ca, certificate, private):

@@ -1,12 +1,10 @@
-"""Checks of numbers and paths that callers pass."""
+"""Checks of numbers that callers pass."""
 
 from __future__ import annotations
 
 import math
 import operator
-import os
 from numbers import Real
-from pathlib import Path
 from typing import SupportsIndex
 
 from onnxsearch.errors import InvalidArgumentError
@@ -52,27 +50,6 @@ def seconds(name: str, value: float, *, zero: bool = False) -> float:
             f"{name} {value!r:.80}: expected seconds, {'0 or more' if zero else 'more than 0'}"
         )
     return number
-
-
-def path_text(path: str | os.PathLike[str]) -> str:
-    """Return a path as text.
-
-    Raises:
-        InvalidArgumentError: No file can have that name.
-    """
-    try:
-        text = os.fsdecode(path)
-        encoded = os.fsencode(text)
-    except (TypeError, UnicodeError) as error:
-        raise InvalidArgumentError(f"path {path!r:.200}: expected a file's path") from error
-    if b"\0" in encoded:
-        raise InvalidArgumentError(f"path {text!r:.200} holds a NUL: expected a file's path")
-    return text
-
-
-def absolute_path(path: str | os.PathLike[str]) -> Path:
-    """Return where a file lies, checked like `path_text`."""
-    return Path(path_text(path)).absolute()
 
 
 def _as_float(value: object) -> float:

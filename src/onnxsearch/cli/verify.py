@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from onnxsearch import JSONValue, VerifyReport
+from onnxsearch.catalog.catalog import Catalog
+from onnxsearch.catalog.integrity import verify as verify_catalog
 from onnxsearch.cli import output
 from onnxsearch.cli.app import (
     DEFAULT_LOCATION,
@@ -18,10 +20,8 @@ from onnxsearch.cli.app import (
     check_indexed,
     errors_end_the_command,
 )
-from onnxsearch.consistency import Catalog
 from onnxsearch.engine import DEFAULT_NAMESPACE
 from onnxsearch.locations import open_stores
-from onnxsearch.verification import verify as verify_catalog
 
 _SHOWN = 20
 _EXIT_CODES = """Exit codes: 0 all is well, or was mended; 1 an error, told on standard error;

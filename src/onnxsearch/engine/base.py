@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from onnxsearch._internal.closeable import Closing
 from onnxsearch._internal.cpu import available_cores
 from onnxsearch._internal.validation import integer
-from onnxsearch.consistency import Catalog
+from onnxsearch.catalog.catalog import Catalog
 from onnxsearch.embedders.base import Embedder, check_name
 from onnxsearch.errors import ClosedError, InvalidArgumentError, UnknownModelError
 from onnxsearch.images.reading import READ_STRICTLY, ReadPolicy, open_image

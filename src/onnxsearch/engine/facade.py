@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Self
 from uuid import uuid4
 
 from onnxsearch._internal.threads import batched
-from onnxsearch.consistency import Item
+from onnxsearch.catalog.catalog import Item
+from onnxsearch._internal.paths import absolute_path
+from onnxsearch.catalog.serialization import check_id, check_metadata
 from onnxsearch.embedders.base import Embedder
 from onnxsearch.engine.base import DEFAULT_NAMESPACE, close_all
 from onnxsearch.engine.changing_models import ChangingModels
@@ -18,7 +20,6 @@ from onnxsearch.engine.upkeep import Upkeep
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.images.reading import READ_STRICTLY, ReadPolicy, open_image
 from onnxsearch.indexing import Pipeline
-from onnxsearch.records import absolute, check_id, check_metadata
 from onnxsearch.sources import read_source
 from onnxsearch.types import ImageInput, IndexReport, Metadata, Record
 
@@ -195,7 +196,7 @@ class SearchEngine(Searching, Judging, ChangingModels, Upkeep):
             StoreError: A store failed; the picture is not stored.
         """
         self._check_open()
-        uri = absolute(image) if isinstance(image, str | os.PathLike) else None
+        uri = absolute_path(image) if isinstance(image, str | os.PathLike) else None
         record = Record(
             id=check_id(id if id is not None else uri or uuid4().hex),
             uri=uri,

@@ -6,14 +6,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from onnxsearch._internal.validation import path_text
-from onnxsearch.defects import VerifyReport
+from onnxsearch._internal.paths import path_text
+from onnxsearch.catalog.integrity import verify
+from onnxsearch.catalog.integrity_report import VerifyReport
+from onnxsearch._internal.paths import absolute_path
+from onnxsearch.catalog.snapshot import Snapshot, save_snapshot
+from onnxsearch.catalog.transfer import CatalogSource, TransferReport, transfer
 from onnxsearch.engine.base import EngineBase
 from onnxsearch.errors import InvalidArgumentError
-from onnxsearch.records import absolute
-from onnxsearch.snapshot import Snapshot, save_snapshot
-from onnxsearch.transfer import CatalogSource, TransferReport, transfer
-from onnxsearch.verification import verify
 
 if TYPE_CHECKING:
     from onnxsearch._internal.progress import ProgressSink
@@ -112,7 +112,7 @@ class Upkeep(EngineBase):
         """
         self._check_open()
         return save_snapshot(
-            CatalogSource(self._catalog), Path(absolute(path_text(path))), progress
+            CatalogSource(self._catalog), Path(absolute_path(path)), progress
         )
 
     def load_snapshot(
@@ -134,5 +134,5 @@ class Upkeep(EngineBase):
             StoreError: It cannot be read, or a store failed.
         """
         self._check_open()
-        with Snapshot(Path(absolute(path_text(path)))) as snapshot:
+        with Snapshot(Path(absolute_path(path))) as snapshot:
             return transfer(snapshot, self._catalog, self.models, progress)

@@ -18,6 +18,7 @@ from typing import BinaryIO, cast
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from onnxsearch._internal.paths import absolute_path
 from onnxsearch.errors import (
     BrokenImageError,
     ImageNotFoundError,
@@ -111,7 +112,7 @@ def open_image(source: ImageInput, policy: ReadPolicy = READ_STRICTLY) -> Image.
     if isinstance(source, bytes | bytearray | memoryview):
         return _read(io.BytesIO(source), f"{len(source)} bytes", policy)
     if isinstance(source, str | os.PathLike):
-        return _read_path(os.fspath(source), policy)
+        return _read_path(absolute_path(source), policy)
     if hasattr(source, "read"):
         return _read(io.BytesIO(_all_of(source)), _label(source), policy)
     raise UnsupportedImageError(

@@ -9,6 +9,7 @@ from itertools import chain, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from onnxsearch._internal.paths import absolute_path
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.reporting.text import escaped, name_of, query_name, query_picture
 from onnxsearch.reporting.thumbnails import data_uri
@@ -34,12 +35,13 @@ def write_page(path: str | os.PathLike[str], page: str) -> Path:
         InvalidArgumentError: The file cannot be written there.
     """
     try:
-        Path(path).write_text(page, encoding="utf-8")
+        target = Path(absolute_path(path))
+        target.write_text(page, encoding="utf-8")
     except (OSError, ValueError) as error:
         raise InvalidArgumentError(
             f"the page cannot be written to {str(path)!r}: {error}. Choose a folder that is there"
         ) from error
-    return Path(path)
+    return target
 
 
 def comparison_page(comparison: Comparison) -> str:

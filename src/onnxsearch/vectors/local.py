@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from onnxsearch._internal.sqlite import Database
-from onnxsearch._internal.validation import absolute_path
+from onnxsearch._internal.paths import absolute_path
 from onnxsearch.errors import (
     CollectionNotFoundError,
     InvalidArgumentError,
@@ -77,7 +77,7 @@ class LocalVectorStore(VectorStore):
             StoreLockedError: Another process was writing to it for half a minute.
             StoreUnavailableError: It cannot be opened or written.
         """
-        folder = absolute_path(path).parent
+        folder = Path(absolute_path(path)).parent
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-from onnxsearch._internal.validation import absolute_path
+from onnxsearch._internal.paths import absolute_path
 from onnxsearch.errors import (
     InvalidArgumentError,
     MissingExtraError,

@@ -22,15 +22,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from onnxsearch._internal.threads import batched
-from onnxsearch.defects import Defect, Finding, VerifyReport
+from onnxsearch.catalog.integrity_report import Defect, Finding, VerifyReport
+from onnxsearch.catalog.records import Stored
+from onnxsearch.catalog.serialization import decode_key, decode_record, key_of
 from onnxsearch.errors import CollectionNotFoundError, StoreCorruptError
-from onnxsearch.ledger import Stored
 from onnxsearch.metadata.base import Cell
-from onnxsearch.records import decode_key, decode_record, key_of
 from onnxsearch.vectors.base import is_key
 
 if TYPE_CHECKING:
-    from onnxsearch.consistency import Catalog
+    from onnxsearch.catalog.catalog import Catalog
 
 _PARTITION = 250_000
 """Keys compared at once: about 40 MB."""

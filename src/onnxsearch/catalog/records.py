@@ -3,7 +3,7 @@
     ids[hash of id]    the key that is current for this id
     records[key]       the record, as JSON
     contents[hash]     the key of a picture whose file had these bytes
-    journal[op]        rows that may be nobody's; see `onnxsearch.journal`
+    journal[op]        rows that may be nobody's; see `onnxsearch.catalog.journal`
 
 Changes are worked out here as plain values; the protocol commits them.
 """
@@ -15,9 +15,9 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from onnxsearch._internal.threads import batched
+from onnxsearch.catalog.serialization import decode_key, decode_record, encode_record, key_of
 from onnxsearch.errors import StoreCorruptError
 from onnxsearch.metadata.base import Cell, MetadataStore
-from onnxsearch.records import decode_key, decode_record, encode_record, key_of
 from onnxsearch.types import Record
 
 Cells: TypeAlias = dict[Cell, bytes | None]
@@ -143,7 +143,7 @@ class Ledger:
         """Work out how to say of all pictures that they have no vector of `model`.
 
         In parts that a commit can take. Records that cannot be read are passed over;
-        `onnxsearch.verification` finds them.
+        `onnxsearch.catalog.integrity` finds them.
         """
         part, size = Change(), 0
         for key, data in self._metadata.items(self.records_table):

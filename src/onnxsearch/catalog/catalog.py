@@ -40,7 +40,7 @@ engine to open after that minute cleans up.
 A slow writer can still store rows (step 2) after they were swept. So an entry that
 was taken back stays for an hour, and is swept again with each open. What remains is
 a process that sleeps for an hour between two steps and is killed as it wakes. It
-leaves rows that nobody sees; `onnxsearch.verification` finds them.
+leaves rows that nobody sees; `onnxsearch.catalog.integrity` finds them.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from onnxsearch.catalog.journal import Entry, State, encode_entry
+from onnxsearch.catalog.records import ATTEMPTS, Ledger, Stored
+from onnxsearch.catalog.recovery import Recovery, replaced
+from onnxsearch.catalog.serialization import check_namespace, collection_of, new_key
 from onnxsearch.errors import CollectionNotFoundError, StoreError
-from onnxsearch.journal import Entry, State, encode_entry
-from onnxsearch.ledger import ATTEMPTS, Ledger, Stored
 from onnxsearch.metadata.base import MetadataStore
-from onnxsearch.records import check_namespace, collection_of, new_key
-from onnxsearch.recovery import Recovery, replaced
 from onnxsearch.types import Record
 
 if TYPE_CHECKING:

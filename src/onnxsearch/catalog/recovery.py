@@ -1,6 +1,6 @@
 """What a write leaves behind when it is cut off, and how it is ended.
 
-See `onnxsearch.consistency` for the protocol of which this is the second half.
+See `onnxsearch.catalog.catalog` for the protocol of which this is the second half.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TypeAlias
 
+from onnxsearch.catalog.journal import Entry, State, age, decode_entry, encode_entry
+from onnxsearch.catalog.records import Cells, Ledger
+from onnxsearch.catalog.serialization import key_of
 from onnxsearch.errors import CollectionNotFoundError, StoreError
-from onnxsearch.journal import Entry, State, age, decode_entry, encode_entry
-from onnxsearch.ledger import Cells, Ledger
 from onnxsearch.metadata.base import Cell, MetadataStore
-from onnxsearch.records import key_of
 
 logger = logging.getLogger("onnxsearch")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import secrets
 import time
@@ -148,8 +147,3 @@ def _unreadable(data: bytes, expected: str) -> str:
         "application writes under the same prefix, or the store is damaged. "
         "verify(repair=True) takes out what cannot be read"
     )
-
-
-def absolute(path: str | os.PathLike[str]) -> str:
-    """Return the absolute path of a file, `~` expanded and symbolic links kept."""
-    return os.path.abspath(os.path.expanduser(os.fsdecode(path)))

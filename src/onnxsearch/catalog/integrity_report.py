@@ -1,4 +1,4 @@
-"""What `onnxsearch.verification` finds: values that say what is wrong, and where."""
+"""What `onnxsearch.catalog.integrity` finds: values that say what is wrong, and where."""
 
 from __future__ import annotations
 

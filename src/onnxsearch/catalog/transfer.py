@@ -11,20 +11,20 @@ import numpy as np
 
 from onnxsearch._internal.progress import ProgressSink, reporter
 from onnxsearch._internal.threads import batched
-from onnxsearch.consistency import Catalog, Item
+from onnxsearch.catalog.catalog import Catalog, Item
+from onnxsearch.catalog.serialization import encode_record
 from onnxsearch.errors import UnknownModelError
-from onnxsearch.records import encode_record
 from onnxsearch.types import Progress
 
 if TYPE_CHECKING:
-    from onnxsearch.ledger import Stored
+    from onnxsearch.catalog.records import Stored
     from onnxsearch.vectors.base import CollectionSpec, Vectors
 
 BATCH = 256
 """Pictures moved at once: a few MB of vectors, and one commit."""
 BATCH_BYTES = 4 * 2**20
 """Bytes of records moved at once, where they are large: an eighth of what a commit takes.
-More than the largest record has (`onnxsearch.records.MAX_METADATA`)."""
+More than the largest record has (`onnxsearch.catalog.serialization.MAX_METADATA`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from onnxsearch import cores
+from onnxsearch._internal import cpu
 from onnxsearch._internal.cpu import available_cores
 
 
@@ -30,6 +30,6 @@ def test_the_containers_quota_counts(
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text + "\n")
-    monkeypatch.setattr(cores, "_CGROUP", tmp_path)
+    monkeypatch.setattr(cpu, "_CGROUP", tmp_path)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
     assert available_cores() == expected

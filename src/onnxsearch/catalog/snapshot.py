@@ -32,7 +32,9 @@ import numpy as np
 from onnxsearch._internal.closeable import Closing
 from onnxsearch._internal.progress import ProgressSink, reporter
 from onnxsearch._internal.validation import integer
-from onnxsearch.archive import (
+from onnxsearch.catalog.catalog import Item
+from onnxsearch.catalog.serialization import check_id, check_metadata, decode_record, encode_record
+from onnxsearch.catalog.snapshot_archive import (
     check_members,
     new_file,
     read_matrix,
@@ -40,11 +42,9 @@ from onnxsearch.archive import (
     write_matrix,
     write_member,
 )
-from onnxsearch.consistency import Item
+from onnxsearch.catalog.transfer import BATCH, BATCH_BYTES, Source
 from onnxsearch.embedders.base import check_name
 from onnxsearch.errors import InvalidArgumentError, OnnxSearchError, StoreCorruptError, StoreError
-from onnxsearch.records import check_id, check_metadata, decode_record, encode_record
-from onnxsearch.transfer import BATCH, BATCH_BYTES, Source
 from onnxsearch.types import Metric, Progress, Record
 from onnxsearch.vectors.base import CollectionSpec
 
