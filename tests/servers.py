@@ -22,7 +22,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from onnxsearch._internal.closeable import Closing
+from onnxsearch._internal.closeable import Closeable
 
 NO_RETRY = Retry(NoBackoff(), 0)
 
@@ -55,7 +55,7 @@ def redis_binary() -> str:
     return found
 
 
-class Server(Closing):
+class Server(Closeable):
     """A process of a server that keeps its data in `folder` and writes a log there."""
 
     patience = 120.0

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from onnxsearch._internal.progress import ProgressSink
     from onnxsearch.catalog.integrity_report import Defect, Finding, VerifyReport
     from onnxsearch.catalog.transfer import TransferReport
-    from onnxsearch.comparison import Agreement, Answer, Comparison
-    from onnxsearch.duplicates import Threshold
     from onnxsearch.embedders.base import Embedder, Tensor, TextQueries
     from onnxsearch.embedders.onnx.embedder import OnnxEmbedder
     from onnxsearch.embedders.onnx.inspection import ModelReport, annotate_model, inspect_model
@@ -56,21 +54,23 @@ if TYPE_CHECKING:
         UnknownModelError,
         UnsupportedImageError,
     )
-    from onnxsearch.evaluation import Evaluation, Labels, Scores
+    from onnxsearch.evaluation.comparison import Agreement, Answer, Comparison
+    from onnxsearch.evaluation.evaluator import Evaluation, Labels, Scores
+    from onnxsearch.evaluation.index_tuning import Trial, Tuning
+    from onnxsearch.evaluation.metrics import Estimate
     from onnxsearch.filters import F, Filter
-    from onnxsearch.fusion import Fusion, FusionChoice, RankFusion, ScoreFusion
     from onnxsearch.images.conversion import DecodePolicy
     from onnxsearch.images.preprocessing.profile import PreprocessingProfile
     from onnxsearch.images.preprocessing.steps import Step
     from onnxsearch.images.reading import ReadPolicy, open_image
-    from onnxsearch.measures import Estimate
+    from onnxsearch.indexing.change_detection import MetadataSource
     from onnxsearch.metadata.base import Cell, DurabilityWarning, MetadataStore
     from onnxsearch.metadata.memory import InMemoryMetadataStore
     from onnxsearch.metadata.redis.store import RedisMetadataStore
     from onnxsearch.metadata.sqlite import SQLiteMetadataStore
-    from onnxsearch.queries import Query, QueryInput
-    from onnxsearch.survey import MetadataSource
-    from onnxsearch.tuning import Trial, Tuning
+    from onnxsearch.search.fusion import Fusion, FusionChoice, RankFusion, ScoreFusion
+    from onnxsearch.search.near_duplicates import Threshold
+    from onnxsearch.search.query import Query, QueryInput
     from onnxsearch.types import (
         Hit,
         ImageInput,
@@ -211,9 +211,9 @@ __all__ = [
 ]
 
 _HOMES = {
-    "comparison": "Agreement Answer Comparison",
+    "evaluation.comparison": "Agreement Answer Comparison",
     "catalog.integrity_report": "Defect Finding VerifyReport",
-    "duplicates": "Threshold",
+    "search.near_duplicates": "Threshold",
     "embedders.base": "Embedder Tensor TextQueries",
     "embedders.onnx.inspection": "ModelReport annotate_model inspect_model",
     "embedders.onnx.embedder": "OnnxEmbedder",
@@ -230,23 +230,23 @@ _HOMES = {
         "ProfileError ProviderError SpaceMismatchError StoreCorruptError StoreError "
         "StoreLockedError StoreUnavailableError UnknownModelError UnsupportedImageError"
     ),
-    "evaluation": "Evaluation Labels Scores",
+    "evaluation.evaluator": "Evaluation Labels Scores",
     "filters": "F Filter",
-    "fusion": "Fusion FusionChoice RankFusion ScoreFusion",
+    "search.fusion": "Fusion FusionChoice RankFusion ScoreFusion",
     "images.preprocessing.steps": "Step",
     "images.reading": "ReadPolicy open_image",
     "images.preprocessing.profile": "PreprocessingProfile",
     "images.conversion": "DecodePolicy",
-    "measures": "Estimate",
+    "evaluation.metrics": "Estimate",
     "metadata.base": "Cell DurabilityWarning MetadataStore",
     "metadata.memory": "InMemoryMetadataStore",
     "metadata.redis.store": "RedisMetadataStore",
     "metadata.sqlite": "SQLiteMetadataStore",
     "_internal.progress": "ProgressSink",
-    "queries": "Query QueryInput",
-    "survey": "MetadataSource",
+    "search.query": "Query QueryInput",
+    "indexing.change_detection": "MetadataSource",
     "catalog.transfer": "TransferReport",
-    "tuning": "Trial Tuning",
+    "evaluation.index_tuning": "Trial Tuning",
     "types": (
         "Hit ImageInput IndexReport JSONValue Metadata Metric Outcome Progress Record "
         "SearchResults Status"

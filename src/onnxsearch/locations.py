@@ -6,8 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from onnxsearch._internal.paths import absolute_path
-from onnxsearch._internal.paths import absolute_path
+from onnxsearch._internal.paths import target_path
 from onnxsearch.errors import (
     InvalidArgumentError,
     StoreError,
@@ -108,7 +107,7 @@ def _path(name: str, text: str | os.PathLike[str]) -> Path:
             f"{name} is not shown, for it may hold a password. It is no URL: expected "
             "scheme://user:password@host:port. If it is a path, write ./ before it"
         )
-    return Path(absolute_path(text))
+    return target_path(text)
 
 
 def _make_folder(path: Path) -> None:

@@ -137,7 +137,7 @@ class SearchResults(Sequence[Hit]):
             columns: Thumbnails in a row.
             size: Pixels of a thumbnail, at least 16.
         """
-        from onnxsearch.reporting.sheet import contact_sheet
+        from onnxsearch.reporting.contact_sheet import contact_sheet
 
         return contact_sheet(self, columns=columns, size=size)
 
@@ -149,7 +149,7 @@ class SearchResults(Sequence[Hit]):
         Raises:
             InvalidArgumentError: The file cannot be written there.
         """
-        from onnxsearch.reporting.page import results_page, write_page
+        from onnxsearch.reporting.html_page import results_page, write_page
 
         return write_page(path, results_page(self))
 

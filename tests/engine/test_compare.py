@@ -18,7 +18,7 @@ from onnxsearch import (
     SearchEngine,
     UnknownModelError,
 )
-from onnxsearch.agreement import kendall_tau, overlap, rank_biased_overlap
+from onnxsearch.evaluation.rank_similarity import kendall_tau, overlap, rank_biased_overlap
 from onnxsearch.testing import FakeEmbedder, picture, write_pictures
 
 NAMES = ["ant", "bee", "cat", "dog", "eel"]

@@ -47,7 +47,7 @@ class House:
         return faulty_engine(self.vectors, self.metadata, faults, *models)
 
     def models(self) -> set[tuple[str, ...]]:
-        return {record.models for record in self.dropping._catalog.ledger.records()}
+        return {record.models for record in self.dropping._catalog.records.values()}
 
 
 @pytest.fixture(autouse=True)

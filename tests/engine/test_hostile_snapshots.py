@@ -231,7 +231,7 @@ def test_a_damaged_snapshot_is_refused(small: Path) -> None:
             except OnnxSearchError:
                 continue
             assert all(
-                id in ("cat", "dog") for id in (r.id for r in engine._catalog.ledger.records())
+                id in ("cat", "dog") for id in (r.id for r in engine._catalog.records.values())
             )
 
 

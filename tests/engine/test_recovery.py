@@ -21,7 +21,7 @@ from onnxsearch import (
     StoreUnavailableError,
 )
 from onnxsearch.catalog import recovery
-from onnxsearch.catalog.catalog import Catalog, Item
+from onnxsearch.catalog.catalog import Catalog, NewImage
 from onnxsearch.catalog.journal import State, decode_entry
 from onnxsearch.catalog.serialization import new_key
 from onnxsearch.testing import (
@@ -122,7 +122,7 @@ def test_who_dies_while_taking_a_slow_write_back_leaves_nothing(
 
 @pytest.mark.parametrize("at", range(WRITES))
 def test_a_slow_writer_that_dies_leaves_nothing(house: House, at: int) -> None:
-    """Its rows come after they were swept; the entry that stayed sweeps them again."""
+    """Its rows come after they were orphaned_rows; the entry that stayed sweeps them again."""
     late = house.vectors._upsert
 
     def die_after(*arguments: object) -> None:
@@ -269,20 +269,20 @@ def test_two_engines_that_add_a_model_each_both_do() -> None:
         vectors.ensure_collection(CollectionSpec(catalog.collection(model), 2, "v1"))
     vector = np.array([1, 0], np.float32)
     record = Record("cat", content="0" * 32)
-    catalog.put([Item(Record("cat", content="0" * 32, models=("one",)), {"one": vector})])
+    catalog.put([NewImage(Record("cat", content="0" * 32, models=("one",)), {"one": vector})])
     commit, second = metadata._commit, []
 
     def meddle(writes: object, expect: object) -> bool:
         if expect and not second:
             second.append("three")
             other = Catalog(vectors, metadata, "onnxsearch")
-            other.amend([Item(record, {"three": vector})])
+            other.amend([NewImage(record, {"three": vector})])
         return commit(writes, expect)  # type: ignore[arg-type]
 
     metadata._commit = meddle  # type: ignore[method-assign, assignment]
-    catalog.amend([Item(record, {"two": vector})])
+    catalog.amend([NewImage(record, {"two": vector})])
 
-    found = catalog.ledger.find(["cat"])["cat"]
+    found = catalog.records.find(["cat"])["cat"]
     assert set(found.record.models) == {"one", "two", "three"}
     assert set(catalog.vectors_of([found])[found.key]) == {"one", "two", "three"}
     assert_consistent(vectors, metadata)

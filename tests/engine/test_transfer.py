@@ -24,7 +24,7 @@ from onnxsearch import (
     StoreUnavailableError,
     UnknownModelError,
 )
-from onnxsearch.catalog.records import Stored
+from onnxsearch.catalog.records import StoredImage
 from onnxsearch.testing import (
     FakeEmbedder,
     Faults,
@@ -65,7 +65,7 @@ def filled() -> SearchEngine:
 def same(one: SearchEngine, other: SearchEngine) -> bool:
     def everything(engine: SearchEngine) -> dict[str, object]:
         catalog = engine._catalog
-        stored = list(catalog.ledger.pictures())
+        stored = list(catalog.records.images())
         vectors = catalog.vectors_of(stored)
         return {
             s.record.id: (s.record, {m: v.tolist() for m, v in vectors[s.key].items()})
@@ -151,7 +151,7 @@ def test_another_space_is_noticed_before_anything_is_written(tmp_path: Path) -> 
     for number in range(300):
         one.add(picture(str(number)), id=str(number))
     catalog = one._catalog
-    *_, last = catalog.ledger.records()
+    *_, last = catalog.records.values()
     here = SearchEngine([FakeEmbedder("a"), FakeEmbedder("b")], catalog.vectors, catalog.metadata)
     here.add(picture("last"), id=last.id)
     here.save_snapshot(tmp_path / "snapshot.zip")
@@ -219,7 +219,7 @@ def between_reading_and_writing(engine: SearchEngine, act: Callable[[], object])
     """Have something happen once, after vectors were read."""
     catalog, read = engine._catalog, engine._catalog.vectors_of
 
-    def read_and_act(pictures: Collection[Stored]) -> dict[str, dict[str, Vectors]]:
+    def read_and_act(pictures: Collection[StoredImage]) -> dict[str, dict[str, Vectors]]:
         found = read(pictures)
         catalog.vectors_of = read  # type: ignore[method-assign]
         act()
@@ -355,7 +355,7 @@ def test_a_picture_that_is_replaced_again_and_again_comes_whole(tmp_path: Path) 
     engine.add(picture("0"), id="it")
     read, versions = engine._catalog.vectors_of, iter(range(1, 4))
 
-    def replace_and_read(pictures: Collection[Stored]) -> dict[str, dict[str, Vectors]]:
+    def replace_and_read(pictures: Collection[StoredImage]) -> dict[str, dict[str, Vectors]]:
         for version in versions:
             engine.add(picture(str(version)), id="it", metadata={"version": version})
             break

@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from onnxsearch.errors import InvalidArgumentError
-
-
-def path_text(path: str | os.PathLike[str]) -> str:
-    """Return a path as text.
-
-    Raises:
-        InvalidArgumentError: No file can have that name.
-    """
-    try:
-        text = os.fsdecode(path)
-        encoded = os.fsencode(text)
-    except (TypeError, UnicodeError) as error:
-        raise InvalidArgumentError(f"path {path!r:.200}: expected a file's path") from error
-    if b"\0" in encoded:
-        raise InvalidArgumentError(f"path {text!r:.200} holds a NUL: expected a file's path")
-    return text
 
 
 def absolute_path(path: str | os.PathLike[str]) -> str:
     """Return the absolute path of a file: `~` expanded, `..` resolved, symbolic links kept.
 
     Raises:
+        InvalidArgumentError: It is not a path.
+    """
+    try:
+        text = os.fsdecode(path)
+        os.fsencode(text)
+    except (TypeError, UnicodeError) as error:
+        raise InvalidArgumentError(f"path {path!r:.200}: expected a file's path") from error
+    return os.path.abspath(os.path.expanduser(text))
+
+
+def target_path(path: str | os.PathLike[str]) -> Path:
+    """Return the absolute path of a file or folder that is about to be opened or made.
+
+    Raises:
         InvalidArgumentError: No file can have that name.
     """
-    return os.path.abspath(os.path.expanduser(path_text(path)))
+    absolute = absolute_path(path)
+    if "\0" in absolute:
+        raise InvalidArgumentError(f"path {absolute!r:.200} holds a NUL: expected a file's path")
+    return Path(absolute)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from onnxsearch._internal.paths import absolute_path
+from onnxsearch._internal.paths import target_path
 from onnxsearch.errors import (
     ClosedError,
     StoreCorruptError,
@@ -53,7 +53,7 @@ class Database:
             StoreLockedError: Another process held it longer than `timeout`.
             StoreUnavailableError: It cannot be opened or written.
         """
-        self.path = Path(absolute_path(path))
+        self.path = target_path(path)
         if self.path.is_dir():
             raise StoreError(f"{self.path} is a folder: expected the path of a file in it")
         if not self.path.parent.is_dir():

@@ -37,8 +37,8 @@ keys; its entry then says "leased", and is left alone for a minute, so that engi
 that keep opening cannot keep it from ever finishing. If it dies then, the first
 engine to open after that minute cleans up.
 
-A slow writer can still store rows (step 2) after they were swept. So an entry that
-was taken back stays for an hour, and is swept again with each open. What remains is
+A slow writer can still store rows (step 2) after they were orphaned_rows. So an entry that
+was taken back stays for an hour, and is orphaned_rows again with each open. What remains is
 a process that sleeps for an hour between two steps and is killed as it wakes. It
 leaves rows that nobody sees; `onnxsearch.catalog.integrity` finds them.
 """
@@ -54,7 +54,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from onnxsearch.catalog.journal import Entry, State, encode_entry
-from onnxsearch.catalog.records import ATTEMPTS, Ledger, Stored
+from onnxsearch.catalog.records import ATTEMPTS, RecordIndex, StoredImage
 from onnxsearch.catalog.recovery import Recovery, replaced
 from onnxsearch.catalog.serialization import check_namespace, collection_of, new_key
 from onnxsearch.errors import CollectionNotFoundError, StoreError
@@ -66,12 +66,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("onnxsearch")
 
-_Plan = Callable[[], "tuple[Sequence[Item], Mapping[str, Stored] | None]"]
+_Plan = Callable[[], "tuple[Sequence[NewImage], Mapping[str, StoredImage] | None]"]
 """What to write, and what must still be stored under its ids; None for whatever is."""
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class NewImage:
     """One picture to store."""
 
     record: Record
@@ -100,9 +100,9 @@ class Catalog:
         self._namespace = check_namespace(namespace)
         self.vectors = vectors
         self.metadata = metadata
-        self.ledger = Ledger(metadata, namespace)
+        self.records = RecordIndex(metadata, namespace)
         self.recovery = Recovery(
-            metadata, self.ledger, self._delete, lambda m: vectors.drop(self.collection(m))
+            metadata, self.records, self._delete, lambda m: vectors.drop(self.collection(m))
         )
 
     def collection(self, model: str) -> str:
@@ -114,7 +114,7 @@ class Catalog:
         prefix = f"{self._namespace}__"
         return [name for name in self.vectors.collections() if name.startswith(prefix)]
 
-    def put(self, items: Iterable[Item]) -> None:
+    def put(self, items: Iterable[NewImage]) -> None:
         """Store pictures, each in place of what its id held before.
 
         When this returns, they are found, also after a crash. When it raises, none is,
@@ -127,7 +127,7 @@ class Catalog:
         last = list({item.record.id: item for item in items}.values())
         self._write(lambda: (last, None))
 
-    def amend(self, items: Sequence[Item]) -> None:
+    def amend(self, items: Sequence[NewImage]) -> None:
         """Change the records of stored pictures, and add vectors of further models.
 
         One that was replaced or removed meanwhile is passed over. Its content tells; of
@@ -153,18 +153,18 @@ class Catalog:
         wanted = list(ids)
         op = new_key()
         for _ in range(ATTEMPTS):
-            found = self.ledger.find(wanted)
+            found = self.records.find(wanted)
             if not found:
                 return []
-            change = self.ledger.removal(found.values())
-            change.writes[self.recovery.cell(op)] = replaced(change.swept)
+            change = self.records.removal(found.values())
+            change.writes[self.recovery.cell(op)] = replaced(change.orphaned_rows)
             try:
                 committed = self.metadata.commit(change.writes, expect=change.expect)
             except StoreError:
                 self.recovery.postpone(op)
                 raise
             if committed:
-                self.recovery.clean(op, change.swept)
+                self.recovery.clean(op, change.orphaned_rows)
                 return list(found)
         raise _contended()
 
@@ -179,7 +179,7 @@ class Catalog:
         """
         self.recovery.drop(model)
 
-    def vectors_of(self, pictures: Collection[Stored]) -> dict[str, dict[str, Vectors]]:
+    def vectors_of(self, pictures: Collection[StoredImage]) -> dict[str, dict[str, Vectors]]:
         """Return the vectors of pictures by key and model, each of shape (columns,).
 
         What is not there, in spite of the record, is left out.
@@ -218,14 +218,14 @@ class Catalog:
         raise _contended()
 
     def _attempt(
-        self, items: Mapping[str, Item], before: Mapping[str, Stored] | None, state: State
+        self, items: Mapping[str, NewImage], before: Mapping[str, StoredImage] | None, state: State
     ) -> bool:
         """Store the items under their new keys; return False if others came first."""
         op, begun = new_key(), Entry(state, _keys(items))
         self.recovery.begin(op, begun)
         try:
             self._store_vectors(items, begun)
-            swept = self._show(op, items, before, begun)
+            orphaned_rows = self._show(op, items, before, begun)
         except BaseException as error:
             self.recovery.postpone(op)
             # If even taking it back fails, the error of the write is the one to tell.
@@ -235,57 +235,61 @@ class Catalog:
                     logger.warning("onnxsearch: a write went through in spite of: %s", error)
                     return True
             raise
-        if swept is None:
+        if orphaned_rows is None:
             self.recovery.take_back(op, begun)
             self.recovery.forget(op)
             return False
-        self.recovery.clean(op, swept)
+        self.recovery.clean(op, orphaned_rows)
         return True
 
-    def _store_vectors(self, items: Mapping[str, Item], begun: Entry) -> None:
+    def _store_vectors(self, items: Mapping[str, NewImage], begun: Entry) -> None:
         for model, keys in begun.keys.items():
             matrix = np.stack([items[key].vectors[model] for key in keys])
             metadata = [items[key].record.metadata for key in keys]
             self.vectors.upsert(self.collection(model), keys, matrix, metadata)
 
     def _show(
-        self, op: str, items: Mapping[str, Item], before: Mapping[str, Stored] | None, begun: Entry
+        self,
+        op: str,
+        items: Mapping[str, NewImage],
+        before: Mapping[str, StoredImage] | None,
+        begun: Entry,
     ) -> Mapping[str, tuple[str, ...]] | None:
         """Make the items visible; return whose vectors they replace, None if it is too late."""
         records = {key: item.record for key, item in items.items()}
         cell, expected = self.recovery.cell(op), encode_entry(begun)
         for _ in range(ATTEMPTS):
-            found = self.ledger.find(r.id for r in records.values()) if before is None else before
-            change = self.ledger.replacement(records, found)
+            found = self.records.find(r.id for r in records.values()) if before is None else before
+            change = self.records.replacement(records, found)
             change.expect[cell] = expected
-            change.writes[cell] = replaced(change.swept)
+            change.writes[cell] = replaced(change.orphaned_rows)
             if self.metadata.commit(change.writes, expect=change.expect):
-                return change.swept
+                return change.orphaned_rows
             if before is not None or self.metadata.get(*cell) != expected:
                 return None
         raise _contended()
 
-    def _amended(self, items: Sequence[Item]) -> tuple[list[Item], dict[str, Stored]]:
+    def _amended(self, items: Sequence[NewImage]) -> tuple[list[NewImage], dict[str, StoredImage]]:
         """Return the items with all that is stored of the same content, and stays so."""
         last = {item.record.id: item for item in items}
-        found = self.ledger.find(last)
+        found = self.records.find(last)
         before = {id: stored for id, stored in found.items() if _same_picture(stored, last[id])}
         kept, dropped = self.vectors_of(before.values()), self.recovery.dropped()
-        amended: list[Item] = []
+        amended: list[NewImage] = []
         for id, stored in before.items():
             stays = {m: row for m, row in kept[stored.key].items() if m not in dropped}
             vectors = stays | dict(last[id].vectors)
-            amended.append(Item(replace(last[id].record, models=tuple(vectors)), vectors))
+            amended.append(NewImage(replace(last[id].record, models=tuple(vectors)), vectors))
         return amended, before
 
 
-def _same_picture(stored: Stored, item: Item) -> bool:
+def _same_picture(stored: StoredImage, item: NewImage) -> bool:
     if item.record.content is None:
         return stored.key == item.amends
     return stored.record.content == item.record.content
 
 
-def _keys(items: Mapping[str, Item]) -> dict[str, tuple[str, ...]]:
+def _keys(items: Mapping[str, NewImage]) -> dict[str, tuple[str, ...]]:
     """Return the keys of items by model, in order."""
     keys: dict[str, tuple[str, ...]] = {}
     for key, item in items.items():

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from onnxsearch._internal.threads import batched
 from onnxsearch.catalog.integrity_report import Defect, Finding, VerifyReport
-from onnxsearch.catalog.records import Stored
+from onnxsearch.catalog.records import StoredImage
 from onnxsearch.catalog.serialization import decode_key, decode_record, key_of
 from onnxsearch.errors import CollectionNotFoundError, StoreCorruptError
 from onnxsearch.metadata.base import Cell
@@ -82,14 +82,14 @@ class _Check:
         return [self.catalog.vectors.count(name) for name in self.catalog.collections()]
 
     def _check_contents(self) -> None:
-        table = self.catalog.ledger.contents_table
+        table = self.catalog.records.contents_table
         for content, data in self.catalog.metadata.items(table):
             self._read_key(Cell(table, content), data)
 
     def _check_ids(self) -> None:
-        ledger = self.catalog.ledger
-        for batch in batched(self.catalog.metadata.items(ledger.ids_table), _BATCH):
-            cells = {hash: Cell(ledger.ids_table, hash) for hash, _ in batch}
+        records = self.catalog.records
+        for batch in batched(self.catalog.metadata.items(records.ids_table), _BATCH):
+            cells = {hash: Cell(records.ids_table, hash) for hash, _ in batch}
             keys = {hash: self._read_key(cells[hash], data) for hash, data in batch}
             there = self._resolve(key for key in keys.values() if key)
             for hash, key in keys.items():
@@ -105,15 +105,15 @@ class _Check:
                     )
 
     def _check_records(self) -> int:
-        ledger, metadata, number = self.catalog.ledger, self.catalog.metadata, 0
-        for batch in batched(metadata.items(ledger.records_table), _BATCH):
+        records, metadata, number = self.catalog.records, self.catalog.metadata, 0
+        for batch in batched(metadata.items(records.records_table), _BATCH):
             number += len(batch)
             there = _readable(batch)
             for key, data in batch:
                 if key not in there:
-                    self._unreadable(Cell(ledger.records_table, key), data)
+                    self._unreadable(Cell(records.records_table, key), data)
             hashes = [key_of(stored.record.id) for stored in there.values()]
-            current = metadata.get_many(ledger.ids_table, hashes)
+            current = metadata.get_many(records.ids_table, hashes)
             astray = [key for key, cell in zip(there, current, strict=True) if cell != key.encode()]
             # A record that is still there, and was not current, is not about to go.
             for stored in self._resolve(astray).values():
@@ -134,19 +134,19 @@ class _Check:
         if self.repair:
             self.catalog.metadata.commit({cell: None}, expect={cell: data})
 
-    def _resolve(self, keys: Iterable[str]) -> dict[str, Stored]:
+    def _resolve(self, keys: Iterable[str]) -> dict[str, StoredImage]:
         """Return what can be read under `keys`, by key."""
         unique = list(dict.fromkeys(keys))
-        values = self.catalog.metadata.get_many(self.catalog.ledger.records_table, unique)
+        values = self.catalog.metadata.get_many(self.catalog.records.records_table, unique)
         pairs = zip(unique, values, strict=True)
         return _readable((key, value) for key, value in pairs if value is not None)
 
-    def _reunite(self, stored: Stored) -> None:
-        ledger, metadata = self.catalog.ledger, self.catalog.metadata
-        cell = Cell(ledger.ids_table, key_of(stored.record.id))
+    def _reunite(self, stored: StoredImage) -> None:
+        records, metadata = self.catalog.records, self.catalog.metadata
+        cell = Cell(records.ids_table, key_of(stored.record.id))
         if metadata.commit({cell: stored.key.encode()}, expect={cell: None}):
             return
-        change = ledger.removal([stored])
+        change = records.removal([stored])
         del change.writes[cell], change.expect[cell]
         metadata.commit(change.writes, expect=change.expect)
 
@@ -154,7 +154,7 @@ class _Check:
         partitions = -(-rows // _PARTITION)
         for number in range(partitions):
             listed: dict[str, set[str]] = {name: set() for name in self.catalog.collections()}
-            records = self.catalog.metadata.items(self.catalog.ledger.records_table)
+            records = self.catalog.metadata.items(self.catalog.records.records_table)
             part = (
                 (key, data)
                 for key, data in records
@@ -232,15 +232,15 @@ class _Check:
                 if self.repair:
                     self._take_off(stored, collection)
 
-    def _take_off(self, stored: Stored, collection: str) -> None:
-        ledger, metadata = self.catalog.ledger, self.catalog.metadata
-        data = metadata.get(ledger.records_table, stored.key)
+    def _take_off(self, stored: StoredImage, collection: str) -> None:
+        records, metadata = self.catalog.records, self.catalog.metadata
+        data = metadata.get(records.records_table, stored.key)
         for model in stored.record.models:
             if data is not None and self.catalog.collection(model) == collection:
-                change = ledger.unlisting(stored.key, data, model)
+                change = records.unlisting(stored.key, data, model)
                 metadata.commit(change.writes, expect=change.expect)
 
-    def _lists(self, stored: Stored, collection: str) -> bool:
+    def _lists(self, stored: StoredImage, collection: str) -> bool:
         return collection in map(self.catalog.collection, stored.record.models)
 
     def _tell(self, finding: Finding) -> None:
@@ -249,14 +249,14 @@ class _Check:
             self.findings.append(finding)
 
 
-def _readable(records: Iterable[tuple[str, bytes]]) -> dict[str, Stored]:
+def _readable(records: Iterable[tuple[str, bytes]]) -> dict[str, StoredImage]:
     """Return the records that can be read, by key."""
-    found: dict[str, Stored] = {}
+    found: dict[str, StoredImage] = {}
     for key, data in records:
         # The others are told of where all records are looked at.
         with suppress(StoreCorruptError):
             if is_key(key):
-                found[key] = Stored(key, decode_record(data))
+                found[key] = StoredImage(key, decode_record(data))
     return found
 
 

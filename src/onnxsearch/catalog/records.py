@@ -36,7 +36,7 @@ changes one of them at the same moment, all have to wait for the next pass."""
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredImage:
     """One picture that is stored."""
 
     key: str
@@ -49,11 +49,11 @@ class Change:
 
     writes: Cells = field(default_factory=dict[Cell, "bytes | None"])
     expect: Cells = field(default_factory=dict[Cell, "bytes | None"])
-    swept: dict[str, tuple[str, ...]] = field(default_factory=dict[str, "tuple[str, ...]"])
+    orphaned_rows: dict[str, tuple[str, ...]] = field(default_factory=dict[str, "tuple[str, ...]"])
     """Keys by model."""
 
 
-class Ledger:
+class RecordIndex:
     """Reads the records of one namespace, and works out changes to them.
 
     Args:
@@ -68,17 +68,17 @@ class Ledger:
         self.journal_table = f"{namespace}:journal"
         self.contents_table = f"{namespace}:contents"
 
-    def find(self, ids: Iterable[str]) -> dict[str, Stored]:
+    def find(self, ids: Iterable[str]) -> dict[str, StoredImage]:
         """Return what is stored under `ids`, by id; ids that are not are left out."""
         wanted = {key_of(id): id for id in ids}
         return {wanted[hash]: stored for hash, stored in self._current(wanted)}
 
-    def resolve(self, keys: Sequence[str]) -> dict[str, Stored]:
+    def resolve(self, keys: Sequence[str]) -> dict[str, StoredImage]:
         """Return what is stored under `keys`, by key; keys without record are left out."""
         unique = list(dict.fromkeys(keys))
         values = self._metadata.get_many(self.records_table, unique)
         return {
-            key: Stored(key, decode_record(value))
+            key: StoredImage(key, decode_record(value))
             for key, value in zip(unique, values, strict=True)
             if value is not None
         }
@@ -92,7 +92,7 @@ class Ledger:
         stored = self.resolve([key]).get(key)
         return stored.record if stored else None
 
-    def pictures(self) -> Iterator[Stored]:
+    def images(self) -> Iterator[StoredImage]:
         """Yield every picture, in bounded memory and no particular order.
 
         One that is there before the call and stays is yielded at least once, also if
@@ -102,15 +102,15 @@ class Ledger:
             for _, stored in self._current(hash for hash, _ in batch):
                 yield stored
 
-    def records(self) -> Iterator[Record]:
-        """Yield the record of every picture, as `pictures` does."""
-        return (stored.record for stored in self.pictures())
+    def values(self) -> Iterator[Record]:
+        """Yield the record of every picture, as `images` does."""
+        return (stored.record for stored in self.images())
 
     def count(self) -> int:
         """Return how many pictures are stored."""
         return self._metadata.count(self.records_table)
 
-    def removal(self, pictures: Iterable[Stored]) -> Change:
+    def removal(self, pictures: Iterable[StoredImage]) -> Change:
         """Work out how to remove pictures."""
         change = Change()
         contents: dict[str, str] = {}
@@ -120,7 +120,7 @@ class Ledger:
             if record.content is not None:
                 contents[record.content] = key
             for model in record.models:
-                change.swept[model] = (*change.swept.get(model, ()), key)
+                change.orphaned_rows[model] = (*change.orphaned_rows.get(model, ()), key)
         holders = self._metadata.get_many(self.contents_table, list(contents))
         for (content, key), holder in zip(contents.items(), holders, strict=True):
             if holder == key.encode():
@@ -128,7 +128,9 @@ class Ledger:
                 change.expect[Cell(self.contents_table, content)] = holder
         return change
 
-    def replacement(self, records: Mapping[str, Record], before: Mapping[str, Stored]) -> Change:
+    def replacement(
+        self, records: Mapping[str, Record], before: Mapping[str, StoredImage]
+    ) -> Change:
         """Work out how to store records under new keys, in place of what was `before`."""
         change = self.removal(before.values())
         for key, record in records.items():
@@ -169,7 +171,7 @@ class Ledger:
         cell = Cell(self.records_table, key)
         return Change({cell: encode_record(replace(record, models=models))}, {cell: data})
 
-    def _current(self, hashes: Iterable[str]) -> Iterator[tuple[str, Stored]]:
+    def _current(self, hashes: Iterable[str]) -> Iterator[tuple[str, StoredImage]]:
         """Yield the hash of each id that is stored, and what is stored under it."""
         pending = list(hashes)
         for _ in range(ATTEMPTS):

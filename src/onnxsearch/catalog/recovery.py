@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from onnxsearch.catalog.journal import Entry, State, age, decode_entry, encode_entry
-from onnxsearch.catalog.records import Cells, Ledger
+from onnxsearch.catalog.records import Cells, RecordIndex
 from onnxsearch.catalog.serialization import key_of
 from onnxsearch.errors import CollectionNotFoundError, StoreError
 from onnxsearch.metadata.base import Cell, MetadataStore
@@ -34,7 +34,7 @@ class Recovery:
 
     Args:
         metadata: Holds the journal.
-        ledger: Tells which keys have records.
+        records: Tells which keys have records.
         delete: Deletes vectors.
         delete_all: Deletes the collection of a model.
     """
@@ -42,12 +42,12 @@ class Recovery:
     def __init__(
         self,
         metadata: MetadataStore,
-        ledger: Ledger,
+        records: RecordIndex,
         delete: Callable[[Rows], None],
         delete_all: Callable[[str], None],
     ) -> None:
         self._metadata = metadata
-        self._ledger = ledger
+        self._records = records
         self._delete = delete
         self._delete_all = delete_all
         self._postponed: set[str] = set()
@@ -55,7 +55,7 @@ class Recovery:
 
     def cell(self, op: str) -> Cell:
         """Return where the journal keeps the entry `op`."""
-        return Cell(self._ledger.journal_table, op)
+        return Cell(self._records.journal_table, op)
 
     def begin(self, op: str, entry: Entry) -> None:
         """Write an entry down.
@@ -81,7 +81,7 @@ class Recovery:
         if not self._metadata.commit({self.cell(op): taken_back}, expect=expect):
             # Another engine took it back, or it was shown and only the answer got lost.
             keys = [key for keys in begun.keys.values() for key in keys]
-            if self._ledger.resolve(keys):
+            if self._records.resolve(keys):
                 return False
         self._delete(begun.keys)
         return True
@@ -139,7 +139,7 @@ class Recovery:
 
     def settle_all(self) -> int:
         """End every write that was begun; return how many were."""
-        ops = sorted({op for op, _ in self._metadata.items(self._ledger.journal_table)})
+        ops = sorted({op for op, _ in self._metadata.items(self._records.journal_table)})
         ended = sum(self._settle(op) for op in ops)
         if ended:
             logger.info("onnxsearch: ended %d interrupted writes", ended)
@@ -147,7 +147,7 @@ class Recovery:
 
     def entries(self) -> Iterator[tuple[str, Entry]]:
         """Yield all that the journal tells of."""
-        for op, data in self._metadata.items(self._ledger.journal_table):
+        for op, data in self._metadata.items(self._records.journal_table):
             yield op, decode_entry(data)
 
     def unfinished(self) -> set[str]:
@@ -200,7 +200,7 @@ class Recovery:
     def _unlist(self, model: str, begun: bytes) -> bool:
         """Take a model off all records; return whether one was missed."""
         missed = False
-        for change in self._ledger.unlistings(model):
+        for change in self._records.unlistings(model):
             change.expect[self._drop_cell(model)] = begun
             missed |= not self._metadata.commit(change.writes, expect=change.expect)
         return missed

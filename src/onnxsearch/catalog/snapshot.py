@@ -29,10 +29,10 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from onnxsearch._internal.closeable import Closing
+from onnxsearch._internal.closeable import Closeable
 from onnxsearch._internal.progress import ProgressSink, reporter
 from onnxsearch._internal.validation import integer
-from onnxsearch.catalog.catalog import Item
+from onnxsearch.catalog.catalog import NewImage
 from onnxsearch.catalog.serialization import check_id, check_metadata, decode_record, encode_record
 from onnxsearch.catalog.snapshot_archive import (
     check_members,
@@ -42,7 +42,7 @@ from onnxsearch.catalog.snapshot_archive import (
     write_matrix,
     write_member,
 )
-from onnxsearch.catalog.transfer import BATCH, BATCH_BYTES, Source
+from onnxsearch.catalog.transfer import BATCH, BATCH_BYTES, ImageSource
 from onnxsearch.embedders.base import check_name
 from onnxsearch.errors import InvalidArgumentError, OnnxSearchError, StoreCorruptError, StoreError
 from onnxsearch.types import Metric, Progress, Record
@@ -59,7 +59,7 @@ _MAX_MANIFEST = 2**20
 _CONTENT = re.compile("[0-9a-f]{32}")
 
 
-def save_snapshot(source: Source, path: Path, progress: ProgressSink) -> int:
+def save_snapshot(source: ImageSource, path: Path, progress: ProgressSink) -> int:
     """Write the pictures of `source` to `path`; return how many.
 
     The file appears when it is whole. Of several that are saved to one path at the
@@ -81,7 +81,7 @@ def save_snapshot(source: Source, path: Path, progress: ProgressSink) -> int:
         ) from error
 
 
-def _write(source: Source, stream: BinaryIO, progress: ProgressSink) -> int:
+def _write(source: ImageSource, stream: BinaryIO, progress: ProgressSink) -> int:
     report, total, number, parts = reporter(progress), source.count(), 0, 0
     spaces: dict[str, CollectionSpec] = {}
     with zipfile.ZipFile(stream, "w") as file:
@@ -97,7 +97,7 @@ def _write(source: Source, stream: BinaryIO, progress: ProgressSink) -> int:
 
 
 def _write_part(
-    file: zipfile.ZipFile, part: int, batch: Sequence[Item], models: Sequence[str]
+    file: zipfile.ZipFile, part: int, batch: Sequence[NewImage], models: Sequence[str]
 ) -> None:
     lines = b"\n".join(encode_record(item.record) for item in batch)
     write_member(file, f"{part:05}.jsonl", lines)
@@ -113,8 +113,8 @@ def _manifest(spaces: Mapping[str, CollectionSpec], pictures: int, parts: int) -
     return json.dumps({**values, "models": models}, indent=2).encode("ascii")
 
 
-class Snapshot(Closing):
-    """A snapshot to read; a `Source`.
+class Snapshot(Closeable):
+    """A snapshot to read; a `ImageSource`.
 
     Args:
         path: The file.
@@ -148,7 +148,7 @@ class Snapshot(Closing):
         """Return what a collection for this model's vectors must hold."""
         return self._spaces[model]
 
-    def batches(self) -> Iterator[list[Item]]:
+    def batches(self) -> Iterator[list[NewImage]]:
         """Yield all pictures."""
         pictures = 0
         for part in range(self._parts):
@@ -188,7 +188,7 @@ class Snapshot(Closing):
                 Metric(model["metric"]),
             )
 
-    def _part(self, part: int) -> list[Item]:
+    def _part(self, part: int) -> list[NewImage]:
         name = f"{part:05}.jsonl"
         lines = read_member(self._file, name, BATCH_BYTES).split(b"\n")
         if len(lines) > BATCH:
@@ -203,7 +203,7 @@ class Snapshot(Closing):
                 for n, vector in zip(holders, matrix, strict=True):
                     vectors[n][model] = vector
         return [
-            Item(replace(record, models=tuple(found)), found)
+            NewImage(replace(record, models=tuple(found)), found)
             for record, found in zip(records, vectors, strict=True)
         ]
 

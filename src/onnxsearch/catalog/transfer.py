@@ -11,13 +11,13 @@ import numpy as np
 
 from onnxsearch._internal.progress import ProgressSink, reporter
 from onnxsearch._internal.threads import batched
-from onnxsearch.catalog.catalog import Catalog, Item
+from onnxsearch.catalog.catalog import Catalog, NewImage
 from onnxsearch.catalog.serialization import encode_record
 from onnxsearch.errors import UnknownModelError
 from onnxsearch.types import Progress
 
 if TYPE_CHECKING:
-    from onnxsearch.catalog.records import Stored
+    from onnxsearch.catalog.records import StoredImage
     from onnxsearch.vectors.base import CollectionSpec, Vectors
 
 BATCH = 256
@@ -39,7 +39,7 @@ class TransferReport:
     """How long it took."""
 
 
-class Source(Protocol):
+class ImageSource(Protocol):
     """Where pictures come from."""
 
     def count(self) -> int:
@@ -54,7 +54,7 @@ class Source(Protocol):
         """Return what a collection for this model's vectors must hold; its name is free."""
         ...
 
-    def batches(self) -> Iterator[Sequence[Item]]:
+    def batches(self) -> Iterator[Sequence[NewImage]]:
         """Yield all pictures, at most `BATCH` and `BATCH_BYTES` at a time."""
         ...
 
@@ -67,11 +67,11 @@ class CatalogSource:
 
     def count(self) -> int:
         """Return how many pictures there are."""
-        return self._catalog.ledger.count()
+        return self._catalog.records.count()
 
     def models(self) -> set[str]:
         """Return the models that records list, but for those whose collection is lost."""
-        listed = {model for record in self._catalog.ledger.records() for model in record.models}
+        listed = {model for record in self._catalog.records.values() for model in record.models}
         collections = self._catalog.collections()
         return {model for model in listed if self._catalog.collection(model) in collections}
 
@@ -79,29 +79,29 @@ class CatalogSource:
         """Return what the collection of this model holds."""
         return self._catalog.vectors.describe(self._catalog.collection(model))
 
-    def batches(self) -> Iterator[list[Item]]:
+    def batches(self) -> Iterator[list[NewImage]]:
         """Yield all pictures, with the vectors that are there."""
-        for batch in batched(self._catalog.ledger.pictures(), BATCH):
-            yield from portions(self._items(batch))
+        for batch in batched(self._catalog.records.images(), BATCH):
+            yield from record_batches(self._items(batch))
 
-    def _items(self, pictures: Sequence[Stored]) -> list[Item]:
+    def _items(self, pictures: Sequence[StoredImage]) -> list[NewImage]:
         vectors = self._catalog.vectors_of(pictures)
         torn = {s.record.id: s for s in pictures if len(vectors[s.key]) < len(s.record.models)}
-        now = self._catalog.ledger.find(torn)
+        now = self._catalog.records.find(torn)
         # One that was replaced since its record was read comes as it is now.
         replaced = [stored for id, stored in now.items() if stored.key != torn[id].key]
         gone = torn.keys() - now.keys() | {stored.record.id for stored in replaced}
         items = [
-            Item(replace(s.record, models=tuple(vectors[s.key])), vectors[s.key])
+            NewImage(replace(s.record, models=tuple(vectors[s.key])), vectors[s.key])
             for s in pictures
             if s.record.id not in gone
         ]
         return items + self._items(replaced) if replaced else items
 
 
-def portions(items: Iterable[Item]) -> Iterator[list[Item]]:
+def record_batches(items: Iterable[NewImage]) -> Iterator[list[NewImage]]:
     """Yield items in lists with at most `BATCH_BYTES` of records, one a line."""
-    portion: list[Item] = []
+    portion: list[NewImage] = []
     room = BATCH_BYTES
     for item in items:
         size = len(encode_record(item.record)) + 1
@@ -115,7 +115,7 @@ def portions(items: Iterable[Item]) -> Iterator[list[Item]]:
 
 
 def transfer(
-    source: Source, target: Catalog, searched: Collection[str], progress: ProgressSink
+    source: ImageSource, target: Catalog, searched: Collection[str], progress: ProgressSink
 ) -> TransferReport:
     """Store the pictures of `source` in `target`, but for those that are there already.
 
@@ -149,7 +149,7 @@ def transfer(
     return TransferReport(copied, unchanged, time.monotonic() - started)
 
 
-def _check_spaces(source: Source, target: Catalog, searched: Collection[str]) -> None:
+def _check_spaces(source: ImageSource, target: Catalog, searched: Collection[str]) -> None:
     """Raise before anything is written, if vectors do not fit or nobody would find them."""
     models = sorted(source.models())
     if models and not set(models) & set(searched):
@@ -164,16 +164,16 @@ def _check_spaces(source: Source, target: Catalog, searched: Collection[str]) ->
             target.vectors.ensure_collection(_space(source, target, model))
 
 
-def _space(source: Source, target: Catalog, model: str) -> CollectionSpec:
+def _space(source: ImageSource, target: Catalog, model: str) -> CollectionSpec:
     return replace(source.space(model), name=target.collection(model))
 
 
-def _store(items: Mapping[str, Item], target: Catalog) -> int:
+def _store(items: Mapping[str, NewImage], target: Catalog) -> int:
     """Store pictures by id; return how many were not there as they are."""
-    there = target.ledger.find(items)
+    there = target.records.find(items)
     vectors = target.vectors_of(there.values())
-    new: list[Item] = []
-    same: list[Item] = []
+    new: list[NewImage] = []
+    same: list[NewImage] = []
     for id, item in items.items():
         stored = there.get(id)
         if stored is None or not _same_picture(item, stored, vectors[stored.key]):
@@ -185,7 +185,7 @@ def _store(items: Mapping[str, Item], target: Catalog) -> int:
     return len(new) + len(same)
 
 
-def _same_picture(item: Item, stored: Stored, vectors: Mapping[str, Vectors]) -> bool:
+def _same_picture(item: NewImage, stored: StoredImage, vectors: Mapping[str, Vectors]) -> bool:
     """Whether the vectors of both can stand side by side.
 
     Contents tell. A picture that was no file has none, so equal vectors must do.
@@ -196,7 +196,7 @@ def _same_picture(item: Item, stored: Stored, vectors: Mapping[str, Vectors]) ->
     return item.record.content == stored.record.content
 
 
-def _contained(item: Item, stored: Stored, vectors: Mapping[str, Vectors]) -> bool:
+def _contained(item: NewImage, stored: StoredImage, vectors: Mapping[str, Vectors]) -> bool:
     return (
         replace(item.record, models=stored.record.models) == stored.record
         and set(stored.record.models) == vectors.keys() >= item.vectors.keys()

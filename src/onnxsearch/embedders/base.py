@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxsearch._internal.closeable import Closing
+from onnxsearch._internal.closeable import Closeable
 from onnxsearch._internal.threads import batched
 from onnxsearch._internal.validation import integer
 from onnxsearch.errors import EmbeddingError, InvalidArgumentError
@@ -27,7 +27,7 @@ DEFAULT_BATCH = 8
 memory; on a GPU pass a larger one."""
 
 
-class Embedder(Closing):
+class Embedder(Closeable):
     """Turns pictures into vectors, in two steps.
 
     `prepare` makes of one picture the tensor that the model is fed; `run` makes

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from onnxsearch._internal.closeable import Closing
+from onnxsearch._internal.closeable import Closeable
 from onnxsearch._internal.cpu import available_cores
 from onnxsearch._internal.validation import integer
 from onnxsearch.catalog.catalog import Catalog
 from onnxsearch.embedders.base import Embedder, check_name
 from onnxsearch.errors import ClosedError, InvalidArgumentError, UnknownModelError
 from onnxsearch.images.reading import READ_STRICTLY, ReadPolicy, open_image
-from onnxsearch.migration import whereabouts
-from onnxsearch.queries import Reader
-from onnxsearch.retrieval import Retrieval
+from onnxsearch.indexing.backfill import whereabouts
+from onnxsearch.search.query import QueryEncoder
+from onnxsearch.search.retriever import Retriever
 from onnxsearch.types import ImageInput
 from onnxsearch.vectors.base import CollectionSpec
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 DEFAULT_NAMESPACE = "onnxsearch"
 
 
-class EngineBase(Closing):
+class EngineBase(Closeable):
     """Holds the models and the stores."""
 
     def __init__(
@@ -47,8 +47,8 @@ class EngineBase(Closing):
         self._batch_size = integer("batch_size", batch_size, least=1)
         self._reading = reading
         self._catalog = Catalog(vectors, metadata, namespace)
-        self._retrieval = Retrieval(self._catalog, vectors)
-        self._reader = Reader(self._catalog, vectors, reading)
+        self._retrieval = Retriever(self._catalog, vectors)
+        self._reader = QueryEncoder(self._catalog, vectors, reading)
         self._owned: list[Embedder | VectorStore | MetadataStore] = []
         self._closed = False
         # First, since it may end what drops one of these collections.

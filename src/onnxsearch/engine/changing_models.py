@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from onnxsearch.embedders.base import Embedder
 from onnxsearch.engine.base import EngineBase
 from onnxsearch.errors import InvalidArgumentError
-from onnxsearch.migration import Backfill, check_complete
+from onnxsearch.indexing.backfill import Backfill, check_complete
 from onnxsearch.types import IndexReport
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Self
 from uuid import uuid4
 
-from onnxsearch._internal.threads import batched
-from onnxsearch.catalog.catalog import Item
 from onnxsearch._internal.paths import absolute_path
+from onnxsearch._internal.threads import batched
+from onnxsearch.catalog.catalog import NewImage
 from onnxsearch.catalog.serialization import check_id, check_metadata
 from onnxsearch.embedders.base import Embedder
 from onnxsearch.engine.base import DEFAULT_NAMESPACE, close_all
@@ -19,14 +19,14 @@ from onnxsearch.engine.searching import Searching
 from onnxsearch.engine.upkeep import Upkeep
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.images.reading import READ_STRICTLY, ReadPolicy, open_image
-from onnxsearch.indexing import Pipeline
-from onnxsearch.sources import read_source
+from onnxsearch.indexing.discovery import read_source
+from onnxsearch.indexing.pipeline import Pipeline
 from onnxsearch.types import ImageInput, IndexReport, Metadata, Record
 
 if TYPE_CHECKING:
     from onnxsearch._internal.progress import ProgressSink
+    from onnxsearch.indexing.change_detection import MetadataSource
     from onnxsearch.metadata.base import MetadataStore
-    from onnxsearch.survey import MetadataSource
     from onnxsearch.vectors.base import VectorStore
 
 
@@ -205,13 +205,13 @@ class SearchEngine(Searching, Judging, ChangingModels, Upkeep):
         )
         picture = open_image(image if uri is None else uri, self._reading)
         vectors = {name: e.embed(picture)[0] for name, e in self._embedders.items()}
-        self._catalog.put([Item(record, vectors)])
+        self._catalog.put([NewImage(record, vectors)])
         return record.id
 
     def get(self, id: str) -> Record | None:
         """Return what is stored under `id`, or None."""
         self._check_open()
-        stored = self._catalog.ledger.find([check_id(id)]).get(id)
+        stored = self._catalog.records.find([check_id(id)]).get(id)
         return stored.record if stored else None
 
     def remove(self, id: str | Iterable[str]) -> list[str]:
@@ -234,4 +234,4 @@ class SearchEngine(Searching, Judging, ChangingModels, Upkeep):
     def count(self) -> int:
         """Return how many pictures are stored."""
         self._check_open()
-        return self._catalog.ledger.count()
+        return self._catalog.records.count()

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from onnxsearch.duplicates import Threshold, calibrate, clusters
 from onnxsearch.engine.base import EngineBase
 from onnxsearch.errors import InvalidArgumentError
-from onnxsearch.evaluation import Evaluation, Judge, Truth
-from onnxsearch.fusion import as_fusion
-from onnxsearch.recall import Sample
-from onnxsearch.tuning import Tuning, tune
+from onnxsearch.evaluation.evaluator import Evaluation, Evaluator, GroundTruth
+from onnxsearch.evaluation.index_recall import Sample
+from onnxsearch.evaluation.index_tuning import Tuning, tune
+from onnxsearch.search.fusion import as_fusion
+from onnxsearch.search.near_duplicates import Threshold, calibrate, clusters
 
 if TYPE_CHECKING:
-    from onnxsearch.evaluation import Labels
-    from onnxsearch.fusion import FusionChoice
-    from onnxsearch.measures import Estimate
+    from onnxsearch.evaluation.evaluator import Labels
+    from onnxsearch.evaluation.metrics import Estimate
+    from onnxsearch.search.fusion import FusionChoice
 
 
 class Judging(EngineBase):
@@ -65,12 +65,12 @@ class Judging(EngineBase):
             >>> evaluation.scores["vgg16"].mean_average_precision.value
         """
         self._check_open()
-        judge = Judge(self._retrieval, self._several(models), as_fusion(fusion), k, depth)
-        ledger = self._catalog.ledger
+        judge = Evaluator(self._retrieval, self._several(models), as_fusion(fusion), k, depth)
+        records = self._catalog.records
         if labels is not None and pairs is None:
-            truth = Truth.of_labels(labels, ledger)
+            truth = GroundTruth.of_labels(labels, records)
         elif pairs is not None and labels is None:
-            truth = Truth.of_pairs(pairs, ledger)
+            truth = GroundTruth.of_pairs(pairs, records)
         else:
             raise InvalidArgumentError("evaluate needs either labels or pairs, and not both")
         return judge.evaluate(truth, confidence=confidence, resamples=resamples, seed=seed)

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from onnxsearch._internal.threads import batched, ordered_map
-from onnxsearch.comparison import Answer, Comparison
 from onnxsearch.embedders.base import Embedder
 from onnxsearch.engine.base import EngineBase
 from onnxsearch.errors import InvalidArgumentError
-from onnxsearch.fusion import as_fusion
-from onnxsearch.queries import Query
-from onnxsearch.retrieval import Selection
+from onnxsearch.evaluation.comparison import Answer, Comparison
+from onnxsearch.search.fusion import as_fusion
+from onnxsearch.search.query import Query
+from onnxsearch.search.retriever import Selection
 from onnxsearch.types import ImageInput, SearchResults
 
 if TYPE_CHECKING:
     from onnxsearch.filters import Filter
-    from onnxsearch.fusion import FusionChoice
-    from onnxsearch.queries import QueryInput
+    from onnxsearch.search.fusion import FusionChoice
+    from onnxsearch.search.query import QueryInput
 
 
 class Searching(EngineBase):

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from onnxsearch._internal.paths import path_text
+from onnxsearch._internal.paths import target_path
 from onnxsearch.catalog.integrity import verify
 from onnxsearch.catalog.integrity_report import VerifyReport
-from onnxsearch._internal.paths import absolute_path
 from onnxsearch.catalog.snapshot import Snapshot, save_snapshot
 from onnxsearch.catalog.transfer import CatalogSource, TransferReport, transfer
 from onnxsearch.engine.base import EngineBase
@@ -88,7 +86,7 @@ class Upkeep(EngineBase):
         here, there = self._catalog, other._catalog  # noqa: SLF001
         if (
             here.metadata is there.metadata
-            and here.ledger.records_table == there.ledger.records_table
+            and here.records.records_table == there.records.records_table
         ):
             raise InvalidArgumentError(
                 "cannot copy an engine to itself: both have the same metadata store and namespace"
@@ -111,9 +109,7 @@ class Upkeep(EngineBase):
             StoreError: The file cannot be written, or a store failed.
         """
         self._check_open()
-        return save_snapshot(
-            CatalogSource(self._catalog), Path(absolute_path(path)), progress
-        )
+        return save_snapshot(CatalogSource(self._catalog), target_path(path), progress)
 
     def load_snapshot(
         self, path: str | os.PathLike[str], *, progress: ProgressSink = False
@@ -134,5 +130,5 @@ class Upkeep(EngineBase):
             StoreError: It cannot be read, or a store failed.
         """
         self._check_open()
-        with Snapshot(Path(absolute_path(path))) as snapshot:
+        with Snapshot(target_path(path)) as snapshot:
             return transfer(snapshot, self._catalog, self.models, progress)

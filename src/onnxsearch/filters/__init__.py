@@ -23,9 +23,9 @@ from __future__ import annotations
 from onnxsearch.filters.conditions import (
     MOST_DEPTH,
     And,
-    Comparison,
     Contains,
     Exists,
+    FieldComparison,
     Filter,
     Not,
     OneOf,
@@ -37,6 +37,9 @@ from onnxsearch.filters.conditions import (
 from onnxsearch.filters.field import F
 from onnxsearch.filters.values import Scalar
 
+Comparison = FieldComparison
+"""The name that `FieldComparison` has had; `onnxsearch.Comparison` is another class."""
+
 __all__ = [
     "MOST_DEPTH",
     "And",
@@ -44,6 +47,7 @@ __all__ = [
     "Contains",
     "Exists",
     "F",
+    "FieldComparison",
     "Filter",
     "Not",
     "OneOf",

@@ -82,7 +82,7 @@ class Operator(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison(Filter):
+class FieldComparison(Filter):
     """The field is of the value's type, and compares as told."""
 
     field: str

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.filters.conditions import (
-    Comparison,
     Contains,
     Exists,
+    FieldComparison,
     Filter,
     OneOf,
     Operator,
@@ -24,7 +24,7 @@ class F:
 
     Example:
         >>> F("rating") > 3
-        Comparison(field='rating', operator=<Operator.GT: '>'>, value=3)
+        FieldComparison(field='rating', operator=<Operator.GT: '>'>, value=3)
 
     Raises:
         InvalidArgumentError: The name, or a value that the field is compared
@@ -39,22 +39,22 @@ class F:
         self.name = name
 
     def __eq__(self, value: Scalar) -> Filter:  # type: ignore[override]
-        return Comparison(self.name, Operator.EQ, value)
+        return FieldComparison(self.name, Operator.EQ, value)
 
     def __ne__(self, value: Scalar) -> Filter:  # type: ignore[override]
-        return Comparison(self.name, Operator.NE, value)
+        return FieldComparison(self.name, Operator.NE, value)
 
     def __lt__(self, value: str | float) -> Filter:
-        return Comparison(self.name, Operator.LT, value)
+        return FieldComparison(self.name, Operator.LT, value)
 
     def __le__(self, value: str | float) -> Filter:
-        return Comparison(self.name, Operator.LE, value)
+        return FieldComparison(self.name, Operator.LE, value)
 
     def __gt__(self, value: str | float) -> Filter:
-        return Comparison(self.name, Operator.GT, value)
+        return FieldComparison(self.name, Operator.GT, value)
 
     def __ge__(self, value: str | float) -> Filter:
-        return Comparison(self.name, Operator.GE, value)
+        return FieldComparison(self.name, Operator.GE, value)
 
     def in_(self, values: Iterable[Scalar]) -> Filter:
         """The field equals one of `values`."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
-from onnxsearch._internal.closeable import Closing
+from onnxsearch._internal.closeable import Closeable
 from onnxsearch.errors import InvalidArgumentError
 
 
@@ -36,7 +36,7 @@ class DurabilityWarning(UserWarning):
     """The store would lose acknowledged writes if its server or machine failed."""
 
 
-class MetadataStore(Closing):
+class MetadataStore(Closeable):
     """Tables of keys and byte strings, written many at a time, all or nothing.
 
     What the bytes mean is the engine's business; a back end only has to keep

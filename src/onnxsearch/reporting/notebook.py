@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from onnxsearch.reporting.text import escaped, name_of, query_name, query_picture
+from onnxsearch.reporting.labels import escaped, name_of, query_name, query_picture
 from onnxsearch.reporting.thumbnails import data_uri
 
 if TYPE_CHECKING:
-    from onnxsearch.comparison import Comparison
+    from onnxsearch.evaluation.comparison import Comparison
     from onnxsearch.types import Hit, SearchResults
 
 _SIZE = 112

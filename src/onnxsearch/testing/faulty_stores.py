@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class FaultyVectorStore(VectorStore):
     """Passes everything on to another store, but for the calls that fail or hang.
 
-    Closing it leaves the other one open: it may be needed for the next engine.
+    Closeable it leaves the other one open: it may be needed for the next engine.
     """
 
     def __init__(self, store: VectorStore, faults: Faults) -> None:
@@ -85,7 +85,7 @@ class FaultyVectorStore(VectorStore):
 class FaultyMetadataStore(MetadataStore):
     """Passes everything on to another store, but for the calls that fail or hang.
 
-    Closing it leaves the other one open: it may be needed for the next engine.
+    Closeable it leaves the other one open: it may be needed for the next engine.
     """
 
     def __init__(self, store: MetadataStore, faults: Faults) -> None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from onnxsearch._internal.closeable import Closing
+from onnxsearch._internal.closeable import Closeable
 from onnxsearch._internal.metadata_json import metadata_text
 from onnxsearch._internal.validation import integer
 from onnxsearch.errors import (
@@ -38,7 +38,7 @@ class Match(NamedTuple):
     distance: float
 
 
-class VectorStore(Closing):
+class VectorStore(Closeable):
     """Named collections of vectors, each row under a key, searched by nearness.
 
     Keys are 32 lower-case hex characters: a closed alphabet, so that no back end

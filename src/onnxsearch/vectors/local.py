@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from onnxsearch._internal.paths import target_path
 from onnxsearch._internal.sqlite import Database
-from onnxsearch._internal.paths import absolute_path
 from onnxsearch.errors import (
     CollectionNotFoundError,
     InvalidArgumentError,
@@ -77,7 +77,7 @@ class LocalVectorStore(VectorStore):
             StoreLockedError: Another process was writing to it for half a minute.
             StoreUnavailableError: It cannot be opened or written.
         """
-        folder = Path(absolute_path(path)).parent
+        folder = target_path(path).parent
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:

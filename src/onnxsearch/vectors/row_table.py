@@ -18,7 +18,7 @@ _FEWEST = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class RowView:
     """The rows as they were at one moment. It needs no lock, and never changes."""
 
     spec: CollectionSpec
@@ -92,7 +92,7 @@ class Table:
     def __len__(self) -> int:
         return len(self._places)
 
-    def snapshot(self, *, with_metadata: bool) -> Snapshot:
+    def snapshot(self, *, with_metadata: bool) -> RowView:
         """Return the rows as they are now."""
         with self._lock:
             size = len(self._keys)
@@ -101,7 +101,7 @@ class Table:
                 self._metadata.extend(json.loads(text) for text in unread)
             if self._live is None and len(self._places) < size:
                 self._live = self._live_places()
-            return Snapshot(
+            return RowView(
                 spec=self._spec,
                 matrix=self._matrix[:size],
                 lengths=self._lengths[:size],

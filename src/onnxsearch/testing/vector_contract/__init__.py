@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from onnxsearch.testing.vector_contract.collections import CollectionTests
-from onnxsearch.testing.vector_contract.lasting import LastingTests
+from onnxsearch.testing.vector_contract.durability import LastingTests
 from onnxsearch.testing.vector_contract.rows import RowTests
-from onnxsearch.testing.vector_contract.searching import SearchTests
+from onnxsearch.testing.vector_contract.search import SearchTests
 
 
 class VectorStoreContract(CollectionTests, RowTests, SearchTests, LastingTests):

@@ -26,9 +26,9 @@ from typing import NamedTuple
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.filters import (
     And,
-    Comparison,
     Contains,
     Exists,
+    FieldComparison,
     Filter,
     Not,
     OneOf,
@@ -125,7 +125,7 @@ def _condition(filter: Filter, *, lite: bool) -> _Condition:
             return _Condition(levels + 1, f"not ({text})")
         case Exists(field):
             return _any([_Condition(0, _there(kind + _hex(field))) for kind in _KINDS])
-        case Comparison(field, operator, value):
+        case FieldComparison(field, operator, value):
             return _guarded(_kind(value) + _hex(field), f'{operator.value} "{_digits(value)}"')
         case OneOf(field, values):
             return _one_of(field, values, lite=lite)
@@ -146,7 +146,7 @@ def _merged(parts: Iterable[Filter]) -> list[Filter]:
     others: list[Filter] = []
     for part in parts:
         match part:
-            case Comparison(field, Operator.EQ, value):
+            case FieldComparison(field, Operator.EQ, value):
                 values.setdefault(field, []).append(value)
             case OneOf(field, several):
                 values.setdefault(field, []).extend(several)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-from onnxsearch._internal.paths import absolute_path
+from onnxsearch._internal.paths import target_path
 from onnxsearch.errors import (
     InvalidArgumentError,
     MissingExtraError,
@@ -127,7 +127,7 @@ def open_lite(path: str | os.PathLike[str]) -> LiteFile:
             "uri is not shown, for it may hold a password. It is no URL: expected "
             "http://host:port. If it is the path of a Milvus Lite file, write ./ before it"
         )
-    real = os.path.realpath(absolute_path(path))
+    real = os.path.realpath(target_path(path))
     if not real.endswith(".db"):
         raise InvalidArgumentError(f"{real}: expected the path of a Milvus Lite file, *.db")
     if Path(real).is_file():

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from onnxsearch._internal.threads import batched
-from onnxsearch.catalog.records import Ledger, Stored
+from onnxsearch.catalog.records import RecordIndex, StoredImage
 from onnxsearch.catalog.serialization import check_metadata
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.types import JSONValue, Metadata, Outcome, Status
@@ -30,7 +30,7 @@ class Candidate:
     size: int
     modified_ns: int
     metadata: dict[str, JSONValue]
-    stored: Stored | None
+    stored: StoredImage | None
     """What is stored under its path already."""
 
 
@@ -42,7 +42,7 @@ class Survey:
     new to store about them, are unchanged.
     """
 
-    ledger: Ledger
+    records: RecordIndex
     models: frozenset[str]
     """Models whose vectors a picture must have."""
     metadata: MetadataSource
@@ -50,11 +50,11 @@ class Survey:
     def __call__(self, paths: Iterable[str]) -> Iterator[Outcome | Candidate]:
         """Yield an outcome or a candidate for each path, in order."""
         for batch in batched(paths, _BATCH):
-            stored = self.ledger.find(batch)
+            stored = self.records.find(batch)
             for path in batch:
                 yield self._look(path, stored.get(path))
 
-    def _look(self, path: str, stored: Stored | None) -> Outcome | Candidate:
+    def _look(self, path: str, stored: StoredImage | None) -> Outcome | Candidate:
         try:
             status = os.stat(path)
         except FileNotFoundError:
@@ -78,7 +78,7 @@ class Survey:
             return Outcome(path, Status.UNCHANGED, id=stored.record.id)
         return candidate
 
-    def _metadata_of(self, path: str, stored: Stored | None) -> dict[str, JSONValue]:
+    def _metadata_of(self, path: str, stored: StoredImage | None) -> dict[str, JSONValue]:
         if self.metadata is None:
             # Nothing said: what an earlier run was told stays.
             return dict(stored.record.metadata) if stored else {}
@@ -90,7 +90,7 @@ class Survey:
             raise InvalidArgumentError(f"metadata of file {path!r}: {error}") from error
 
 
-def same_file(stored: Stored, candidate: Candidate) -> bool:
+def same_file(stored: StoredImage, candidate: Candidate) -> bool:
     """Return whether the file looks as it did when it was stored."""
     record = stored.record
     return record.size == candidate.size and record.modified_ns == candidate.modified_ns

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _AVERSION = 0.2
 """Weight of the examples to keep away from, where those to come near to have 1:
 Rocchio's gamma / beta with the values that Manning, Raghavan and Schütze recommend
-(Introduction to Information Retrieval, 2008, section 9.1.1: 0.15 and 0.75)."""
+(Introduction to Information Retriever, 2008, section 9.1.1: 0.15 and 0.75)."""
 
 
 class Query:
@@ -113,7 +113,7 @@ class _Examples(Query):
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class QueryEncoder:
     """Turns queries into vectors."""
 
     catalog: Catalog
@@ -143,7 +143,7 @@ class Reader:
         return {embedder.name: embedder.embed(picture)[0] for embedder in embedders}
 
     def _stored(self, wanted: str, embedders: Sequence[Embedder]) -> dict[str, Vectors]:
-        stored = self.catalog.ledger.find([wanted]).get(wanted)
+        stored = self.catalog.records.find([wanted]).get(wanted)
         if stored is None:
             raise InvalidArgumentError(
                 f"there is no picture of id {wanted!r} here. A file's id is its absolute path"

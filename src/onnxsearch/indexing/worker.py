@@ -23,9 +23,9 @@ from onnxsearch.types import Outcome, Record, Status
 if TYPE_CHECKING:
     from PIL import Image
 
-    from onnxsearch.catalog.records import Stored
+    from onnxsearch.catalog.records import StoredImage
     from onnxsearch.embedders.base import Embedder, Tensor
-    from onnxsearch.survey import Candidate
+    from onnxsearch.indexing.change_detection import Candidate
     from onnxsearch.vectors.base import Vectors
 
 _STATUS: Mapping[type[ImageError], Status] = {
@@ -37,7 +37,7 @@ _STATUS: Mapping[type[ImageError], Status] = {
 
 
 @dataclass(slots=True)
-class Picture:
+class PreparedImage:
     """A picture on its way into the stores."""
 
     record: Record
@@ -52,28 +52,28 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class Worker:
+class IndexingWorker:
     """Turns batches of candidates into pictures. Called from many threads."""
 
     catalog: Catalog
     embedders: Sequence[Embedder]
     reading: ReadPolicy
 
-    def __call__(self, batch: Sequence[Outcome | Candidate]) -> list[Outcome | Picture]:
+    def __call__(self, batch: Sequence[Outcome | Candidate]) -> list[Outcome | PreparedImage]:
         """Return a result for each entry, in order; outcomes pass through."""
         results = [entry if isinstance(entry, Outcome) else self._open(entry) for entry in batch]
-        pictures = [result for result in results if isinstance(result, Picture)]
+        pictures = [result for result in results if isinstance(result, PreparedImage)]
         failed: dict[str, EmbeddingError] = {}
         for embedder in self.embedders:
             failed |= _embed(embedder, [p for p in pictures if embedder.name in p.tensors])
         return [
             Outcome(result.record.id, Status.BROKEN, error=str(failed[result.record.id]))
-            if isinstance(result, Picture) and result.record.id in failed
+            if isinstance(result, PreparedImage) and result.record.id in failed
             else result
             for result in results
         ]
 
-    def _open(self, candidate: Candidate) -> Outcome | Picture:
+    def _open(self, candidate: Candidate) -> Outcome | PreparedImage:
         path = candidate.uri
         try:
             return self._read(candidate)
@@ -84,7 +84,7 @@ class Worker:
         except OSError as error:
             return Outcome(path, Status.BROKEN, error=f"file {path!r} cannot be read: {error}")
 
-    def _read(self, candidate: Candidate) -> Outcome | Picture:
+    def _read(self, candidate: Candidate) -> Outcome | PreparedImage:
         path, stored = candidate.uri, candidate.stored
         if (
             stored is not None
@@ -96,7 +96,7 @@ class Worker:
         # and their first bytes tell.
         image = open_image(path, self.reading)
         content = _content(path)
-        twin = self.catalog.ledger.with_content(content)
+        twin = self.catalog.records.with_content(content)
         if twin and twin.id != path and _still_holds(twin):
             return Outcome(path, Status.DUPLICATE, id=twin.id)
         record = Record(
@@ -108,12 +108,12 @@ class Worker:
             size=candidate.size,
             modified_ns=candidate.modified_ns,
         )
-        return Picture(record, tensors=_prepare(self.embedders, image))
+        return PreparedImage(record, tensors=_prepare(self.embedders, image))
 
-    def _complete(self, candidate: Candidate, stored: Stored) -> Picture:
+    def _complete(self, candidate: Candidate, stored: StoredImage) -> PreparedImage:
         """Bring what is stored of an unchanged picture up to date."""
         before = stored.record
-        picture = Picture(
+        picture = PreparedImage(
             record=replace(
                 before,
                 metadata=candidate.metadata,
@@ -134,10 +134,10 @@ class Worker:
 
 
 @dataclass(frozen=True, slots=True)
-class Filler(Worker):
+class BackfillWorker(IndexingWorker):
     """Gives stored pictures the vectors of further models, and leaves all else as it is."""
 
-    def _read(self, candidate: Candidate) -> Outcome | Picture:
+    def _read(self, candidate: Candidate) -> Outcome | PreparedImage:
         path, stored = candidate.uri, candidate.stored
         if stored is None:
             return Outcome(path, Status.MISSING, error=f"{path!r} is not stored any more")
@@ -155,14 +155,14 @@ class Filler(Worker):
                 error=f"file {record.uri!r} no longer shows what was stored: index it again",
             )
         image = open_image(record.uri, self.reading)
-        return Picture(record, amends=stored.key, tensors=_prepare(self.embedders, image))
+        return PreparedImage(record, amends=stored.key, tensors=_prepare(self.embedders, image))
 
 
 def _prepare(embedders: Sequence[Embedder], image: Image.Image) -> dict[str, Tensor]:
     return {embedder.name: embedder.prepare(image) for embedder in embedders}
 
 
-def _embed(embedder: Embedder, pictures: Sequence[Picture]) -> dict[str, EmbeddingError]:
+def _embed(embedder: Embedder, pictures: Sequence[PreparedImage]) -> dict[str, EmbeddingError]:
     """Give each picture its vector of this model; return by id what failed."""
     if not pictures:
         return {}

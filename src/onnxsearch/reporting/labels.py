@@ -6,11 +6,11 @@ import html
 import os
 from typing import TYPE_CHECKING
 
-from onnxsearch.queries import Query
+from onnxsearch.search.query import Query
 from onnxsearch.types import Hit
 
 if TYPE_CHECKING:
-    from onnxsearch.queries import QueryInput
+    from onnxsearch.search.query import QueryInput
     from onnxsearch.types import ImageInput
 
 

@@ -11,7 +11,7 @@ from onnxsearch.errors import EmptySourceError, ImageNotFoundError, InvalidArgum
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class FileSet:
     """The files to index."""
 
     paths: list[str]
@@ -20,7 +20,7 @@ class Source:
     """The folder they were found in; None if they were named one by one."""
 
 
-def read_source(source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> Source:
+def read_source(source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> FileSet:
     """Return the files that `source` stands for.
 
     A folder stands for every file in it and below, in order of their names;
@@ -37,18 +37,18 @@ def read_source(source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]
         InvalidArgumentError: It is neither path nor iterable of paths.
     """
     if not isinstance(source, str | os.PathLike):
-        return Source(list(dict.fromkeys(_named(source))))
+        return FileSet(list(dict.fromkeys(_named(source))))
     path = absolute_path(source)
     if not os.path.lexists(path):
         raise ImageNotFoundError(f"there is no folder or file {path!r}")
     if not os.path.isdir(path):
-        return Source([path])
+        return FileSet([path])
     paths = list(_walk(path))
     if not paths:
         raise EmptySourceError(
             f"folder {path!r} holds no file: give a folder with pictures in it or below it"
         )
-    return Source(paths, path)
+    return FileSet(paths, path)
 
 
 def _named(source: Iterable[object]) -> Iterator[str]:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from onnxsearch._internal.progress import ProgressSink, reporter
 from onnxsearch._internal.threads import batched, ordered_map
-from onnxsearch.catalog.catalog import Catalog, Item
-from onnxsearch.catalog.transfer import portions
-from onnxsearch.embedding import Filler, Picture
+from onnxsearch.catalog.catalog import Catalog, NewImage
+from onnxsearch.catalog.transfer import record_batches
 from onnxsearch.errors import ModelError
-from onnxsearch.survey import Candidate
+from onnxsearch.indexing.change_detection import Candidate
+from onnxsearch.indexing.worker import BackfillWorker, PreparedImage
 from onnxsearch.types import IndexReport, Outcome, Progress
 
 if TYPE_CHECKING:
@@ -46,13 +46,13 @@ class Backfill:
         report = reporter(progress)
         name = self.embedder.name
         lacking = list(
-            dict.fromkeys(r.id for r in self.catalog.ledger.records() if name not in r.models)
+            dict.fromkeys(r.id for r in self.catalog.records.values() if name not in r.models)
         )
         outcomes: list[Outcome] = []
-        waiting: list[Item] = []
+        waiting: list[NewImage] = []
         for result in self._results(lacking):
-            if isinstance(result, Picture):
-                waiting.append(Item(result.record, result.vectors, amends=result.amends))
+            if isinstance(result, PreparedImage):
+                waiting.append(NewImage(result.record, result.vectors, amends=result.amends))
                 if len(waiting) >= _COMMIT:
                     self._store(waiting)
                     waiting.clear()
@@ -62,19 +62,19 @@ class Backfill:
         self._store(waiting)
         return IndexReport(tuple(outcomes), time.monotonic() - started)
 
-    def _store(self, waiting: list[Item]) -> None:
-        for items in portions(waiting):
+    def _store(self, waiting: list[NewImage]) -> None:
+        for items in record_batches(waiting):
             self.catalog.amend(items)
 
-    def _results(self, ids: list[str]) -> Iterator[Outcome | Picture]:
-        worker = Filler(self.catalog, [self.embedder.parallel(self.workers)], self.reading)
+    def _results(self, ids: list[str]) -> Iterator[Outcome | PreparedImage]:
+        worker = BackfillWorker(self.catalog, [self.embedder.parallel(self.workers)], self.reading)
         batches = batched(self._candidates(ids), self.batch_size)
         for results in ordered_map(worker, batches, workers=self.workers):
             yield from results
 
     def _candidates(self, ids: list[str]) -> Iterator[Candidate]:
         for batch in batched(ids, _CHECKED):
-            stored = self.catalog.ledger.find(batch)
+            stored = self.catalog.records.find(batch)
             for id in batch:
                 yield Candidate(id, 0, 0, {}, stored.get(id))
 
@@ -85,12 +85,12 @@ def check_complete(catalog: Catalog, model: str) -> None:
     Raises:
         ModelError: One lacks it.
     """
-    for batch in batched(catalog.ledger.pictures(), _CHECKED):
+    for batch in batched(catalog.records.images(), _CHECKED):
         found = catalog.vectors.fetch(catalog.collection(model), [each.key for each in batch])
         for stored in batch:
             if model not in stored.record.models or stored.key not in found:
                 # It may have been replaced since it was listed, with the vector.
-                again = catalog.ledger.find([stored.record.id]).get(stored.record.id)
+                again = catalog.records.find([stored.record.id]).get(stored.record.id)
                 if again is None or (again.key != stored.key and model in again.record.models):
                     continue
                 raise ModelError(

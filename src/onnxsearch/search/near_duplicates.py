@@ -11,7 +11,7 @@ import numpy as np
 
 from onnxsearch._internal.threads import batched
 from onnxsearch.errors import InvalidArgumentError
-from onnxsearch.retrieval import Retrieval, Selection
+from onnxsearch.search.retriever import Retriever, Selection
 from onnxsearch.vectors.exact_search import Floats, distances
 
 if TYPE_CHECKING:
@@ -37,14 +37,14 @@ class Threshold:
 
 
 def clusters(
-    retrieval: Retrieval, embedder: Embedder, max_distance: float
+    retrieval: Retriever, embedder: Embedder, max_distance: float
 ) -> list[tuple[str, ...]]:
     """Join all pictures that are at most `max_distance` apart, also by way of others.
 
     Each picture is searched for, many at a time; no matrix of all pairs is ever made.
     """
     groups = _Groups()
-    for batch in batched(retrieval.catalog.ledger.records(), _BATCH):
+    for batch in batched(retrieval.catalog.records.values(), _BATCH):
         rows = retrieval.rows(embedder, [record.id for record in batch])
         for id, near in _near(retrieval, embedder, rows, max_distance):
             for other in near:
@@ -53,12 +53,12 @@ def clusters(
 
 
 def calibrate(
-    retrieval: Retrieval, embedder: Embedder, pairs: Iterable[tuple[str, str]]
+    retrieval: Retriever, embedder: Embedder, pairs: Iterable[tuple[str, str]]
 ) -> Threshold:
     """Find the distance that parts known pairs from their nearest rivals best.
 
     A rival is the nearest picture that is not known to belong to the one searched for.
-    The distance is the one of greatest F1 (van Rijsbergen, Information Retrieval, 1979),
+    The distance is the one of greatest F1 (van Rijsbergen, Information Retriever, 1979),
     half-way to the next one.
 
     Raises:
@@ -84,7 +84,7 @@ def calibrate(
 
 
 def _near(
-    retrieval: Retrieval, embedder: Embedder, rows: Mapping[str, Vectors], max_distance: float
+    retrieval: Retriever, embedder: Embedder, rows: Mapping[str, Vectors], max_distance: float
 ) -> Iterator[tuple[str, list[str]]]:
     """Yield each row's id with the ids of all pictures that are near it."""
     left, width = list(rows), _FEW
@@ -102,7 +102,7 @@ def _near(
 
 
 def _rivals(
-    retrieval: Retrieval,
+    retrieval: Retriever,
     embedder: Embedder,
     rows: Mapping[str, Vectors],
     partners: Mapping[str, set[str]],

@@ -12,15 +12,15 @@ import numpy as np
 
 from onnxsearch._internal.validation import integer, number
 from onnxsearch.catalog.catalog import Catalog
-from onnxsearch.diversity import most_diverse
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.filters import Filter, check_filter
+from onnxsearch.search.diversity import most_diverse
 from onnxsearch.types import Hit, SearchResults
 
 if TYPE_CHECKING:
-    from onnxsearch.catalog.records import Stored
+    from onnxsearch.catalog.records import StoredImage
     from onnxsearch.embedders.base import Embedder
-    from onnxsearch.fusion import Fusion
+    from onnxsearch.search.fusion import Fusion
     from onnxsearch.vectors.base import Match, Vectors, VectorStore
 
 _ROUNDS = 10
@@ -77,7 +77,7 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
-class Retrieval:
+class Retriever:
     """Searches a catalog."""
 
     catalog: Catalog
@@ -126,7 +126,7 @@ class Retrieval:
 
     def rows(self, embedder: Embedder, ids: Sequence[str]) -> dict[str, Vectors]:
         """Return the stored vectors by id, each of shape (columns,); absent ones are left out."""
-        keys = {id: stored.key for id, stored in self.catalog.ledger.find(ids).items()}
+        keys = {id: stored.key for id, stored in self.catalog.records.find(ids).items()}
         collection = self.catalog.collection(embedder.name)
         found = self.vectors.fetch(collection, list(keys.values()))
         return {id: found[key] for id, key in keys.items() if key in found}
@@ -159,7 +159,7 @@ class Retrieval:
                 return rankings
             if depth == self.vectors.max_rows:
                 # Unless there are no more rows than that.
-                if self.catalog.ledger.count() <= depth:
+                if self.catalog.records.count() <= depth:
                     return rankings
                 raise InvalidArgumentError(
                     f"limit {selection.limit}, offset {selection.offset}, max_distance "
@@ -177,7 +177,7 @@ class Retrieval:
     ) -> list[SearchResults]:
         """Return the nearest `depth` pictures for each query."""
         collection = self.catalog.collection(embedder.name)
-        known: Mapping[str, Stored] = {}
+        known: Mapping[str, StoredImage] = {}
         width = self._at_most(depth)
         dropped: set[str] = set()
         found: list[list[Match]] = []
@@ -185,7 +185,7 @@ class Retrieval:
             found = self.vectors.search(collection, queries, width, filter=filter)
             keys = {match.key for matches in found for match in matches}
             # All of them anew: what was there a round ago may have a successor in this one.
-            known = self.catalog.ledger.resolve(list(keys))
+            known = self.catalog.records.resolve(list(keys))
             # A row without record belongs to a write that is under way, or to one that
             # was replaced a moment ago. Ask again, and for as many more, until nothing
             # new of that kind turns up: then all that is acknowledged has been seen.
@@ -211,13 +211,13 @@ def _first_of_each(hits: Sequence[Hit], field: str) -> list[Hit]:
 
 
 def _results(
-    embedder: Embedder, matches: Sequence[Match], known: Mapping[str, Stored], limit: int
+    embedder: Embedder, matches: Sequence[Match], known: Mapping[str, StoredImage], limit: int
 ) -> SearchResults:
     hits = [_hit(embedder, match, known[match.key]) for match in matches if match.key in known]
     return SearchResults(tuple(hits[:limit]), embedder.name, embedder.metric)
 
 
-def _hit(embedder: Embedder, match: Match, stored: Stored) -> Hit:
+def _hit(embedder: Embedder, match: Match, stored: StoredImage) -> Hit:
     return Hit(
         id=stored.record.id,
         uri=stored.record.uri,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from PIL import Image, ImageDraw, ImageFont
 
 from onnxsearch.errors import InvalidArgumentError
-from onnxsearch.reporting.text import name_of, valid
+from onnxsearch.reporting.labels import name_of, valid
 from onnxsearch.reporting.thumbnails import thumbnail
 from onnxsearch.types import Hit, SearchResults
 

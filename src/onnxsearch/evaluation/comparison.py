@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from onnxsearch.agreement import kendall_tau, overlap, rank_biased_overlap
 from onnxsearch.errors import InvalidArgumentError
+from onnxsearch.evaluation.rank_similarity import kendall_tau, overlap, rank_biased_overlap
 from onnxsearch.types import SearchResults
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-    from onnxsearch.queries import QueryInput
+    from onnxsearch.search.query import QueryInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ class Comparison:
         Args:
             size: Pixels of a thumbnail, at least 16.
         """
-        from onnxsearch.reporting.sheet import comparison_sheet
+        from onnxsearch.reporting.contact_sheet import comparison_sheet
 
         return comparison_sheet([answer.results for answer in self.answers], size=size)
 
@@ -153,7 +153,7 @@ class Comparison:
         Raises:
             InvalidArgumentError: The file cannot be written there.
         """
-        from onnxsearch.reporting.page import comparison_page, write_page
+        from onnxsearch.reporting.html_page import comparison_page, write_page
 
         return write_page(path, comparison_page(self))
 

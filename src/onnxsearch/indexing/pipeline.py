@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 
 from onnxsearch._internal.progress import ProgressSink, reporter
 from onnxsearch._internal.threads import batched, ordered_map
-from onnxsearch.catalog.catalog import Catalog, Item
-from onnxsearch.catalog.transfer import portions
-from onnxsearch.embedding import Picture, Worker
+from onnxsearch.catalog.catalog import Catalog, NewImage
+from onnxsearch.catalog.transfer import record_batches
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.images.reading import ReadPolicy
-from onnxsearch.sources import Source
-from onnxsearch.survey import MetadataSource, Survey
+from onnxsearch.indexing.change_detection import MetadataSource, Survey
+from onnxsearch.indexing.discovery import FileSet
+from onnxsearch.indexing.worker import IndexingWorker, PreparedImage
 from onnxsearch.types import IndexReport, Outcome, Progress, Status
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Pipeline:
     reading: ReadPolicy
 
     def run(
-        self, source: Source, metadata: MetadataSource, progress: ProgressSink, *, prune: bool
+        self, source: FileSet, metadata: MetadataSource, progress: ProgressSink, *, prune: bool
     ) -> IndexReport:
         """Index the files of `source`; with `prune`, forget those that are gone."""
         if prune and source.folder is None:
@@ -56,7 +56,7 @@ class Pipeline:
         started = time.monotonic()
         report = reporter(progress)
         outcomes: list[Outcome] = []
-        writer = _Writer(self.catalog)
+        writer = Writer(self.catalog)
         for result in self._results(source.paths, metadata):
             outcome = writer.take(result)
             outcomes.append(outcome)
@@ -68,11 +68,11 @@ class Pipeline:
 
     def _results(
         self, paths: Iterable[str], metadata: MetadataSource
-    ) -> Iterator[Outcome | Picture]:
+    ) -> Iterator[Outcome | PreparedImage]:
         models = frozenset(embedder.name for embedder in self.embedders)
-        entries = Survey(self.catalog.ledger, models, metadata)(paths)
+        entries = Survey(self.catalog.records, models, metadata)(paths)
         views = [embedder.parallel(self.workers) for embedder in self.embedders]
-        worker = Worker(self.catalog, views, self.reading)
+        worker = IndexingWorker(self.catalog, views, self.reading)
         batches = batched(entries, self.batch_size)
         for results in ordered_map(worker, batches, workers=self.workers):
             yield from results
@@ -81,7 +81,7 @@ class Pipeline:
         inside = os.path.join(folder, "")
         gone = [
             record.id
-            for record in self.catalog.ledger.records()
+            for record in self.catalog.records.values()
             if record.uri is not None and record.uri.startswith(inside) and _is_gone(record.uri)
         ]
         removed = [id for batch in batched(gone, _COMMIT) for id in self.catalog.remove(batch)]
@@ -101,18 +101,18 @@ def _is_gone(path: str) -> bool:
 
 
 @dataclass(slots=True)
-class _Writer:
+class Writer:
     """Stores pictures in commits of a useful size."""
 
     catalog: Catalog
-    _waiting: list[Picture] = field(default_factory=list[Picture])
+    _waiting: list[PreparedImage] = field(default_factory=list[PreparedImage])
     _ids: dict[str, str] = field(default_factory=dict[str, str])
     """Id by content of what this run stored: a worker that looked before a commit
     could not see the twin."""
 
-    def take(self, result: Outcome | Picture) -> Outcome:
+    def take(self, result: Outcome | PreparedImage) -> Outcome:
         """Store what there is to store, sooner or later; return what to tell."""
-        if isinstance(result, Picture):
+        if isinstance(result, PreparedImage):
             result = self._enqueue(result)
         if result.status is Status.DUPLICATE:
             # What the path held before, if anything, is no longer in the file.
@@ -123,11 +123,13 @@ class _Writer:
         """Store what is waiting."""
         for amends, group in groupby(self._waiting, lambda p: p.amends is not None):
             store = self.catalog.amend if amends else self.catalog.put
-            for items in portions(Item(p.record, p.vectors, amends=p.amends) for p in group):
+            for items in record_batches(
+                NewImage(p.record, p.vectors, amends=p.amends) for p in group
+            ):
                 store(items)
         self._waiting.clear()
 
-    def _enqueue(self, picture: Picture) -> Outcome:
+    def _enqueue(self, picture: PreparedImage) -> Outcome:
         record = picture.record
         twin = self._ids.setdefault(record.content or record.id, record.id)
         if twin != record.id:

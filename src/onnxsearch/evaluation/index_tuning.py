@@ -8,11 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from onnxsearch.errors import InvalidArgumentError
-from onnxsearch.recall import Sample
+from onnxsearch.evaluation.index_recall import Sample
 from onnxsearch.vectors.capabilities import Tunable, Variant
 
 if TYPE_CHECKING:
-    from onnxsearch.measures import Estimate
+    from onnxsearch.evaluation.metrics import Estimate
     from onnxsearch.vectors.base import VectorStore
 
 

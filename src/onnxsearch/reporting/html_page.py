@@ -9,13 +9,13 @@ from itertools import chain, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from onnxsearch._internal.paths import absolute_path
+from onnxsearch._internal.paths import target_path
 from onnxsearch.errors import InvalidArgumentError
-from onnxsearch.reporting.text import escaped, name_of, query_name, query_picture
+from onnxsearch.reporting.labels import escaped, name_of, query_name, query_picture
 from onnxsearch.reporting.thumbnails import data_uri
 
 if TYPE_CHECKING:
-    from onnxsearch.comparison import Agreement, Answer, Comparison
+    from onnxsearch.evaluation.comparison import Agreement, Answer, Comparison
     from onnxsearch.types import Hit, SearchResults
 
 _SIZE = 240
@@ -35,7 +35,7 @@ def write_page(path: str | os.PathLike[str], page: str) -> Path:
         InvalidArgumentError: The file cannot be written there.
     """
     try:
-        target = Path(absolute_path(path))
+        target = target_path(path)
         target.write_text(page, encoding="utf-8")
     except (OSError, ValueError) as error:
         raise InvalidArgumentError(

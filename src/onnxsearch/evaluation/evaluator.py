@@ -13,13 +13,13 @@ import numpy as np
 from onnxsearch._internal.threads import batched
 from onnxsearch._internal.validation import integer
 from onnxsearch.errors import InvalidArgumentError
-from onnxsearch.fusion import Fusion
-from onnxsearch.measures import Estimate, estimates, measure
-from onnxsearch.retrieval import Retrieval
+from onnxsearch.evaluation.metrics import Estimate, estimates, measure
+from onnxsearch.search.fusion import Fusion
+from onnxsearch.search.retriever import Retriever
 from onnxsearch.types import Record
 
 if TYPE_CHECKING:
-    from onnxsearch.catalog.records import Ledger
+    from onnxsearch.catalog.records import RecordIndex
     from onnxsearch.embedders.base import Embedder
     from onnxsearch.vectors.base import Match
 
@@ -75,7 +75,7 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True)
-class Truth:
+class GroundTruth:
     """Which pictures are right answers to which."""
 
     right: Mapping[str, frozenset[str]]
@@ -84,14 +84,14 @@ class Truth:
     """The pictures that are ranked."""
 
     @classmethod
-    def of_labels(cls, labels: Labels, ledger: Ledger) -> Truth:
+    def of_labels(cls, labels: Labels, records: RecordIndex) -> GroundTruth:
         """Pictures of one label are right answers to each other; others aren't ranked."""
-        known = {id: label for id, label in _labelled(labels, ledger) if label is not None}
+        known = {id: label for id, label in _labelled(labels, records) if label is not None}
         if not known:
             raise InvalidArgumentError(
                 "no picture has a label: expected at least two that share one"
             )
-        _check_stored(known, ledger)
+        _check_stored(known, records)
         classes: dict[Hashable, list[str]] = defaultdict(list)
         for id, label in known.items():
             classes[label].append(id)
@@ -105,7 +105,7 @@ class Truth:
         return cls(right, frozenset(known))
 
     @classmethod
-    def of_pairs(cls, pairs: Iterable[tuple[str, str]], ledger: Ledger) -> Truth:
+    def of_pairs(cls, pairs: Iterable[tuple[str, str]], records: RecordIndex) -> GroundTruth:
         """Of each pair, one is a right answer to the other; the whole album is ranked."""
         right: dict[str, set[str]] = defaultdict(set)
         for one, other in pairs:
@@ -115,16 +115,16 @@ class Truth:
             right[other].add(one)
         if not right:
             raise InvalidArgumentError("pairs are empty: expected at least one pair of ids")
-        _check_stored(right, ledger)
-        pool = frozenset(record.id for record in ledger.records())
+        _check_stored(right, records)
+        pool = frozenset(record.id for record in records.values())
         return cls({id: frozenset(others) for id, others in right.items()}, pool)
 
 
 @dataclass(frozen=True, slots=True)
-class Judge:
+class Evaluator:
     """Ranks the pool for each query, and measures the rankings."""
 
-    retrieval: Retrieval
+    retrieval: Retriever
     embedders: Sequence[Embedder]
     fusion: Fusion
     ks: Sequence[int]
@@ -136,7 +136,9 @@ class Judge:
         if self.depth is not None:
             integer("depth", self.depth, least=1)
 
-    def evaluate(self, truth: Truth, *, confidence: float, resamples: int, seed: int) -> Evaluation:
+    def evaluate(
+        self, truth: GroundTruth, *, confidence: float, resamples: int, seed: int
+    ) -> Evaluation:
         """Measure each model and, where there are several, their fusion."""
         if not 0 < confidence < 1 or resamples < 1:
             raise InvalidArgumentError(
@@ -166,13 +168,13 @@ class Judge:
             ndcg=columns[-1],
         )
 
-    def _rankings(self, truth: Truth) -> Iterator[tuple[str, dict[str, list[str]]]]:
+    def _rankings(self, truth: GroundTruth) -> Iterator[tuple[str, dict[str, list[str]]]]:
         """Yield each query with what every model finds, best first, without the query."""
-        ledger = self.retrieval.catalog.ledger
+        records = self.retrieval.catalog.records
         ids = {
             stored.key: id
             for batch in batched(sorted(truth.pool), 1024)
-            for id, stored in ledger.find(batch).items()
+            for id, stored in records.find(batch).items()
         }
         for queries in batched(sorted(truth.right), _BATCH):
             found = {e.name: self._matches(e, queries) for e in self.embedders}
@@ -199,19 +201,19 @@ class Judge:
         return store.search(collection, np.stack([rows[id] for id in queries]), depth)
 
 
-def _labelled(labels: Labels, ledger: Ledger) -> Iterator[tuple[str, Hashable]]:
+def _labelled(labels: Labels, records: RecordIndex) -> Iterator[tuple[str, Hashable]]:
     if isinstance(labels, Mapping):
         yield from labels.items()
         return
-    for record in ledger.records():
+    for record in records.values():
         label = record.metadata.get(labels) if isinstance(labels, str) else labels(record)
         # A list of tags is a label, too, and no dictionary takes it as a key.
         yield record.id, json.dumps(label) if isinstance(label, list | dict) else label
 
 
-def _check_stored(ids: Iterable[str], ledger: Ledger) -> None:
+def _check_stored(ids: Iterable[str], records: RecordIndex) -> None:
     for batch in batched(ids, 1024):
-        unknown = set(batch).difference(ledger.find(batch))
+        unknown = set(batch).difference(records.find(batch))
         if unknown:
             raise InvalidArgumentError(
                 f"no picture of id {min(unknown)!r} is stored. A file's id is its absolute path"
