@@ -56,6 +56,17 @@ class Metric(StrEnum):
     COSINE = "cosine"
     HAMMING = "hamming"
 
+    @property
+    def dtype(self) -> np.dtype[np.float32 | np.uint8]:
+        """Type of the numbers in a matrix of vectors: uint8 for packed bits, else float32."""
+        import numpy as np
+
+        return np.dtype(np.uint8) if self is Metric.HAMMING else np.dtype(np.float32)
+
+    def columns(self, dimension: int) -> int:
+        """Return the columns of a matrix of vectors: a byte holds eight bits."""
+        return dimension // 8 if self is Metric.HAMMING else dimension
+
     def score(self, distance: float) -> float:
         """Return the score (higher is better) that belongs to `distance`."""
         if self in (Metric.IP, Metric.COSINE):

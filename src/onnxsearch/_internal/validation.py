@@ -1,13 +1,16 @@
-"""Checks of numbers that callers pass."""
+"""Checks of numbers and names that callers pass."""
 
 from __future__ import annotations
 
 import math
 import operator
+import re
 from numbers import Real
 from typing import SupportsIndex
 
 from onnxsearch.errors import InvalidArgumentError
+
+_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 def integer(name: str, value: SupportsIndex, *, least: int) -> int:
@@ -50,6 +53,20 @@ def seconds(name: str, value: float, *, zero: bool = False) -> float:
             f"{name} {value!r:.80}: expected seconds, {'0 or more' if zero else 'more than 0'}"
         )
     return number
+
+
+def check_name(name: object) -> str:
+    """Return `name` if it can name a model.
+
+    Raises:
+        InvalidArgumentError: It cannot.
+    """
+    if not isinstance(name, str) or not _MODEL_NAME.fullmatch(name):
+        raise InvalidArgumentError(
+            f"model name {name!r:.200}: expected a letter or digit, then at most 99 letters, "
+            "digits, dots, underscores and hyphens"
+        )
+    return name
 
 
 def _as_float(value: object) -> float:

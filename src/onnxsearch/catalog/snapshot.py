@@ -31,7 +31,7 @@ import numpy as np
 
 from onnxsearch._internal.closeable import Closeable
 from onnxsearch._internal.progress import ProgressSink, reporter
-from onnxsearch._internal.validation import integer
+from onnxsearch._internal.validation import check_name, integer
 from onnxsearch.catalog.catalog import NewImage
 from onnxsearch.catalog.serialization import check_id, check_metadata, decode_record, encode_record
 from onnxsearch.catalog.snapshot_archive import (
@@ -43,7 +43,6 @@ from onnxsearch.catalog.snapshot_archive import (
     write_member,
 )
 from onnxsearch.catalog.transfer import BATCH, BATCH_BYTES, ImageSource
-from onnxsearch.embedders.base import check_name
 from onnxsearch.errors import InvalidArgumentError, OnnxSearchError, StoreCorruptError, StoreError
 from onnxsearch.types import Metric, Progress, Record
 from onnxsearch.vectors.base import CollectionSpec

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +13,11 @@ from numpy.typing import NDArray
 from onnxsearch._internal.closeable import Closeable
 from onnxsearch._internal.threads import batched
 from onnxsearch._internal.validation import integer
-from onnxsearch.errors import EmbeddingError, InvalidArgumentError
+from onnxsearch.errors import EmbeddingError
 from onnxsearch.types import ImageInput, Metric, Vectors
 
 Tensor: TypeAlias = "NDArray[np.number]"
 """What a model is fed: an array of any shape and type."""
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 DEFAULT_BATCH = 8
 """Pictures per run of the model. On a CPU larger batches are no faster and take more
@@ -129,7 +126,7 @@ class Embedder(Closeable):
             for batch in batched(_as_iterable(images), batch_size)
         ]
         if not rows:
-            return self._checked(np.empty((0, self.columns), self._dtype), 0)
+            return self._checked(np.empty((0, self.columns), self.metric.dtype), 0)
         return np.concatenate(rows)
 
     def embed_tensors(self, tensors: Sequence[Tensor]) -> Vectors:
@@ -143,11 +140,7 @@ class Embedder(Closeable):
     @property
     def columns(self) -> int:
         """Columns of the matrix that `embed` returns."""
-        return self.dimension // 8 if self.metric is Metric.HAMMING else self.dimension
-
-    @property
-    def _dtype(self) -> np.dtype[Any]:
-        return np.dtype(np.uint8 if self.metric is Metric.HAMMING else np.float32)
+        return self.metric.columns(self.dimension)
 
     def _checked(self, output: Tensor, rows: int) -> Vectors:
         if output.shape != (rows, self.columns):
@@ -208,16 +201,6 @@ def unit_vectors(output: Tensor, model: str) -> Vectors:
             "some pictures: try the float32 export"
         )
     return (vectors / norms).astype(np.float32)
-
-
-def check_name(name: str) -> str:
-    """Return `name` if it can name a model, else raise `InvalidArgumentError`."""
-    if not _NAME.fullmatch(name):
-        raise InvalidArgumentError(
-            f"model name {name!r}: expected a letter or digit, then at most 99 letters, "
-            "digits, dots, underscores and hyphens"
-        )
-    return name
 
 
 def _as_iterable(images: ImageInput | Iterable[ImageInput]) -> Iterable[ImageInput]:

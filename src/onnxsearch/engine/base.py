@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from onnxsearch._internal.closeable import Closeable
 from onnxsearch._internal.cpu import available_cores
-from onnxsearch._internal.validation import integer
+from onnxsearch._internal.validation import check_name, integer
 from onnxsearch.catalog.catalog import Catalog
-from onnxsearch.embedders.base import Embedder, check_name
+from onnxsearch.embedders.base import Embedder
 from onnxsearch.errors import ClosedError, InvalidArgumentError, UnknownModelError
 from onnxsearch.images.reading import READ_STRICTLY, ReadPolicy, open_image
 from onnxsearch.indexing.backfill import whereabouts

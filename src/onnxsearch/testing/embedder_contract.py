@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from onnxsearch.embedders.base import Embedder, check_name
+from onnxsearch._internal.validation import check_name
+from onnxsearch.embedders.base import Embedder
 from onnxsearch.errors import ImageError
 from onnxsearch.types import ImageInput, Metric
 from onnxsearch.vectors.base import Vectors

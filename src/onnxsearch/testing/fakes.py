@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from onnxsearch.embedders.base import Embedder, Tensor, check_name
+from onnxsearch._internal.validation import check_name
+from onnxsearch.embedders.base import Embedder, Tensor
 from onnxsearch.errors import EmbeddingError, InvalidArgumentError
 from onnxsearch.images.reading import open_image
 from onnxsearch.types import ImageInput

@@ -49,12 +49,12 @@ class CollectionSpec:
     @property
     def columns(self) -> int:
         """Columns of the matrix that holds such vectors."""
-        return self.dimension // 8 if self.metric is Metric.HAMMING else self.dimension
+        return self.metric.columns(self.dimension)
 
     @property
     def dtype(self) -> np.dtype[np.float32 | np.uint8]:
         """Type of the numbers in that matrix."""
-        return np.dtype(np.uint8) if self.metric is Metric.HAMMING else np.dtype(np.float32)
+        return self.metric.dtype
 
 
 def mismatch(wanted: CollectionSpec, found: CollectionSpec | None) -> str:

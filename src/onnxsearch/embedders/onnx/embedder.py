@@ -10,7 +10,8 @@ from functools import cached_property
 import numpy as np
 
 from onnxsearch._internal.cpu import available_cores
-from onnxsearch.embedders.base import Embedder, Tensor, check_name
+from onnxsearch._internal.validation import check_name
+from onnxsearch.embedders.base import Embedder, Tensor
 from onnxsearch.embedders.bundled import DEFAULT_MODEL, bundled_model
 from onnxsearch.embedders.onnx.external_data import model_name
 from onnxsearch.embedders.onnx.fingerprint import fingerprint
