@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from onnxsearch._internal.open_files import DatabaseFiles
 from onnxsearch._internal.paths import target_path
 from onnxsearch.errors import (
     ClosedError,
@@ -64,14 +65,14 @@ class Database:
         self._page_bytes, self._timeout = page_bytes, timeout
         self._closed = False
         self._reading, self._writing = threading.Lock(), threading.Lock()
-        with self._errors():
-            self._writer = self._connect()
-            try:
-                self._prepare(schema)
-                self._reader = self._connect()
-            except BaseException:
-                self._writer.close()
-                raise
+        self._files = DatabaseFiles(self.path)
+        try:
+            with self._errors():
+                self._open(schema)
+        except BaseException:
+            self._files.release()
+            raise
+        self._files.look()
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
@@ -96,10 +97,20 @@ class Database:
                 self._closed = True
                 self._reader.close()
                 self._writer.close()
+                self._files.release()
 
     def _check_open(self) -> None:
         if self._closed:
             raise ClosedError(f"the store in {self.path} is closed; open it again")
+
+    def _open(self, schema: str) -> None:
+        self._writer = self._connect()
+        try:
+            self._prepare(schema)
+            self._reader = self._connect()
+        except BaseException:
+            self._writer.close()
+            raise
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(

@@ -18,6 +18,7 @@ from typing import BinaryIO, cast
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from onnxsearch._internal.open_files import StoreFileError, open_to_read
 from onnxsearch._internal.paths import absolute_path
 from onnxsearch.errors import (
     BrokenImageError,
@@ -127,8 +128,12 @@ def _read_path(path: str, policy: ReadPolicy) -> Image.Image:
         if not stat.S_ISREG(mode):  # opening a pipe would wait for its other end
             kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
             raise UnsupportedImageError(f"{path!r} is {kind}: expected a picture file")
-        with open(path, "rb") as file:
+        with open_to_read(path) as file:
             return _read(file, repr(path), policy)
+    except StoreFileError as error:
+        raise UnsupportedImageError(
+            f"{path!r} belongs to an index that is open in this process: expected an image file"
+        ) from error
     except (FileNotFoundError, NotADirectoryError, ValueError) as error:
         raise ImageNotFoundError(f"{path!r}: no such file") from error
     except OSError as error:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
+from onnxsearch._internal.open_files import FolderFiles
 from onnxsearch._internal.paths import target_path
 from onnxsearch.errors import (
     InvalidArgumentError,
@@ -35,10 +36,21 @@ class LiteFile:
     whichever store. That costs nothing: it answers in Python, on one core.
     """
 
-    def __init__(self, path: str, uri: str) -> None:
+    def __init__(self, path: str) -> None:
+        """Start the server.
+
+        Raises:
+            StoreLockedError: Another process has the file open.
+            StoreError: It cannot be opened.
+        """
         self.path = path
-        self.uri = uri
-        """Where its server listens, on the loopback interface."""
+        self._files = FolderFiles(path)
+        try:
+            self.uri = _start(path)
+            """Where its server listens, on the loopback interface."""
+        except BaseException:
+            self._files.release()
+            raise
         self.specs: defaultdict[str, dict[str, CollectionSpec]] = defaultdict(dict)
         """The collections of each database that are ready, by their names."""
         self.unflushed: Counter[tuple[str, str]] = Counter()
@@ -107,6 +119,7 @@ class LiteFile:
 
                 del _open_files[self.path]
                 server_manager_instance.release_server(self.path)
+                self._files.release()
 
 
 def open_lite(path: str | os.PathLike[str]) -> LiteFile:
@@ -139,7 +152,7 @@ def open_lite(path: str | os.PathLike[str]) -> LiteFile:
     with _opening:
         file = _open_files.get(real)
         if file is None:
-            file = _open_files[real] = LiteFile(real, _start(real))
+            file = _open_files[real] = LiteFile(real)
         file.check()
         file.users += 1
         return file

@@ -1,0 +1,173 @@
+"""The files of the stores that this process has open, which nothing else may open.
+
+SQLite locks its files with `fcntl`. POSIX drops all such locks that a process has on a
+file as soon as the process closes any descriptor of that file, however it came by it:
+https://www.sqlite.org/howtocorrupt.html, 2.2. The next process that opens the database
+then deletes a log that is in use, and with it acknowledged rows. So whoever opens files
+that a user names, or that a folder holds, asks here first, and opens them here.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+_LASTING = ("", "-wal", "-shm")
+_PASSING = "-journal"
+"""What SQLite appends to the name of a database for the files beside it."""
+
+
+class StoreFileError(OSError):
+    """The file belongs to a store that is open in this process; it was not opened."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(errno.EBUSY, "it belongs to an index that is open in this process", path)
+
+
+class _Identity(NamedTuple):
+    """What a file is, under whatever name."""
+
+    device: int
+    inode: int
+
+
+class StoreFiles(ABC):
+    """The files of one open store, from before it is opened until after it is closed."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = os.path.realpath(path)
+        with _lock:
+            _open.add(self)
+
+    def release(self) -> None:
+        """Note that the store is closed; a second call does nothing."""
+        with _lock:
+            _open.discard(self)
+            _close_parked()
+
+    @abstractmethod
+    def include(self, path: str, status: os.stat_result) -> bool:
+        """Return whether the file at `path`, of this status, is one of them."""
+
+
+class DatabaseFiles(StoreFiles):
+    """An SQLite database and the files beside it, which may appear later."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._seen: set[_Identity] = set()
+        super().__init__(path)
+
+    def look(self) -> None:
+        """Remember what the files are now, for they may be renamed while they are open."""
+        with _lock:
+            self._seen |= self._now(_LASTING)
+
+    def include(self, path: str, status: os.stat_result) -> bool:
+        """Return whether the file is the database, its log, or what it shares in memory."""
+        self.look()
+        return _identity(status) in self._seen | self._now((_PASSING,))
+
+    def _now(self, suffixes: Iterable[str]) -> set[_Identity]:
+        found: set[_Identity] = set()
+        for suffix in suffixes:
+            with suppress(OSError):
+                found.add(_identity(os.stat(self._path + suffix)))
+        return found
+
+
+class FolderFiles(StoreFiles):
+    """All files in and below a folder."""
+
+    def include(self, path: str, status: os.stat_result) -> bool:
+        """Return whether the file is below the folder, or a hard link to such a file."""
+        try:
+            folder = os.stat(self._path)
+        except OSError:
+            return False  # nothing is in it yet
+        if status.st_dev != folder.st_dev:
+            return False
+        if any(_is(parent, folder) for parent in Path(os.path.realpath(path)).parents):
+            return True
+        # A file with one name, which is elsewhere, has none in the folder.
+        return status.st_nlink > 1 and self._holds(status)
+
+    def _holds(self, status: os.stat_result) -> bool:
+        return any(
+            _is(os.path.join(root, name), status)
+            for root, _, files in os.walk(self._path)
+            for name in files
+        )
+
+
+_lock = threading.RLock()
+_open: set[StoreFiles] = set()
+_parked: list[BinaryIO] = []
+"""Files that could not be closed, because a store was opened on them while they were read."""
+
+
+def is_store_file(path: str | os.PathLike[str], status: os.stat_result | None = None) -> bool:
+    """Return whether a file belongs to a store that is open in this process.
+
+    Hard and symbolic links are recognised. The file is not opened.
+
+    Args:
+        path: The file.
+        status: What `os.stat(path)` returned, where it is known.
+
+    Raises:
+        OSError: There is no such file.
+    """
+    with _lock:
+        if not _open:
+            return False
+        found = os.stat(path) if status is None else status
+        return any(files.include(os.fspath(path), found) for files in _open)
+
+
+@contextmanager
+def open_to_read(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Open a file to read, unless it belongs to a store that is open in this process.
+
+    If a store is opened on the file while it is read, the descriptor stays open until
+    that store is closed.
+
+    Raises:
+        StoreFileError: It belongs to such a store.
+        OSError: It cannot be opened.
+    """
+    if is_store_file(path):
+        raise StoreFileError(os.fspath(path))
+    file = open(path, "rb")  # noqa: SIM115, closed or parked below
+    try:
+        # The name may have become another file's since it was looked at.
+        if is_store_file(path, os.fstat(file.fileno())):
+            raise StoreFileError(os.fspath(path))
+        yield file
+    finally:
+        with _lock:
+            _parked.append(file)
+            _close_parked()
+
+
+def _close_parked() -> None:
+    for file in _parked.copy():
+        if not is_store_file(file.name, os.fstat(file.fileno())):
+            _parked.remove(file)
+            file.close()
+
+
+def _is(path: str | os.PathLike[str], status: os.stat_result) -> bool:
+    try:
+        return _identity(os.stat(path)) == _identity(status)
+    except OSError:
+        return False  # it is gone
+
+
+def _identity(status: os.stat_result) -> _Identity:
+    return _Identity(status.st_dev, status.st_ino)
