@@ -54,10 +54,11 @@ if TYPE_CHECKING:
         UnknownModelError,
         UnsupportedImageError,
     )
+    from onnxsearch.evaluation.bootstrap import Estimate
     from onnxsearch.evaluation.comparison import Agreement, Answer, Comparison
-    from onnxsearch.evaluation.evaluator import Evaluation, Labels, Scores
+    from onnxsearch.evaluation.evaluator import Evaluation, Scores
+    from onnxsearch.evaluation.ground_truth import Labels
     from onnxsearch.evaluation.index_tuning import Trial, Tuning
-    from onnxsearch.evaluation.metrics import Estimate
     from onnxsearch.filters import F, Filter
     from onnxsearch.images.conversion import DecodePolicy
     from onnxsearch.images.preprocessing.profile import PreprocessingProfile
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
     from onnxsearch.search.fusion import Fusion, FusionChoice, RankFusion, ScoreFusion
     from onnxsearch.search.near_duplicates import Threshold
     from onnxsearch.search.query import Query, QueryInput
+    from onnxsearch.search.results import SearchResults
     from onnxsearch.types import (
         Hit,
         ImageInput,
@@ -81,7 +83,6 @@ if TYPE_CHECKING:
         Outcome,
         Progress,
         Record,
-        SearchResults,
         Status,
     )
     from onnxsearch.vectors.base import CollectionSpec, Match, Vectors, VectorStore
@@ -230,26 +231,27 @@ _HOMES = {
         "ProfileError ProviderError SpaceMismatchError StoreCorruptError StoreError "
         "StoreLockedError StoreUnavailableError UnknownModelError UnsupportedImageError"
     ),
-    "evaluation.evaluator": "Evaluation Labels Scores",
+    "evaluation.evaluator": "Evaluation Scores",
+    "evaluation.ground_truth": "Labels",
     "filters": "F Filter",
     "search.fusion": "Fusion FusionChoice RankFusion ScoreFusion",
     "images.preprocessing.steps": "Step",
     "images.reading": "ReadPolicy open_image",
     "images.preprocessing.profile": "PreprocessingProfile",
     "images.conversion": "DecodePolicy",
-    "evaluation.metrics": "Estimate",
+    "evaluation.bootstrap": "Estimate",
     "metadata.base": "Cell DurabilityWarning MetadataStore",
     "metadata.memory": "InMemoryMetadataStore",
     "metadata.redis.store": "RedisMetadataStore",
     "metadata.sqlite": "SQLiteMetadataStore",
     "_internal.progress": "ProgressSink",
     "search.query": "Query QueryInput",
+    "search.results": "SearchResults",
     "indexing.change_detection": "MetadataSource",
     "catalog.transfer": "TransferReport",
     "evaluation.index_tuning": "Trial Tuning",
     "types": (
-        "Hit ImageInput IndexReport JSONValue Metadata Metric Outcome Progress Record "
-        "SearchResults Status"
+        "Hit ImageInput IndexReport JSONValue Metadata Metric Outcome Progress Record Status"
     ),
     "vectors.base": "CollectionSpec Match VectorStore Vectors",
     "vectors.local": "LocalVectorStore",

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, BinaryIO, TypeAlias, overload
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import numpy as np
     from numpy.typing import NDArray
     from PIL import Image
@@ -96,86 +94,21 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One picture found."""
+    """One image that a search found."""
 
     id: str
-    """The picture's id."""
+    """The image's id."""
     uri: str | None
-    """Where the picture came from; for files the absolute path."""
+    """Where the image came from; for files the absolute path."""
     distance: float
     """Distance to the query, by the metric's definition; smaller is nearer. Of a fused
     hit: 1 - score."""
     score: float
-    """Likeness to the query; higher is better, whatever the metric."""
+    """Similarity to the query; higher is better, whatever the metric."""
     metadata: Metadata
-    """What was said about the picture when it was added."""
+    """The metadata that were stored with the image."""
     model: str
-    """Name of the model that found it; of a fused hit all names, parted by "+"."""
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class SearchResults(Sequence[Hit]):
-    """What one search found, nearest first."""
-
-    hits: tuple[Hit, ...]
-    model: str
-    """Name of the model that was asked; where several were, all names, parted by "+"."""
-    metric: Metric | None
-    """How the distances are measured; None where several models' hits were fused."""
-
-    @overload
-    def __getitem__(self, index: int) -> Hit: ...
-    @overload
-    def __getitem__(self, index: slice) -> tuple[Hit, ...]: ...
-    def __getitem__(self, index: int | slice) -> Hit | tuple[Hit, ...]:
-        return self.hits[index]
-
-    def __len__(self) -> int:
-        return len(self.hits)
-
-    def __iter__(self) -> Iterator[Hit]:
-        return iter(self.hits)
-
-    @property
-    def ids(self) -> list[str]:
-        """The ids found, nearest first."""
-        return [hit.id for hit in self.hits]
-
-    def contact_sheet(self, *, columns: int = 5, size: int = 160) -> Image.Image:
-        """Return the hits as one picture: thumbnails with rank, distance and name.
-
-        Args:
-            columns: Thumbnails in a row.
-            size: Pixels of a thumbnail, at least 16.
-        """
-        from onnxsearch.reporting.contact_sheet import contact_sheet
-
-        return contact_sheet(self, columns=columns, size=size)
-
-    def to_html(self, path: str | os.PathLike[str]) -> Path:
-        """Write a page that shows the hits, and return its path.
-
-        The page holds all that it needs, thumbnails included, and fetches nothing.
-
-        Raises:
-            InvalidArgumentError: The file cannot be written there.
-        """
-        from onnxsearch.reporting.html_page import results_page, write_page
-
-        return write_page(path, results_page(self))
-
-    def _repr_html_(self) -> str:
-        from onnxsearch.reporting.notebook import results_html
-
-        return results_html(self)
-
-    def __repr__(self) -> str:
-        lines = [f"  {hit.distance:8.4f}  {hit.uri or hit.id}" for hit in self.hits[:20]]
-        if len(self.hits) > 20:
-            lines.append(f"  ... {len(self.hits) - 20} more")
-        metric = self.metric.value if self.metric else "fused"
-        head = f"<SearchResults {len(self.hits)} hits, model {self.model!r}, {metric}>"
-        return "\n".join([head, *lines])
+    """Name of the model that found it; of a fused hit all names, separated by "+"."""
 
 
 class Status(StrEnum):

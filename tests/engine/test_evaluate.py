@@ -104,7 +104,7 @@ def test_intervals_hold_the_value_and_depend_on_the_seed_only(engine: SearchEngi
 
 
 def test_a_bootstrap_interval_is_that_of_the_normal_law() -> None:
-    from onnxsearch.evaluation.metrics import estimates
+    from onnxsearch.evaluation.bootstrap import estimates
 
     values = np.random.default_rng(0).normal(5, 2, (400, 1))
     (estimate,) = estimates(values, confidence=0.95, resamples=2000, seed=0)

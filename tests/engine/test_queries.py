@@ -145,15 +145,15 @@ def test_examples_of_bits_vote() -> None:
     [
         (lambda engine: engine.search(), "no query"),
         (lambda engine: engine.search("x.jpg", text="red"), "two queries"),
-        (lambda engine: Query.examples([], unlike=["x.jpg"]), "at least one example"),
-        (lambda engine: engine.search(Query.id("nobody")), "no picture of id 'nobody'"),
+        (lambda engine: Query.examples([], unlike=["x.jpg"]), "at least one positive example"),
+        (lambda engine: engine.search(Query.id("nobody")), "no image of id 'nobody'"),
         (lambda engine: engine.search(text="red", model="fake"), "text tower"),
         (lambda engine: engine.search(Query.vector([1.0, 2.0])), r"takes \(3,\)"),
         (lambda engine: engine.search(Query.vector([1, 2, 3])), "floating-point"),
         (lambda engine: engine.search(Query.vector([1.0, 0.0, np.nan])), "NaN"),
         (
             lambda engine: engine.search(Query.vector([1.0] * 3), models=["colours", "fake"]),
-            "space of one model",
+            "belongs to one model",
         ),
         (
             lambda engine: engine.search(

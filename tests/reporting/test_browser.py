@@ -62,7 +62,7 @@ press("ArrowDown");
 seen.down = hits.indexOf(document.activeElement);
 press("ArrowUp");
 press("ArrowRight");
-seen.followed = document.activeElement.dataset.picture === hits[0].dataset.picture;
+seen.followed = document.activeElement.dataset.image === hits[0].dataset.image;
 parent.postMessage(JSON.stringify(seen), "*");
 </script>
 """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import shutil
 from html.parser import HTMLParser
@@ -12,10 +14,13 @@ from PIL import Image
 
 from onnxsearch import (
     Comparison,
+    Hit,
     InMemoryMetadataStore,
     InMemoryVectorStore,
     InvalidArgumentError,
+    Metric,
     Query,
+    ReadPolicy,
     SearchEngine,
     SearchResults,
 )
@@ -124,7 +129,7 @@ def test_files_that_are_gone_leave_their_names(tmp_path: Path) -> None:
     comparison, results = compared(tmp_path / "gone")
     shutil.rmtree(tmp_path / "gone")
     page = comparison.to_html(tmp_path / "out.html").read_text("utf-8")
-    assert "no picture" in page
+    assert "no image" in page
     assert "ant.png" in page
     assert results.contact_sheet(size=32).size[0] == 5 * 40 + 8
 
@@ -142,5 +147,53 @@ def test_contact_sheets(tmp_path: Path) -> None:
     nothing = SearchResults((), "model", None).contact_sheet()
     assert isinstance(nothing, Image.Image)
     for bad in ({"columns": 0}, {"size": 3}):
-        with pytest.raises(InvalidArgumentError, match="expected at least"):
+        with pytest.raises(InvalidArgumentError, match="expected an integer, at least"):
             results.contact_sheet(**bad)
+
+
+def test_thumbnails_show_the_file_as_it_is_now(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    results = SearchResults((Hit("a", str(path), 0.0, 1.0, {}, "model"),), "model", Metric.L2)
+    shown = []
+    for colour in ("red", "blue"):
+        Image.new("RGB", (40, 40), colour).save(path)
+        page = results.to_html(tmp_path / "out.html").read_text("utf-8")
+        shown += [page, results._repr_html_()]
+    assert shown[0] != shown[2]
+    assert shown[1] != shown[3]
+
+
+def test_thumbnails_keep_to_the_limits_of_the_engine(tmp_path: Path) -> None:
+    (path,) = write_pictures(tmp_path, ["ant"])
+    hits = (Hit("ant", str(path), 0.0, 1.0, {}, "model"),)
+    small = SearchResults(hits, "model", Metric.L2, ReadPolicy(max_pixels=4))
+    assert "data:image" not in small._repr_html_()
+    assert "data:image" in SearchResults(hits, "model", Metric.L2)._repr_html_()
+
+
+def test_a_page_that_fails_half_way_leaves_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, results = compared(tmp_path / "album")
+    target = tmp_path / "out.html"
+    before = results.to_html(target).read_bytes()
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InvalidArgumentError, match="No space left"):
+        results.to_html(target)
+    assert target.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["out.html"]
+
+
+def test_a_page_may_go_through_a_link_or_to_a_device(tmp_path: Path) -> None:
+    results = SearchResults((), "model", Metric.L2)
+    (tmp_path / "link.html").symlink_to(tmp_path / "page.html")
+    results.to_html(tmp_path / "link.html")
+    assert (tmp_path / "link.html").is_symlink()
+    assert (tmp_path / "page.html").read_text("utf-8").startswith("<!DOCTYPE html>")
+    if os.path.exists(os.devnull) and os.name == "posix":
+        results.to_html(os.devnull)
+        assert not os.path.isfile(os.devnull)

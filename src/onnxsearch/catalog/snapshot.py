@@ -30,13 +30,13 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from onnxsearch._internal.closeable import Closeable
+from onnxsearch._internal.new_file import new_file
 from onnxsearch._internal.progress import ProgressSink, reporter
 from onnxsearch._internal.validation import check_name, integer
 from onnxsearch.catalog.catalog import NewImage
 from onnxsearch.catalog.serialization import check_id, check_metadata, decode_record, encode_record
 from onnxsearch.catalog.snapshot_archive import (
     check_members,
-    new_file,
     read_matrix,
     read_member,
     write_matrix,

@@ -1,4 +1,4 @@
-"""Uncompressed zip files, written so that they are whole, and read without trust.
+"""Uncompressed zip files, read without trust.
 
 What is wrong with a file that is read is told by a `ValueError`, or by what `zipfile`
 raises.
@@ -7,13 +7,8 @@ raises.
 from __future__ import annotations
 
 import io
-import os
-import secrets
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,29 +19,6 @@ _NPY = b"\x93NUMPY\x01\x00"
 """What a .npy file of version 1.0 begins with."""
 _MAX_HEADER = 4096
 """Bytes that a .npy file may have beside its numbers."""
-
-
-@contextmanager
-def new_file(path: Path) -> Iterator[BinaryIO]:
-    """Give a file that takes the place of `path` once it is whole and on disk."""
-    unfinished = path.with_name(f"{path.name[:50]}.{secrets.token_hex(8)}.part")
-    file = open(unfinished, "xb")  # noqa: SIM115, closed before it is renamed
-    try:
-        with file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-    except BaseException:
-        unfinished.unlink()
-        raise
-    # The file is in its place; that not every file system can sync a folder is no failure.
-    with suppress(OSError):
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def write_member(archive: zipfile.ZipFile, name: str, data: bytes) -> None:

@@ -13,7 +13,7 @@ from onnxsearch.embedders.base import Embedder
 from onnxsearch.errors import ClosedError, InvalidArgumentError, UnknownModelError
 from onnxsearch.images.reading import READ_STRICTLY, ReadPolicy, open_image
 from onnxsearch.indexing.backfill import whereabouts
-from onnxsearch.search.query import QueryEncoder
+from onnxsearch.search.query_encoder import QueryEncoder
 from onnxsearch.search.retriever import Retriever
 from onnxsearch.types import ImageInput
 from onnxsearch.vectors.base import CollectionSpec

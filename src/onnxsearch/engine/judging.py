@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 
 from onnxsearch.engine.base import EngineBase
 from onnxsearch.errors import InvalidArgumentError
-from onnxsearch.evaluation.evaluator import Evaluation, Evaluator, GroundTruth
+from onnxsearch.evaluation.evaluator import Evaluation, Evaluator
+from onnxsearch.evaluation.ground_truth import GroundTruth
 from onnxsearch.evaluation.index_recall import Sample
 from onnxsearch.evaluation.index_tuning import Tuning, tune
 from onnxsearch.search.fusion import as_fusion
 from onnxsearch.search.near_duplicates import Threshold, calibrate, clusters
 
 if TYPE_CHECKING:
-    from onnxsearch.evaluation.evaluator import Labels
-    from onnxsearch.evaluation.metrics import Estimate
+    from onnxsearch.evaluation.bootstrap import Estimate
+    from onnxsearch.evaluation.ground_truth import Labels
     from onnxsearch.search.fusion import FusionChoice
 
 

@@ -15,8 +15,9 @@ from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.evaluation.comparison import Answer, Comparison
 from onnxsearch.search.fusion import as_fusion
 from onnxsearch.search.query import Query
+from onnxsearch.search.results import SearchResults
 from onnxsearch.search.retriever import Selection
-from onnxsearch.types import ImageInput, SearchResults
+from onnxsearch.types import ImageInput
 
 if TYPE_CHECKING:
     from onnxsearch.filters import Filter

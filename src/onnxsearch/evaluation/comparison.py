@@ -1,4 +1,4 @@
-"""Several models' answers to the same queries, and how far they agree."""
+"""The answers of different models to the same queries, and how far they agree."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.evaluation.rank_similarity import kendall_tau, overlap, rank_biased_overlap
-from onnxsearch.types import SearchResults
+from onnxsearch.reporting.rows import Section, Table
+from onnxsearch.search.query import QueryInput, query_image, query_name
+from onnxsearch.search.results import SearchResults, as_row
 
 if TYPE_CHECKING:
     import os
@@ -18,12 +20,12 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-    from onnxsearch.search.query import QueryInput
+    from onnxsearch.images.reading import ReadPolicy
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What each model found for one query."""
+    """The results of each model for one query."""
 
     query: QueryInput
     results: Mapping[str, SearchResults]
@@ -134,33 +136,68 @@ class Comparison:
         return self._mean(kendall_tau, self._pairs)
 
     def contact_sheet(self, *, size: int = 160) -> Image.Image:
-        """Return one picture with a row of thumbnails for each model, query by query.
+        """Return one image with a row of thumbnails for each model, query by query.
 
         Args:
             size: Pixels of a thumbnail, at least 16.
         """
         from onnxsearch.reporting.contact_sheet import comparison_sheet
 
-        return comparison_sheet([answer.results for answer in self.answers], size=size)
+        rows = [row for section in self._sections() for row in section.rows]
+        return comparison_sheet(rows, size=size, reading=self._reading)
 
     def to_html(self, path: str | os.PathLike[str]) -> Path:
-        """Write a page with the models side by side, and return its path.
+        """Write an HTML page with the models side by side, and return its path.
 
-        A column per model; lines join each picture's ranks in neighbouring columns, and
-        arrow keys walk. The page holds all that it needs, thumbnails included, and
-        fetches nothing.
+        A column per model; lines join each image's ranks in neighbouring columns, and
+        arrow keys move between hits. The page contains everything it needs, thumbnails
+        included, and fetches nothing. An existing file is replaced when the new page is
+        whole.
 
         Raises:
             InvalidArgumentError: The file cannot be written there.
         """
         from onnxsearch.reporting.html_page import comparison_page, write_page
 
-        return write_page(path, comparison_page(self))
+        title = f"{len(self.models)} models compared"
+        page = comparison_page(title, self._summary(), self._sections(), self._reading)
+        return write_page(path, page)
 
     def _repr_html_(self) -> str:
-        from onnxsearch.reporting.notebook import comparison_html
+        from onnxsearch.reporting.notebook import sections_html
 
-        return comparison_html(self)
+        return sections_html(repr(self), self._sections(), self._reading)
+
+    @property
+    def _reading(self) -> ReadPolicy:
+        # All results come from one engine.
+        return next(iter(self.answers[0].results.values())).reading
+
+    def _sections(self) -> list[Section]:
+        return [
+            Section(
+                query_name(answer.query),
+                query_image(answer.query),
+                tuple(as_row(results) for results in answer.results.values()),
+            )
+            for answer in self.answers
+        ]
+
+    def _summary(self) -> Table:
+        means = f"means over {len(self)} queries" if len(self) > 1 else "one query"
+        return Table(
+            caption=f"How far the models agree ({means})",
+            columns=("models", "overlap", "rank-biased", "Kendall's tau"),
+            lines=tuple(
+                (
+                    " / ".join(each.models),
+                    f"{each.overlap:.2f}",
+                    f"{each.rank_biased_overlap:.2f}",
+                    f"{each.kendall_tau:.2f}",
+                )
+                for each in self.agreements
+            ),
+        )
 
     @property
     def _pairs(self) -> list[tuple[str, str]]:

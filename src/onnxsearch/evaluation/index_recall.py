@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnxsearch._internal.threads import batched
 from onnxsearch._internal.validation import integer
 from onnxsearch.errors import InvalidArgumentError
-from onnxsearch.evaluation.metrics import Estimate, estimates
+from onnxsearch.evaluation.bootstrap import Estimate, estimates
 from onnxsearch.vectors.exact_search import nearest
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from onnxsearch.evaluation.index_recall import Sample
 from onnxsearch.vectors.capabilities import Tunable, Variant
 
 if TYPE_CHECKING:
-    from onnxsearch.evaluation.metrics import Estimate
+    from onnxsearch.evaluation.bootstrap import Estimate
     from onnxsearch.vectors.base import VectorStore
 
 

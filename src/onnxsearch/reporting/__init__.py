@@ -1,1 +1,1 @@
-"""Results to look at: contact sheets, notebook cells, pages that stand alone."""
+"""Reports: contact sheets, notebook cells, HTML pages. They draw plain rows of cards."""

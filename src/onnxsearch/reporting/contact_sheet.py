@@ -1,64 +1,67 @@
-"""Contact sheets: hits as one picture."""
+"""Contact sheets: rows of thumbnails as one image."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
-from onnxsearch.errors import InvalidArgumentError
-from onnxsearch.reporting.labels import name_of, valid
-from onnxsearch.reporting.thumbnails import thumbnail
-from onnxsearch.types import Hit, SearchResults
+from onnxsearch._internal.validation import integer
+from onnxsearch.images.reading import ReadPolicy
+from onnxsearch.reporting.labels import valid
+from onnxsearch.reporting.rows import Card, Row
+from onnxsearch.reporting.thumbnails import Thumbnails
 
 _GAP = 8
 _LINE = 16
 _PAPER, _INK, _EMPTY = (255, 255, 255), (20, 20, 20), (225, 225, 225)
 
 
-def contact_sheet(results: SearchResults, *, columns: int, size: int) -> Image.Image:
-    """Return the hits as rows of thumbnails, each with its rank, distance and name."""
-    if columns < 1 or size < 16:
-        raise InvalidArgumentError(
-            f"columns {columns}, size {size}: expected at least 1 column and 16 pixels"
-        )
-    rows = [results.hits[start : start + columns] for start in range(0, len(results), columns)]
-    return _sheet([(None, row) for row in rows], columns, size)
+def contact_sheet(row: Row, *, columns: int, size: int, reading: ReadPolicy) -> Image.Image:
+    """Return the cards in lines of `columns`, each with its rank, distance and name.
+
+    Raises:
+        InvalidArgumentError: `columns` is below 1, or `size` below 16.
+    """
+    columns, size = integer("columns", columns, least=1), integer("size", size, least=16)
+    lines = [row.cards[start : start + columns] for start in range(0, len(row.cards), columns)]
+    return _sheet([(None, line) for line in lines], columns, Thumbnails(size, reading))
 
 
-def comparison_sheet(answers: Sequence[Mapping[str, SearchResults]], *, size: int) -> Image.Image:
-    """Return a row of thumbnails for each query and model, under the model's name."""
-    if size < 16:
-        raise InvalidArgumentError(f"size {size}: expected at least 16 pixels")
-    rows = [(model, found.hits) for answer in answers for model, found in answer.items()]
-    return _sheet(rows, max(1, *(len(hits) for _, hits in rows)), size)
+def comparison_sheet(rows: Sequence[Row], *, size: int, reading: ReadPolicy) -> Image.Image:
+    """Return a line of cards for each row, under the row's title.
+
+    Raises:
+        InvalidArgumentError: `size` is below 16.
+    """
+    size = integer("size", size, least=16)
+    columns = max(1, *(len(row.cards) for row in rows))
+    return _sheet([(row.title, row.cards) for row in rows], columns, Thumbnails(size, reading))
 
 
 def _sheet(
-    rows: Sequence[tuple[str | None, Sequence[Hit]]], columns: int, size: int
+    lines: Sequence[tuple[str | None, Sequence[Card]]], columns: int, thumbnails: Thumbnails
 ) -> Image.Image:
-    heading = _LINE + _GAP if any(title for title, _ in rows) else 0
+    size = thumbnails.size
+    heading = _LINE + _GAP if any(title for title, _ in lines) else 0
     cell, line = size + _GAP, heading + size + 2 * _LINE + _GAP
-    sheet = Image.new("RGB", (columns * cell + _GAP, max(1, len(rows)) * line + _GAP), _PAPER)
+    sheet = Image.new("RGB", (columns * cell + _GAP, max(1, len(lines)) * line + _GAP), _PAPER)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
-    rank = 0
-    for row, (title, hits) in enumerate(rows):
-        top = _GAP + row * line
+    for number, (title, cards) in enumerate(lines):
+        top = _GAP + number * line
         if title is not None:
             draw.text((_GAP, top), valid(title), _INK, font)
-            rank = 0
-        for column, hit in enumerate(hits):
-            rank += 1
-            left = _GAP + column * cell
-            _paste(sheet, hit, left, top + heading, size)
-            below = top + heading + size
-            draw.text((left, below + 2), f"{rank}.  {hit.distance:.3f}", _INK, font)
-            draw.text((left, below + _LINE), _fitting(name_of(hit), size, font), _INK, font)
+        for column, card in enumerate(cards):
+            left, below = _GAP + column * cell, top + heading + size
+            small = thumbnails.image(card.path) or Image.new("RGB", (size, size), _EMPTY)
+            _paste(sheet, small, left, top + heading, size)
+            draw.text((left, below + 2), f"{card.rank}.  {card.distance:.3f}", _INK, font)
+            draw.text((left, below + _LINE), _fitting(card.name, size, font), _INK, font)
     return sheet
 
 
-def _paste(sheet: Image.Image, hit: Hit, left: int, top: int, size: int) -> None:
-    small = thumbnail(hit.uri, size) or Image.new("RGB", (size, size), _EMPTY)
+def _paste(sheet: Image.Image, small: Image.Image, left: int, top: int, size: int) -> None:
+    """Paste an image into the middle of a square of `size` pixels."""
     sheet.paste(small, (left + (size - small.width) // 2, top + (size - small.height) // 2))
 
 

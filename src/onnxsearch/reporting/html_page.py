@@ -1,4 +1,4 @@
-"""A page of its own: models side by side, with no file and no server beside it."""
+"""An HTML page that stands alone: rankings side by side, with no file and no server beside it."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from onnxsearch._internal.new_file import new_file
 from onnxsearch._internal.paths import target_path
 from onnxsearch.errors import InvalidArgumentError
-from onnxsearch.reporting.labels import escaped, name_of, query_name, query_picture
-from onnxsearch.reporting.thumbnails import data_uri
-
-if TYPE_CHECKING:
-    from onnxsearch.evaluation.comparison import Agreement, Answer, Comparison
-    from onnxsearch.types import Hit, SearchResults
+from onnxsearch.images.reading import ReadPolicy
+from onnxsearch.reporting.labels import escaped
+from onnxsearch.reporting.rows import Card, Row, Section, Table
+from onnxsearch.reporting.thumbnails import Thumbnails
 
 _SIZE = 240
 """Pixels of a thumbnail: sharp at 120 on a phone's screen."""
@@ -29,38 +27,46 @@ _POLICY = (
 
 
 def write_page(path: str | os.PathLike[str], page: str) -> Path:
-    """Write a page, and return where.
+    """Write a page, and return its absolute path.
+
+    A page that is there already is replaced only when the new one is whole.
 
     Raises:
         InvalidArgumentError: The file cannot be written there.
     """
+    target = target_path(path)
     try:
-        target = target_path(path)
-        target.write_text(page, encoding="utf-8")
-    except (OSError, ValueError) as error:
+        with new_file(target) as file:
+            file.write(page.encode("utf-8"))
+    except OSError as error:
         raise InvalidArgumentError(
-            f"the page cannot be written to {str(path)!r}: {error}. Choose a folder that is there"
+            f"path {str(target)!r}: the page cannot be written there ({error.strerror or error}). "
+            "Choose a file in an existing folder with enough free space"
         ) from error
     return target
 
 
-def comparison_page(comparison: Comparison) -> str:
-    """Return the page of a comparison: a column per model, lines where ranks moved."""
-    summary = _agreements(comparison.agreements, len(comparison))
-    answers = "".join(_answer(answer) for answer in comparison.answers)
-    title = f"{len(comparison.models)} models compared"
-    return _page(title, f"{summary}{answers}")
+def row_page(row: Row, reading: ReadPolicy) -> str:
+    """Return the page of one ranking."""
+    return _page(f"Found by {row.title}", _columns([row], Thumbnails(_SIZE, reading)))
 
 
-def results_page(results: SearchResults) -> str:
-    """Return the page of one search."""
-    return _page(f"Found by {results.model}", _columns({results.model: results}))
+def comparison_page(
+    title: str, summary: Table, sections: Sequence[Section], reading: ReadPolicy
+) -> str:
+    """Return the page of a comparison.
+
+    A section per query, a column per ranking, and lines where ranks moved.
+    """
+    thumbnails = Thumbnails(_SIZE, reading)
+    body = "".join(_section(section, thumbnails) for section in sections)
+    return _page(title, f"{_table(summary)}{body}")
 
 
 def _page(title: str, body: str) -> str:
-    here = files("onnxsearch.reporting")
-    style = here.joinpath("page.css").read_text(encoding="utf-8")
-    script = here.joinpath("page.js").read_text(encoding="utf-8")
+    package = files("onnxsearch.reporting")
+    style = package.joinpath("page.css").read_text(encoding="utf-8")
+    script = package.joinpath("page.js").read_text(encoding="utf-8")
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -75,7 +81,7 @@ def _page(title: str, body: str) -> str:
 <body>
 <header>
 <h1>{escaped(title)}</h1>
-<p class="keys">Arrow keys walk through the hits; left and right follow a picture to the next
+<p class="keys">Arrow keys walk through the hits; left and right follow an image to the next
 model.</p>
 </header>
 <main>
@@ -87,83 +93,91 @@ model.</p>
 """
 
 
-def _agreements(agreements: Sequence[Agreement], queries: int) -> str:
-    rows = "".join(
-        f"<tr><th scope=row>{escaped(' / '.join(each.models))}</th><td>{each.overlap:.2f}</td>"
-        f"<td>{each.rank_biased_overlap:.2f}</td><td>{each.kendall_tau:.2f}</td></tr>\n"
-        for each in agreements
+def _table(table: Table) -> str:
+    head = "".join(f"<th>{escaped(name)}</th>" for name in table.columns)
+    lines = "".join(
+        f"<tr><th scope=row>{escaped(first)}</th>"
+        f"{''.join(f'<td>{escaped(cell)}</td>' for cell in cells)}</tr>\n"
+        for first, *cells in table.lines
     )
-    means = f"means over {queries} queries" if queries > 1 else "one query"
     return f"""<div class="scroll"><table>
-<caption>How far the models agree ({means})</caption>
-<thead><tr><th>models</th><th>overlap</th><th>rank-biased</th><th>Kendall's tau</th></tr></thead>
+<caption>{escaped(table.caption)}</caption>
+<thead><tr>{head}</tr></thead>
 <tbody>
-{rows}</tbody></table></div>
+{lines}</tbody></table></div>
 """
 
 
-def _answer(answer: Answer) -> str:
-    picture = data_uri(query_picture(answer.query), _SIZE)
-    image = f'<img src="{picture}" alt="">' if picture else ""
-    name = escaped(query_name(answer.query))
-    return f"<section>\n<h2>{image}<bdi>{name}</bdi></h2>\n{_columns(answer.results)}</section>\n"
+def _section(section: Section, thumbnails: Thumbnails) -> str:
+    source = thumbnails.data_uri(section.image)
+    image = f'<img src="{source}" alt="">' if source else ""
+    columns = _columns(section.rows, thumbnails)
+    return f"<section>\n<h2>{image}<bdi>{escaped(section.name)}</bdi></h2>\n{columns}</section>\n"
 
 
-def _columns(results: Mapping[str, SearchResults]) -> str:
-    """Return the models' columns, and between each two the lines of what moved."""
-    found = [[hit.id for hit in hits] for hits in results.values()]
+def _columns(rows: Sequence[Row], thumbnails: Thumbnails) -> str:
+    """Return a column per row, and between each two the lines that join equal images."""
+    keys = [[card.key for card in row.cards] for row in rows]
     # Ids may hold anything; numbers stand for them in the page.
-    numbers = {id: number for number, id in enumerate(dict.fromkeys(chain.from_iterable(found)))}
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(chain.from_iterable(keys)))}
     columns = [
-        _column(hits, numbers, _elsewhere(found, place))
-        for place, hits in enumerate(results.values())
+        _column(row, numbers, _found_elsewhere(keys, place), thumbnails)
+        for place, row in enumerate(rows)
     ]
-    height = max(1, *map(len, found))
+    height = max(1, *map(len, keys))
     parts = [columns[0]]
-    for (left, right), column in zip(pairwise(found), columns[1:], strict=True):
-        parts += [_moves(left, right, numbers, height), column]
+    for (left, right), column in zip(pairwise(keys), columns[1:], strict=True):
+        parts += [_rank_lines(left, right, numbers, height), column]
     return f'<div class="models">\n{"".join(parts)}</div>\n'
 
 
-def _elsewhere(found: Sequence[Sequence[str]], place: int) -> set[str]:
-    return {id for other, ids in enumerate(found) if other != place for id in ids}
+def _found_elsewhere(keys: Sequence[Sequence[str]], place: int) -> set[str]:
+    return {key for other, found in enumerate(keys) if other != place for key in found}
 
 
-def _column(results: SearchResults, numbers: Mapping[str, int], elsewhere: set[str]) -> str:
-    metric = results.metric.value if results.metric else "fused"
-    hits = "".join(
-        _hit(rank, hit, numbers[hit.id], alone=bool(elsewhere) and hit.id not in elsewhere)
-        for rank, hit in enumerate(results, 1)
+def _column(
+    row: Row, numbers: Mapping[str, int], elsewhere: set[str], thumbnails: Thumbnails
+) -> str:
+    cards = "".join(
+        _card(
+            card,
+            numbers[card.key],
+            thumbnails,
+            only_here=bool(elsewhere) and card.key not in elsewhere,
+        )
+        for card in row.cards
     )
     return (
-        f'<div class="model"><h3><bdi>{escaped(results.model)}</bdi> <small>{metric}</small>'
-        f"</h3>\n<ol>\n{hits}</ol></div>\n"
+        f'<div class="model"><h3><bdi>{escaped(row.title)}</bdi> '
+        f"<small>{escaped(row.measure)}</small></h3>\n<ol>\n{cards}</ol></div>\n"
     )
 
 
-def _hit(rank: int, hit: Hit, number: int, *, alone: bool) -> str:
-    picture = data_uri(hit.uri, _SIZE)
-    image = f'<img src="{picture}" alt="">' if picture else '<span class="none">no picture</span>'
-    only = '<span class="only">only here</span>' if alone else ""
+def _card(card: Card, number: int, thumbnails: Thumbnails, *, only_here: bool) -> str:
+    source = thumbnails.data_uri(card.path)
+    image = f'<img src="{source}" alt="">' if source else '<span class="none">no image</span>'
+    only = '<span class="only">only here</span>' if only_here else ""
     return (
-        f'<li tabindex="0" data-picture="{number}" title="{escaped(hit.uri or hit.id)}">{image}'
-        f'<div><span class="rank">{rank}</span> <span class="distance">{hit.distance:.4f}</span> '
-        f'{only}<bdi class="name">{escaped(name_of(hit))}</bdi></div></li>\n'
+        f'<li tabindex="0" data-image="{number}" title="{escaped(card.title)}">{image}'
+        f'<div><span class="rank">{card.rank}</span> '
+        f'<span class="distance">{card.distance:.4f}</span> '
+        f'{only}<bdi class="name">{escaped(card.name)}</bdi></div></li>\n'
     )
 
 
-def _moves(
+def _rank_lines(
     left: Sequence[str], right: Sequence[str], numbers: Mapping[str, int], height: int
 ) -> str:
-    places = {id: place for place, id in enumerate(right)}
+    """Return the curves from each image's rank in one column to its rank in the next."""
+    places = {key: place for place, key in enumerate(right)}
     lines = []
-    for place, id in enumerate(left):
-        if id in places:
-            step = places[id] - place
+    for place, key in enumerate(left):
+        if key in places:
+            step = places[key] - place
             kind = "kept" if not step else "rose" if step < 0 else "fell"
-            start, end = 100 * place + 50, 100 * places[id] + 50
+            start, end = 100 * place + 50, 100 * places[key] + 50
             lines.append(
-                f'<path class="{kind}" data-picture="{numbers[id]}" '
+                f'<path class="{kind}" data-image="{numbers[key]}" '
                 f'd="M0 {start}C50 {start} 50 {end} 100 {end}"/>'
             )
     return (

@@ -1,11 +1,11 @@
 "use strict";
-// The hits are in the page already; this only moves the focus and marks the same picture.
+// The hits are in the page already; this only moves the focus and marks the same image.
 for (const models of document.querySelectorAll(".models")) {
   const columns = [...models.querySelectorAll("ol")].map((list) => [...list.children]);
 
   const mark = (hit) => {
-    for (const each of models.querySelectorAll("[data-picture]")) {
-      each.classList.toggle("same", !!hit && each.dataset.picture === hit.dataset.picture);
+    for (const each of models.querySelectorAll("[data-image]")) {
+      each.classList.toggle("same", !!hit && each.dataset.image === hit.dataset.image);
     }
   };
   for (const hit of columns.flat()) {
@@ -21,7 +21,7 @@ for (const models of document.querySelectorAll(".models")) {
     const row = columns[column].indexOf(event.target);
     const beside = (step) => {
       const hits = columns[column + step] ?? [];
-      const same = hits.find((hit) => hit.dataset.picture === event.target.dataset.picture);
+      const same = hits.find((hit) => hit.dataset.image === event.target.dataset.image);
       return same ?? hits[Math.min(row, hits.length - 1)];
     };
     const goals = {

@@ -1,46 +1,63 @@
-"""Small pictures for reports."""
+"""Small versions of images for reports."""
 
 from __future__ import annotations
 
 import base64
 import io
-from functools import lru_cache
+from dataclasses import replace
 
 from PIL import Image
 
 from onnxsearch.errors import ImageError
 from onnxsearch.images.conversion import DecodePolicy, to_rgb
-from onnxsearch.images.reading import open_image
+from onnxsearch.images.reading import ReadPolicy, open_image
 from onnxsearch.types import ImageInput
 
 
-def thumbnail(picture: ImageInput | None, size: int) -> Image.Image | None:
-    """Return the picture upright, in RGB, at most `size` pixels wide and high.
+class Thumbnails:
+    """The thumbnails of one report.
 
-    None where there is nothing to show: no picture is known, or its file is gone or
-    cannot be read any more. A report shows its name then.
+    Each report makes its own, so that it shows the files as they are now.
+
+    Args:
+        size: Width and height in pixels, at most.
+        reading: How image files are opened.
     """
-    if picture is None:
-        return None
-    try:
-        small = to_rgb(open_image(picture), DecodePolicy()).copy()
-    except ImageError:
-        return None
-    small.thumbnail((size, size), Image.Resampling.LANCZOS, reducing_gap=3.0)
-    return small
+
+    def __init__(self, size: int, reading: ReadPolicy) -> None:
+        self.size = size
+        # JPEGs decode much faster at a part of their size, and twice the size shows no loss.
+        self._reading = replace(reading, draft=2 * size)
+        # Rankings of different models share many images.
+        self._encoded: dict[str, str | None] = {}
+
+    def image(self, source: ImageInput | None) -> Image.Image | None:
+        """Return the image upright, in RGB, at most `size` pixels wide and high.
+
+        None where there is nothing to show: there is no image, or its file is gone,
+        cannot be read or is refused. A report shows the name alone then.
+        """
+        if source is None:
+            return None
+        try:
+            small = to_rgb(open_image(source, self._reading), DecodePolicy()).copy()
+        except ImageError:
+            return None
+        small.thumbnail((self.size, self.size), Image.Resampling.LANCZOS, reducing_gap=3.0)
+        return small
+
+    def data_uri(self, source: ImageInput | None) -> str | None:
+        """Return the thumbnail as a `data:` URI of a JPEG; None as for `image`."""
+        if not isinstance(source, str):
+            return _encoded(self.image(source))
+        if source not in self._encoded:
+            self._encoded[source] = _encoded(self.image(source))
+        return self._encoded[source]
 
 
-def data_uri(picture: ImageInput | None, size: int) -> str | None:
-    """Return the thumbnail as a `data:` URI of a JPEG, or None where there is none."""
-    small = _of_file(picture, size) if isinstance(picture, str) else thumbnail(picture, size)
-    if small is None:
+def _encoded(image: Image.Image | None) -> str | None:
+    if image is None:
         return None
     buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=80, optimize=True)
+    image.save(buffer, "JPEG", quality=80, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-
-
-# Several models find the same pictures.
-@lru_cache(maxsize=64)
-def _of_file(path: str, size: int) -> Image.Image | None:
-    return thumbnail(path, size)

@@ -47,10 +47,14 @@ def most_diverse(
 
 
 def _directions(metric: Metric, matrix: Vectors) -> NDArray[np.float64]:
-    wide = (
-        np.unpackbits(matrix.astype(np.uint8), axis=1) * 2.0 - 1.0
-        if metric is Metric.HAMMING
-        else matrix.astype(np.float64)
+    wide: NDArray[np.float64] = (
+        signed_bits(matrix) if metric is Metric.HAMMING else matrix.astype(np.float64)
     )
     lengths: NDArray[np.float64] = np.linalg.norm(wide, axis=1, keepdims=True)
     return wide / np.maximum(lengths, np.finfo(np.float64).tiny)
+
+
+def signed_bits(matrix: Vectors) -> NDArray[np.float64]:
+    """Return packed bits, (n, columns) uint8, as numbers: +1 for a set bit, -1 for another."""
+    bits = np.unpackbits(matrix.astype(np.uint8), axis=1).astype(np.float64)
+    return bits * 2.0 - 1.0

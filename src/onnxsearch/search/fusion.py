@@ -10,7 +10,8 @@ from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from onnxsearch.errors import InvalidArgumentError
-from onnxsearch.types import Hit, SearchResults
+from onnxsearch.search.results import SearchResults
+from onnxsearch.types import Hit
 from onnxsearch.vectors.base import Match
 
 

@@ -15,7 +15,8 @@ from onnxsearch.catalog.catalog import Catalog
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.filters import Filter, check_filter
 from onnxsearch.search.diversity import most_diverse
-from onnxsearch.types import Hit, SearchResults
+from onnxsearch.search.results import SearchResults
+from onnxsearch.types import Hit
 
 if TYPE_CHECKING:
     from onnxsearch.catalog.records import StoredImage

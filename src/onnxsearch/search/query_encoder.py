@@ -1,0 +1,134 @@
+"""How each model sees a query."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxsearch.catalog.catalog import Catalog
+from onnxsearch.embedders.base import Embedder, TextQueries
+from onnxsearch.errors import InvalidArgumentError
+from onnxsearch.images.reading import ReadPolicy, open_image
+from onnxsearch.search.diversity import signed_bits
+from onnxsearch.search.query import ExamplesQuery, IdQuery, QueryInput, TextQuery, VectorQuery
+from onnxsearch.types import Metric
+
+if TYPE_CHECKING:
+    from onnxsearch.vectors.base import Vectors, VectorStore
+
+_UNLIKE_WEIGHT = 0.2
+"""Weight of the negative examples, where the positive ones have 1: Rocchio's gamma / beta
+with the values that Manning, Raghavan and Schütze recommend (Introduction to Information
+Retrieval, 2008, section 9.1.1: 0.15 and 0.75)."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueryEncoder:
+    """Turns queries into vectors."""
+
+    catalog: Catalog
+    store: VectorStore
+    reading: ReadPolicy
+
+    def vectors(self, query: QueryInput, embedders: Sequence[Embedder]) -> dict[str, Vectors]:
+        """Return the query's vector by model, each of shape (columns,).
+
+        An image is decoded once, however many models there are.
+
+        Raises:
+            ImageError: An image cannot be used.
+            InvalidArgumentError: No image of that id is stored, a model does not embed
+                text, a vector does not fit, or examples cancel each other out.
+        """
+        match query:
+            case IdQuery(wanted):
+                return self._stored(wanted, embedders)
+            case TextQuery(words):
+                return {e.name: _text_tower(e).embed_text(words)[0] for e in embedders}
+            case VectorQuery(row):
+                return _given(row, embedders)
+            case ExamplesQuery(like, unlike):
+                return self._combined(like, unlike, embedders)
+        image = open_image(query, self.reading)  # type: ignore[arg-type]
+        return {embedder.name: embedder.embed(image)[0] for embedder in embedders}
+
+    def _stored(self, wanted: str, embedders: Sequence[Embedder]) -> dict[str, Vectors]:
+        stored = self.catalog.records.find([wanted]).get(wanted)
+        if stored is None:
+            raise InvalidArgumentError(
+                f"no image of id {wanted!r} is stored. A file's id is its absolute path"
+            )
+        found: dict[str, Vectors] = {}
+        for name in (embedder.name for embedder in embedders):
+            rows = self.store.fetch(self.catalog.collection(name), [stored.key])
+            if stored.key not in rows:
+                raise InvalidArgumentError(
+                    f"image {wanted!r} has no vector of model {name!r}: it was stored before "
+                    f"that model was added. engine.backfill({name!r}) adds what is missing"
+                )
+            found[name] = rows[stored.key]
+        return found
+
+    def _combined(
+        self,
+        like: Sequence[QueryInput],
+        unlike: Sequence[QueryInput],
+        embedders: Sequence[Embedder],
+    ) -> dict[str, Vectors]:
+        near = [self.vectors(example, embedders) for example in like]
+        far = [self.vectors(example, embedders) for example in unlike]
+        return {
+            e.name: _rocchio([row[e.name] for row in near], [row[e.name] for row in far], e.metric)
+            for e in embedders
+        }
+
+
+def _text_tower(embedder: Embedder) -> TextQueries:
+    if not isinstance(embedder, TextQueries):
+        raise InvalidArgumentError(
+            f"model {embedder.name!r} embeds images only: a query by text needs a model with a "
+            "text tower, such as CLIP. Name it with model=..."
+        )
+    return embedder
+
+
+def _given(row: NDArray[np.generic], embedders: Sequence[Embedder]) -> dict[str, Vectors]:
+    if len(embedders) > 1:
+        raise InvalidArgumentError(
+            "a vector query belongs to one model: pass model='name' instead of models=[...]"
+        )
+    (embedder,) = embedders
+    hamming = embedder.metric is Metric.HAMMING
+    if row.shape != (embedder.columns,) or (hamming and row.dtype != np.uint8):
+        raise InvalidArgumentError(
+            f"vector of shape {row.shape} and type {row.dtype}: model {embedder.name!r} takes "
+            f"({embedder.columns},) {'uint8' if hamming else 'float32'}"
+        )
+    if not (hamming or np.issubdtype(row.dtype, np.floating)):
+        raise InvalidArgumentError(f"vector of type {row.dtype}: expected floating-point numbers")
+    return {embedder.name: row.astype(np.uint8 if hamming else np.float32)}
+
+
+def _rocchio(near: Sequence[Vectors], far: Sequence[Vectors], metric: Metric) -> Vectors:
+    """Return Rocchio's combination of rows of shape (columns,)."""
+    mean = _mean(near, metric)
+    if far:
+        mean = mean - _UNLIKE_WEIGHT * _mean(far, metric)
+    if metric is Metric.HAMMING:
+        return np.packbits(mean > 0)
+    length = float(np.linalg.norm(mean))
+    if length < 1e-6:
+        raise InvalidArgumentError(
+            "the examples cancel each other out: no direction is left to look in"
+        )
+    return (mean / length).astype(np.float32)
+
+
+def _mean(rows: Sequence[Vectors], metric: Metric) -> NDArray[np.float64]:
+    matrix = signed_bits(np.stack(rows)) if metric is Metric.HAMMING else np.stack(rows)
+    mean: NDArray[np.float64] = matrix.mean(axis=0, dtype=np.float64)
+    return mean
