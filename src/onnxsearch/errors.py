@@ -5,7 +5,7 @@
     OnnxSearchError
     ├── InvalidArgumentError          a value that this call cannot take
     │   └── EmptySourceError          a folder with no file to index
-    ├── ClosedError                   the engine or store was closed before
+    ├── ClosedError                   the engine or store was closed, or opened before a fork
     ├── MissingExtraError             an optional dependency is not installed
     ├── ImageError                    this picture cannot be used
     │   ├── ImageNotFoundError        no such file
@@ -56,7 +56,7 @@ class EmptySourceError(InvalidArgumentError):
 
 
 class ClosedError(OnnxSearchError):
-    """The engine or store was closed before this call."""
+    """The engine or store was closed before this call, or opened before a fork."""
 
 
 class MissingExtraError(OnnxSearchError):

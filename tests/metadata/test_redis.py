@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 import redis
 
 from onnxsearch import (
+    ClosedError,
     InvalidArgumentError,
     RedisMetadataStore,
     StoreCorruptError,
@@ -49,6 +51,22 @@ def client(server: RedisServer) -> Iterator[redis.Redis]:
 def store(server: RedisServer, client: redis.Redis) -> Iterator[RedisMetadataStore]:
     with RedisMetadataStore(server.url) as store:
         yield store
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:This process.*fork:DeprecationWarning")
+def test_is_refused_in_a_fork(store: RedisMetadataStore) -> None:
+    child = os.fork()
+    if child == 0:
+        try:
+            store.close()
+            store.get(*CELL)
+        except ClosedError as error:
+            os._exit(0 if "after the fork" in str(error) else 2)
+        finally:
+            os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert store.commit({CELL: b"cat"})
 
 
 def test_keeps_a_table_in_one_tagged_hash(store: RedisMetadataStore, client: redis.Redis) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,26 @@ def test_who_missed_many_removals_reads_all_again(
         assert {match.key for match in one.search("photos", VECTORS[:1], 200)[0]} == {
             key(number) for number in range(90, 100)
         }
+
+
+@pytest.mark.parametrize("others", range(9))
+def test_removals_are_learned_of_when_those_of_a_dropped_collection_came_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: int
+) -> None:
+    monkeypatch.setattr(local, "_REMEMBERED", 3)
+    path = tmp_path / "vectors.sqlite"
+    keys = [key(number) for number in range(10)]
+    with LocalVectorStore(path) as one, LocalVectorStore(path) as two:
+        for name in ("photos", "sketches"):
+            one.ensure_collection(replace(SPEC, name=name))
+            one.upsert(name, keys, VECTORS[:10])
+        assert len(two.search("photos", VECTORS[:1], 20)[0]) == 10
+        one.delete("photos", keys[:2])
+        for number in range(others):
+            one.delete("sketches", [keys[number]])
+        one.drop("sketches")
+        found = [match.key for match in two.search("photos", VECTORS[:1], 20)[0]]
+        assert sorted(found) == keys[2:]
 
 
 def test_refuses_a_file_that_is_none_of_its_own(tmp_path: Path) -> None:

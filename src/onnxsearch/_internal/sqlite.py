@@ -6,11 +6,13 @@ import os
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from onnxsearch._internal.open_files import DatabaseFiles
 from onnxsearch._internal.paths import target_path
+from onnxsearch._internal.process import HomeProcess
 from onnxsearch.errors import (
     ClosedError,
     StoreCorruptError,
@@ -63,20 +65,25 @@ class Database:
             )
         self._application, self._version = application, version
         self._page_bytes, self._timeout = page_bytes, timeout
-        self._closed = False
+        self._closed = True
+        self._process = HomeProcess()
         self._reading, self._writing = threading.Lock(), threading.Lock()
-        self._files = DatabaseFiles(self.path)
-        try:
-            with self._errors():
-                self._open(schema)
-        except BaseException:
-            self._files.release()
-            raise
-        self._files.look()
+        _close_in_forks(self)
+        with self._reading, self._writing:
+            self._files = DatabaseFiles(self.path)
+            try:
+                with self._errors():
+                    self._open(schema)
+            except BaseException:
+                self._files.release()
+                raise
+            self._files.look()
+            self._closed = False
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
         """A view of the file as it was at one moment."""
+        self._process.check(f"the store in {self.path}")
         with self._reading, self._errors():
             self._check_open()
             with _transaction(self._reader, "BEGIN"):
@@ -85,6 +92,7 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
         """A change of the file: all of it when the block is left, nothing if it raises."""
+        self._process.check(f"the store in {self.path}")
         with self._writing, self._errors():
             self._check_open()
             with _transaction(self._writer, "BEGIN IMMEDIATE"):
@@ -93,11 +101,33 @@ class Database:
     def close(self) -> None:
         """Close both connections; closing twice is harmless."""
         with self._reading, self._writing:
-            if not self._closed:
-                self._closed = True
-                self._reader.close()
-                self._writer.close()
-                self._files.release()
+            self._close()
+
+    def pause(self) -> None:
+        """Wait until nothing is read or written, and let nothing begin."""
+        self._reading.acquire()
+        self._writing.acquire()
+
+    def resume(self) -> None:
+        """Go on after a pause, in a forked process without the connections.
+
+        SQLite believes there that the process holds the locks of its parent, and would
+        take none for a connection that is opened later. Closing what was inherited is
+        what makes it forget them. It does no harm while the parent, which does hold
+        them, waits for its fork to return.
+        """
+        if not self._process.is_here:
+            with suppress(sqlite3.Error):
+                self._close()
+        self._writing.release()
+        self._reading.release()
+
+    def _close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._reader.close()
+            self._writer.close()
+            self._files.release()
 
     def _check_open(self) -> None:
         if self._closed:
@@ -195,6 +225,34 @@ class Database:
                 )
             case _:
                 return StoreError(f"{self.path}: {error}")
+
+
+_databases: weakref.WeakSet[Database] = weakref.WeakSet()
+_registered = threading.Event()
+_paused: list[Database] = []
+_listing = threading.Lock()
+
+
+def _close_in_forks(database: Database) -> None:
+    """Have every process that is forked from now on close what it inherits."""
+    with _listing:
+        if hasattr(os, "register_at_fork") and not _registered.is_set():
+            os.register_at_fork(before=_pause, after_in_parent=_resume, after_in_child=_resume)
+            _registered.set()
+        _databases.add(database)
+
+
+def _pause() -> None:
+    _listing.acquire()
+    for database in list(_databases):
+        database.pause()
+        _paused.append(database)
+
+
+def _resume() -> None:
+    while _paused:
+        _paused.pop().resume()
+    _listing.release()
 
 
 def _code(error: sqlite3.Error) -> int:

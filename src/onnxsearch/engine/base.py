@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from onnxsearch._internal.closeable import Closeable
 from onnxsearch._internal.cpu import available_cores
+from onnxsearch._internal.process import HomeProcess
 from onnxsearch._internal.validation import check_name, integer
 from onnxsearch.catalog.catalog import Catalog
 from onnxsearch.embedders.base import Embedder
@@ -51,6 +52,7 @@ class EngineBase(Closeable):
         self._reader = QueryEncoder(self._catalog, vectors, reading)
         self._owned: list[Embedder | VectorStore | MetadataStore] = []
         self._closed = False
+        self._process = HomeProcess()
         # First, since it may end what drops one of these collections.
         self._catalog.recover()
         self._ensure_collections()
@@ -114,6 +116,7 @@ class EngineBase(Closeable):
         return [self._embedder(name) for name in names]
 
     def _check_open(self) -> None:
+        self._process.check("this engine")
         if self._closed:
             raise ClosedError("this engine was closed: open a new one")
 

@@ -222,10 +222,13 @@ class _Loaded:
         self._version = version
 
     def _read_removals(self, connection: sqlite3.Connection) -> None:
+        # Not the highest number in the table: that may be gone, with a dropped collection.
         oldest, newest = connection.execute(
-            "SELECT coalesce(min(change), 1), coalesce(max(change), 0) FROM removals"
+            "SELECT min(change), "
+            "(SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'removals') "
+            "FROM removals"
         ).fetchone()
-        if oldest > self._removed + 1:
+        if (newest + 1 if oldest is None else oldest) > self._removed + 1:
             self.table = Table(self._spec)
             self._stored = 0
         else:
@@ -234,7 +237,7 @@ class _Loaded:
                 (self._removed, self._number),
             )
             self.table.discard([key for (key,) in gone])
-        self._removed = max(newest, self._removed)
+        self._removed = newest
 
     def _read_vectors(self, connection: sqlite3.Connection) -> None:
         (rows,) = connection.execute(

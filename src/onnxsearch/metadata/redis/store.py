@@ -13,6 +13,7 @@ from typing import cast
 import redis
 from redis.exceptions import MovedError, NoPermissionError, RedisClusterException
 
+from onnxsearch._internal.process import HomeProcess
 from onnxsearch._internal.validation import integer, seconds
 from onnxsearch.errors import (
     ClosedError,
@@ -149,6 +150,7 @@ class RedisMetadataStore(MetadataStore):
         timeout = seconds("timeout", timeout)
         self._patience_ms = math.ceil(timeout * 500)  # 0 would be for ever
         self._closed = False
+        self._process = HomeProcess()
         self._owns_client = client is None
         if client is None:
             self._address = without_secrets(checked_url(url))
@@ -236,7 +238,7 @@ class RedisMetadataStore(MetadataStore):
     def close(self) -> None:
         """Close the connections, unless the client was passed in."""
         self._closed = True
-        if self._owns_client:
+        if self._owns_client and self._process.is_here:
             self._client.close()
 
     def _hash(self, table: str) -> str:
@@ -267,6 +269,7 @@ class RedisMetadataStore(MetadataStore):
 
     @contextmanager
     def _mapped_errors(self) -> Iterator[None]:
+        self._process.check(f"{self!r}")
         if self._closed:
             raise ClosedError(f"{self!r} was closed; open a new one")
         try:

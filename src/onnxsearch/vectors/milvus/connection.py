@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from pymilvus import MilvusClient
 
+from onnxsearch._internal.process import HomeProcess
 from onnxsearch.errors import ClosedError, InvalidArgumentError, without_secrets
 from onnxsearch.vectors.milvus.errors import Failure, is_refusal, reason_of, translated
 from onnxsearch.vectors.milvus.lite import LiteFile, open_lite
@@ -68,6 +69,7 @@ class MilvusConnection:
         """The file, if it is Milvus Lite."""
         self._client: MilvusClient | None = client
         self._owned = owned
+        self._process = HomeProcess()
 
     @classmethod
     def to(
@@ -151,6 +153,7 @@ class MilvusConnection:
     @contextmanager
     def call(self) -> Iterator[MilvusClient]:
         """Lend the client, and turn what it raises into errors of ours."""
+        self._process.check(f"the connection to Milvus at {self.address}")
         if self._client is None:
             raise ClosedError(f"the connection to Milvus at {self.address} is closed")
         with nullcontext() if self.lite is None else self.lite.use(), translated(self.address):
@@ -175,7 +178,8 @@ class MilvusConnection:
     def close(self) -> None:
         """Close what was opened here; closing twice is harmless."""
         client, self._client = self._client, None
-        if client is not None and self._owned:
+        # A fork has neither the threads of the connection nor those of Milvus Lite.
+        if client is not None and self._owned and self._process.is_here:
             client.close()
             if self.lite is not None:
                 self.lite.release()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from onnxsearch._internal.open_files import FolderFiles
 from onnxsearch._internal.paths import target_path
+from onnxsearch._internal.process import HomeProcess
 from onnxsearch.errors import (
     InvalidArgumentError,
     MissingExtraError,
@@ -44,6 +45,7 @@ class LiteFile:
             StoreError: It cannot be opened.
         """
         self.path = path
+        self.process = HomeProcess()
         self._files = FolderFiles(path)
         try:
             self.uri = _start(path)
@@ -153,6 +155,12 @@ def open_lite(path: str | os.PathLike[str]) -> LiteFile:
         file = _open_files.get(real)
         if file is None:
             file = _open_files[real] = LiteFile(real)
+        if not file.process.is_here:
+            raise StoreLockedError(
+                f"{real} was open in process {file.process.id} when this one was forked from it, "
+                "and Milvus Lite serves one process at a time. Open it after the fork only, or "
+                "use a Milvus server"
+            )
         file.check()
         file.users += 1
         return file
