@@ -1,6 +1,6 @@
 """Where the time of one search goes, and what importing the package costs.
 
-python -m benchmarks.latency [--pictures N]
+python -m benchmarks.latency [--images N]
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from onnxsearch import (
     SearchEngine,
     SQLiteMetadataStore,
 )
-from onnxsearch.catalog.catalog import Catalog, Item
+from onnxsearch.catalog.catalog import Catalog, NewImage
 from onnxsearch.images.reading import open_image
 from onnxsearch.types import Record
 
 
-def fill(catalog: Catalog, model: str, pictures: int, dimension: int) -> None:
+def fill(catalog: Catalog, model: str, images: int, dimension: int) -> None:
     """Store as many random unit vectors."""
     random = np.random.default_rng(0)
-    for start in range(0, pictures, 500):
+    for start in range(0, images, 500):
         vectors = random.normal(size=(500, dimension)).astype(np.float32)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         catalog.put(
-            Item(Record(f"{start + row}", models=(model,)), {model: vector})
+            NewImage(Record(f"{start + row}", models=(model,)), {model: vector})
             for row, vector in enumerate(vectors)
         )
 
 
-def search(pictures: int, rounds: int) -> str:
+def search(images: int, rounds: int) -> str:
     embedder = OnnxEmbedder.bundled()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -51,7 +51,7 @@ def search(pictures: int, rounds: int) -> str:
         ):
             engine = SearchEngine(embedder, vectors, metadata)
             catalog = Catalog(vectors, metadata, "onnxsearch")
-            fill(catalog, embedder.name, pictures, embedder.dimension)
+            fill(catalog, embedder.name, images, embedder.dimension)
             collection = catalog.collection(embedder.name)
             assert vectors.describe(collection) == CollectionSpec(
                 collection, embedder.dimension, embedder.fingerprint, embedder.metric
@@ -66,13 +66,13 @@ def search(pictures: int, rounds: int) -> str:
                     "prepare": lambda: embedder.prepare(image),
                     "run the model": lambda: embedder.embed_tensors([tensor]),
                     "search vectors": lambda: vectors.search(collection, query, 10),
-                    "read records": lambda: catalog.ledger.resolve(keys),
+                    "read records": lambda: catalog.records.resolve(keys),
                     "engine.search, all of it": lambda: engine.search(photo, limit=10),
                 },
                 rounds,
             )
     rows = {name: f"{1000 * value:7.2f} ms" for name, value in seconds.items()}
-    return table(f"one search among {pictures} pictures, {embedder.name}", rows)
+    return table(f"one search among {images} images, {embedder.name}", rows)
 
 
 def imports() -> str:
@@ -96,10 +96,10 @@ def imports() -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.latency", description=__doc__)
-    parser.add_argument("--pictures", type=int, default=10_000)
+    parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=20)
     options = parser.parse_args(arguments)
-    print(search(options.pictures, options.rounds), flush=True)
+    print(search(options.images, options.rounds), flush=True)
     print(imports())
 
 

@@ -77,9 +77,9 @@ def show(evaluation: Evaluation) -> None:
         )
 
 
-def decoding(photo: Path, embedders: Sequence[Embedder], pictures: int, rounds: int) -> None:
+def decoding(photo: Path, embedders: Sequence[Embedder], count: int, rounds: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        paths = [Path(folder, f"{number}.jpg") for number in range(pictures)]
+        paths = [Path(folder, f"{number}.jpg") for number in range(count)]
         for number, path in enumerate(paths):
             shutil.copy(photo, path)
             with path.open("ab") as file:
@@ -91,7 +91,7 @@ def decoding(photo: Path, embedders: Sequence[Embedder], pictures: int, rounds: 
             engine = SearchEngine(
                 embedders, InMemoryVectorStore(), InMemoryMetadataStore(), workers=1
             )
-            assert engine.index(paths).counts["indexed"] == pictures
+            assert engine.index(paths).counts["indexed"] == count
 
         parts: dict[str, Callable[[], object]] = {
             "index": index,
@@ -105,9 +105,9 @@ def decoding(photo: Path, embedders: Sequence[Embedder], pictures: int, rounds: 
                 started = time.perf_counter()
                 run()
                 seconds[name].append(time.perf_counter() - started)
-    best = {name: min(taken) / pictures * 1000 for name, taken in seconds.items()}
+    best = {name: min(taken) / count * 1000 for name, taken in seconds.items()}
     for name, each in best.items():
-        print(f"{name:30} {each:8.2f} ms per picture")
+        print(f"{name:30} {each:8.2f} ms per image")
     # A long run finds a quiet moment less often than a short one: compare within a round.
     ratios = sorted(
         seconds["index"][n]
@@ -130,14 +130,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("source", type=Path)
     parser.add_argument("models", nargs="*", metavar="MODEL.onnx[=PROFILE]")
     parser.add_argument("--location", type=Path, default=Path(".onnxsearch/several-models"))
-    parser.add_argument("--pictures", type=int, default=16)
+    parser.add_argument("--images", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args(arguments)
     embedders = [load(model) for model in options.models or bundled_models()]
     if options.what == "quality":
         quality(options.source, embedders, options.location)
     else:
-        decoding(options.source, embedders, options.pictures, options.rounds)
+        decoding(options.source, embedders, options.images, options.rounds)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ python -m benchmarks.stores [--rows N] [--stores local lite] [--milvus URI] [--h
 The local store runs beside a matrix product with top-k in numpy, Milvus beside
 plain pymilvus on a collection of the same rows. Both sides take turns, batch by
 batch and query by query, so that what else the machine does hits them alike.
-Each store has a process of its own, whose memory is told.
+Each store runs in a process of its own, whose memory is reported.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Timer:
         return lines
 
     def ratios(self) -> str:
-        # On a busy machine the processor's time tells more. Milvus Lite works in this
+        # On a busy machine the processor's time is the better measure. Milvus Lite works in this
         # process, and is in it on both sides; a server is not.
         time = np.median(np.divide(self.seconds[OURS], self.seconds[RAW]))
         return f"ratio of time {time:.3f}, of CPU {self.cpu[OURS] / self.cpu[RAW]:.3f}"

@@ -6,7 +6,7 @@ The floor is the inference alone, in the fastest of several arrangements, plus
 decoding and preprocessing alone shared by all cores. An index run also reads files,
 hashes them, and writes vectors and records to the disk; its share of the floor says
 how little that costs. Beside it runs the way of the article that started this
-project: one picture after the other, a new session for each.
+project: one image after the other, a new session for each.
 
 Without MODEL the default model is measured, and ResNet50 in float32 where
 `nox -s export` has made it.
@@ -124,13 +124,13 @@ def measure(model: Path, profile: str | None, photos: int, rounds: int) -> str:
     floor = min(seconds[variant] for variant in alone) + preparation / cores
     rows = {variant: f"{1000 * value / photos:7.1f} ms" for variant, value in seconds.items()}
     rows["floor"] = f"{1000 * floor / photos:7.1f} ms"
-    rows["the article's script, a session a picture"] = f"{1000 * script / len(few):7.1f} ms"
+    rows["the article's script, a session an image"] = f"{1000 * script / len(few):7.1f} ms"
     for place in ("embedded stores on disk", "stores in memory"):
         actual = seconds[f"index, {place}"]
         rows[f"of the floor, {place}"] = (
             f"{floor / actual:7.2f}    ({photos / actual:.1f} images/s)"
         )
-    return table(f"{model.name}, {photos} JPEGs of 640 x 480, per picture, {cores} cores", rows)
+    return table(f"{model.name}, {photos} JPEGs of 640 x 480, per image, {cores} cores", rows)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

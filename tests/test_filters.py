@@ -129,7 +129,7 @@ def test_tells_those_who_write_and_to_use_the_operator(use: Callable[[], object]
     [F("archived"), "year > 3", {"year": 3}, lambda row: True, 0, ()],
     ids=["field", "text", "dict", "function", "zero", "empty"],
 )
-def test_what_is_no_filter_is_refused_before_a_picture_is_read(given: Any) -> None:
+def test_what_is_no_filter_is_refused_before_an_image_is_read(given: Any) -> None:
     engine = SearchEngine(FakeEmbedder(), InMemoryVectorStore(), InMemoryMetadataStore())
     for search in (
         lambda: engine.search("absent.jpg", filter=given),
@@ -137,7 +137,7 @@ def test_what_is_no_filter_is_refused_before_a_picture_is_read(given: Any) -> No
         lambda: (F("year") > 1) | given,
         lambda: Not(given),
     ):
-        with pytest.raises(InvalidArgumentError, match=r"no filter.* == True.*exists\(\)"):
+        with pytest.raises(InvalidArgumentError, match=r"not a filter.* == True.*exists\(\)"):
             search()
 
 

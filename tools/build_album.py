@@ -4,7 +4,7 @@
     python tools/build_album.py
 
 Every photograph is in the public domain, CC0 or CC BY; each wheel is pinned by
-its sha256. Writes the pictures and examples/SOURCES.md; a second run gives the
+its sha256. Writes the images and examples/SOURCES.md; a second run gives the
 same bytes.
 """
 
@@ -50,7 +50,7 @@ SCIPY = Wheel(
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A picture made from a photograph: cut, mirrored, turned, then made smaller."""
+    """An image made from a photograph: cut, mirrored, turned, then made smaller."""
 
     name: str
     box: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
@@ -66,19 +66,19 @@ class View:
     def of(self, photo: Image.Image) -> Image.Image:
         left, top, right, bottom = self.box
         width, height = photo.size
-        picture = photo.crop(
+        image = photo.crop(
             (round(left * width), round(top * height), round(right * width), round(bottom * height))
         )
         if self.mirror:
-            picture = ImageOps.mirror(picture)
+            image = ImageOps.mirror(image)
         if self.turn:
-            picture = _turned(picture, self.turn)
+            image = _turned(image, self.turn)
         if self.brightness != 1.0:
-            picture = ImageEnhance.Brightness(picture).enhance(self.brightness)
+            image = ImageEnhance.Brightness(image).enhance(self.brightness)
         if self.grey:
-            picture = picture.convert("L")
-        picture.thumbnail((self.long_side, self.long_side), Image.Resampling.LANCZOS)
-        return picture
+            image = image.convert("L")
+        image.thumbnail((self.long_side, self.long_side), Image.Resampling.LANCZOS)
+        return image
 
     def __str__(self) -> str:
         steps = []
@@ -375,11 +375,11 @@ LICENCES = {
 }
 
 
-def _turned(picture: Image.Image, degrees: float) -> Image.Image:
-    # The largest box of the same shape inside the turned picture has sides
+def _turned(image: Image.Image, degrees: float) -> Image.Image:
+    # The largest box of the same shape inside the turned image has sides
     # shorter by 1 / (cos + sin * longer / shorter).
-    turned = picture.rotate(degrees, Image.Resampling.BICUBIC)
-    width, height = picture.size
+    turned = image.rotate(degrees, Image.Resampling.BICUBIC)
+    width, height = image.size
     angle = np.radians(abs(degrees))
     shrink = np.cos(angle) + np.sin(angle) * max(width, height) / min(width, height)
     cut_x, cut_y = (round(side * (1 - 1 / shrink) / 2) for side in (width, height))

@@ -37,7 +37,7 @@ from onnxsearch import PreprocessingProfile
 
 ROOT = Path(__file__).resolve().parents[1]
 ALBUM = ROOT / "examples" / "album"
-SHIPPED = ROOT / "src" / "onnxsearch" / "models"
+SHIPPED = ROOT / "src" / "onnxsearch" / "embedders" / "bundled"
 COMPARED = ROOT / "build" / "models"
 
 CODE = Wheel(
@@ -100,7 +100,7 @@ class Features(torch.nn.Module):
 
 
 class Calibration(CalibrationDataReader):
-    """Shows the quantiser the album: each picture, its mirror image and its middle."""
+    """Shows the quantiser the album: each image, its mirror image and its middle."""
 
     def __init__(self, profile: PreprocessingProfile) -> None:
         self.batches = _album(profile)
@@ -114,8 +114,8 @@ def _album(profile: PreprocessingProfile) -> Iterator[dict[str, np.ndarray]]:
         photo = Image.open(path).convert("RGB")
         width, height = photo.size
         middle = photo.crop((width // 6, height // 6, width - width // 6, height - height // 6))
-        for picture in (photo, ImageOps.mirror(photo), middle):
-            yield {"input": profile.apply(picture)[None]}
+        for image in (photo, ImageOps.mirror(photo), middle):
+            yield {"input": profile.apply(image)[None]}
 
 
 def main() -> None:

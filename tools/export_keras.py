@@ -56,7 +56,7 @@ def main() -> None:
 def randomise(model: keras.Model, photos: np.ndarray) -> None:
     """Give every layer seeded random weights that keep photographs apart.
 
-    Weights drawn without regard to the data make all pictures alike after a dozen
+    Weights drawn without regard to the data make all images alike after a dozen
     layers. So each kernel is He's, and each normalisation is fitted to photographs;
     where there is none, the layer's own bias and kernel are (layer-sequential
     unit variance, Mishkin and Matas 2015, https://arxiv.org/abs/1511.06422).

@@ -1,4 +1,4 @@
-"""What becomes of rotation, transparency, and more or other channels than RGB."""
+"""Conversion of rotation, transparency, and more or other channels than RGB."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ UPRIGHT = np.random.default_rng(0).integers(0, 256, (5, 4, 3), dtype=np.uint8)
 
 
 def stored_as(upright: NDArray[np.uint8]) -> dict[int, NDArray[np.uint8]]:
-    """Return how each EXIF orientation stores a picture, after the EXIF 2.32 standard, 4.6.5."""
+    """Return how each EXIF orientation stores an image, after the EXIF 2.32 standard, 4.6.5."""
     return {
         1: upright,
         2: upright[:, ::-1],
@@ -44,7 +44,7 @@ def saved(image: Image.Image, image_format: str, **options: object) -> Image.Ima
 
 @pytest.mark.parametrize("image_format", ["PNG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("orientation", STORED)
-def test_the_eight_orientations_of_a_picture_are_one_picture(
+def test_the_eight_orientations_of_an_image_are_one_image(
     orientation: int, image_format: str
 ) -> None:
     exif = Image.Exif()

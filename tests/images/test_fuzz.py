@@ -1,4 +1,4 @@
-"""Two thousand damaged files: a picture or an error of ours, and nothing else changes."""
+"""Two thousand damaged files: an image or an error of ours, and nothing else changes."""
 
 from __future__ import annotations
 
@@ -90,14 +90,14 @@ def mutations() -> Iterator[bytes]:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_damaged_files_give_a_picture_or_an_error_of_ours() -> None:
+def test_damaged_files_give_an_image_or_an_error_of_ours() -> None:
     before = (ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS, list(warnings.filters))
-    pictures = 0
+    images = 0
     for number, data in enumerate(mutations()):
         policy = POLICIES[number % 2]
         try:
             image = open_image(data, policy)
-            pictures += 1
+            images += 1
             to_rgb(image, SHOWN)
             for profile in PROFILES[policy.draft is not None :]:
                 assert np.isfinite(profile.apply(image)).all()
@@ -106,4 +106,4 @@ def test_damaged_files_give_a_picture_or_an_error_of_ours() -> None:
     after = (ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS, list(warnings.filters))
     assert after == before
     # Neither all harmless nor all refused: the mutations reach the decoders.
-    assert FILES // 5 < pictures < FILES * 4 // 5
+    assert FILES // 5 < images < FILES * 4 // 5

@@ -12,7 +12,7 @@ from onnxsearch.images.preprocessing.presets import profile_names
 from onnxsearch.images.preprocessing.profile import PreprocessingProfile
 from onnxsearch.images.reading import open_image
 from tools.golden.compare import SAMPLE, SAMPLE_STEP, digest
-from tools.golden.pictures import FAST, pictures
+from tools.golden.images import FAST, golden_images
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 DIGESTS = {
@@ -20,16 +20,16 @@ DIGESTS = {
     for family in ("keras", "torch")
     for name, digests in json.loads((GOLDEN / f"{family}.json").read_text())["digests"].items()
 }
-PICTURES = {picture.name: picture.data for picture in pictures(FAST)}
+IMAGES = {image.name: image.data for image in golden_images(FAST)}
 
 
 @pytest.mark.parametrize("name", DIGESTS)
 def test_every_bit_is_the_librarys(name: str) -> None:
     profile = PreprocessingProfile.named(name)
     different = [
-        picture
-        for picture, expected in DIGESTS[name].items()
-        if digest(profile.apply(open_image(PICTURES[picture]), "NHWC")) != expected
+        image
+        for image, expected in DIGESTS[name].items()
+        if digest(profile.apply(open_image(IMAGES[image]), "NHWC")) != expected
     ]
     assert not different
     assert len(DIGESTS[name]) == len(FAST)
@@ -37,8 +37,8 @@ def test_every_bit_is_the_librarys(name: str) -> None:
 
 @pytest.mark.parametrize("family", ["keras", "torch"])
 def test_samples_of_the_tensors(family: str) -> None:
-    """Where a hash differs, this tells by how much."""
-    image = open_image(PICTURES[SAMPLE])
+    """Where a hash differs, this shows by how much."""
+    image = open_image(IMAGES[SAMPLE])
     with np.load(GOLDEN / f"{family}.npz") as samples:
         for name, expected in samples.items():
             tensor = PreprocessingProfile.named(name).apply(image, "NHWC")

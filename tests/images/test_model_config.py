@@ -18,7 +18,7 @@ from onnxsearch.embedders.onnx.embedder import OnnxEmbedder
 from onnxsearch.errors import ProfileError
 from onnxsearch.images.conversion import AS_LIBRARIES, AS_OPEN_CLIP
 from onnxsearch.images.preprocessing.json_config import Config
-from onnxsearch.images.preprocessing.model_config import SIDECARS, find_sidecar, profile_from_config
+from onnxsearch.images.preprocessing.model_config import SIDECARS, find_sidecar
 from onnxsearch.images.preprocessing.profile import PreprocessingProfile
 from onnxsearch.images.preprocessing.timm import open_clip_profile, timm_profile
 from onnxsearch.images.preprocessing.transformers import transformers_profile
@@ -133,7 +133,7 @@ def test_the_backend_can_be_said(write: Write) -> None:
 
 
 def test_timm_and_open_clip_become_profiles(write: Write) -> None:
-    timm = profile_from_config(
+    timm = PreprocessingProfile.from_config(
         write(
             "config.json",
             {"pretrained_cfg": {"input_size": [3, 288, 288], "crop_pct": 0.95, "test_crop_pct": 1}},
@@ -144,7 +144,7 @@ def test_timm_and_open_clip_become_profiles(write: Write) -> None:
         "timm", (288, 288), fit="shortest", resize_to=(303, 303), resample="bicubic",
         steps=imagenet, decode=AS_LIBRARIES,
     )  # fmt: skip
-    clip = profile_from_config(
+    clip = PreprocessingProfile.from_config(
         write("open_clip_config.json", {"model_cfg": {"vision_cfg": {"image_size": 256}},
             "preprocess_cfg": {"resize_mode": "squash", "size": 224}
         })
@@ -155,7 +155,7 @@ def test_timm_and_open_clip_become_profiles(write: Write) -> None:
 
 def test_a_border_has_the_colour_of_the_mean(write: Write) -> None:
     config = {"input_size": [3, 40, 60], "crop_mode": "border", "crop_pct": 1, "mean": [0, 0.5, 1]}
-    profile = profile_from_config(write("config.json", {"pretrained_cfg": config}))
+    profile = PreprocessingProfile.from_config(write("config.json", {"pretrained_cfg": config}))
     pixels = np.asarray(profile.pixels(Image.new("RGB", (200, 40), "white")))
     assert pixels[0, 0].tolist() == [0, 128, 255]
     assert (pixels[14:26] == 255).all()
@@ -294,7 +294,7 @@ def test_any_json_gives_a_profile_or_our_error(values: dict[str, object], family
         (open_clip_profile, Config({"preprocess_cfg": values}, "any")),
     ):
         try:
-            profile = read(config)
+            profile = PreprocessingProfile.of(read(config))
         except ProfileError:
             continue
         assert PreprocessingProfile.from_json(profile.to_json()) == profile

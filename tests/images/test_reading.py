@@ -1,4 +1,4 @@
-"""Opening pictures: a loaded image or an error of ours, whatever the file."""
+"""Opening images: a loaded image or an error of ours, whatever the file."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ def encoded(image_format: str = "PNG", **options: object) -> bytes:
 
 
 @pytest.fixture
-def picture(tmp_path: Path) -> Path:
-    path = tmp_path / "picture.png"
+def image_file(tmp_path: Path) -> Path:
+    path = tmp_path / "image.png"
     path.write_bytes(encoded())
     return path
 
 
 @pytest.mark.parametrize("kind", ["str", "path", "bytes", "file", "pillow", "array"])
-def test_every_kind_of_source_gives_the_same_pixels(picture: Path, kind: str) -> None:
-    data = picture.read_bytes()
+def test_every_kind_of_source_gives_the_same_pixels(image_file: Path, kind: str) -> None:
+    data = image_file.read_bytes()
     sources: dict[str, ImageInput] = {
-        "str": str(picture),
-        "path": picture,
+        "str": str(image_file),
+        "path": image_file,
         "bytes": data,
         "file": io.BytesIO(data),
         "pillow": Image.open(io.BytesIO(data)),
@@ -58,8 +58,8 @@ def test_every_kind_of_source_gives_the_same_pixels(picture: Path, kind: str) ->
     assert np.array_equal(np.asarray(open_image(sources[kind])), PIXELS)
 
 
-def test_a_binary_file_is_read_from_where_it_stands(picture: Path) -> None:
-    file = io.BytesIO(b"header" + picture.read_bytes())
+def test_a_binary_file_is_read_from_where_it_stands(image_file: Path) -> None:
+    file = io.BytesIO(b"header" + image_file.read_bytes())
     file.seek(len(b"header"))
     assert open_image(file).size == (30, 40)
 
@@ -138,13 +138,13 @@ def test_a_named_pipe_is_refused_at_once(tmp_path: Path) -> None:
     ],
     ids=["grey", "float", "rgba", "empty array", "empty image", "text file", "number"],
 )
-def test_other_things_than_pictures(source: object, error: type[ImageError]) -> None:
+def test_other_things_than_images(source: object, error: type[ImageError]) -> None:
     with pytest.raises(error):
         open_image(cast("ImageInput", source))
 
 
-def test_a_closed_file_is_broken(picture: Path) -> None:
-    with picture.open("rb") as file:
+def test_a_closed_file_is_broken(image_file: Path) -> None:
+    with image_file.open("rb") as file:
         pass
     with pytest.raises(BrokenImageError):
         open_image(cast("BinaryIO", file))
@@ -165,34 +165,34 @@ def test_a_bomb_is_refused_by_its_header(side: int) -> None:
         open_image(bomb(side, side))
 
 
-def test_the_limit_is_the_callers(picture: Path) -> None:
-    assert open_image(picture, ReadPolicy(max_pixels=1200)).size == (30, 40)
-    for source in (picture, PIXELS, Image.fromarray(PIXELS)):
+def test_the_limit_is_the_callers(image_file: Path) -> None:
+    assert open_image(image_file, ReadPolicy(max_pixels=1200)).size == (30, 40)
+    for source in (image_file, PIXELS, Image.fromarray(PIXELS)):
         with pytest.raises(ImageTooLargeError, match="30 x 40 pixels"):
             open_image(source, ReadPolicy(max_pixels=1199))
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_hostile_files_give_a_picture_or_an_error_of_ours(
+def test_hostile_files_give_an_image_or_an_error_of_ours(
     shared: Callable[[str], Path],
 ) -> None:
     folder = shared("data/hostile")
     manifest = json.loads((folder / "MANIFEST.json").read_text())
     before = (ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS, list(warnings.filters))
     profiles = [PreprocessingProfile.named(name) for name in ("keras-caffe", "efficientnet-lite0")]
-    pictures, errors = 0, 0
+    images, errors = 0, 0
     for entry in manifest:
         try:
             image = open_image(folder / entry["path"])
             for profile in profiles:
                 assert np.isfinite(profile.apply(image)).all(), entry["path"]
-            pictures += 1
+            images += 1
         except ImageError as error:
             assert str(error)
             errors += 1
-    assert pictures + errors == len(manifest) == 410
+    assert images + errors == len(manifest) == 410
     # What Pillow alone decodes, give or take what its version can read.
-    assert pictures > 290
+    assert images > 290
     after = (ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS, list(warnings.filters))
     assert after == before
 
@@ -209,7 +209,7 @@ def photo(image_format: str = "JPEG", size: tuple[int, int] = (640, 480)) -> byt
 CUT_JPEGS = ReadPolicy(truncated_jpeg=True)
 
 
-def test_a_jpeg_without_its_end_is_the_same_picture() -> None:
+def test_a_jpeg_without_its_end_is_the_same_image() -> None:
     data = photo()
     assert data.endswith(b"\xff\xd9")
     with pytest.raises(BrokenImageError):
@@ -237,7 +237,7 @@ def test_half_a_jpeg_goes_as_far_as_it_goes(tmp_path: Path, where: str) -> None:
 @pytest.mark.parametrize(
     "data", [photo()[:100], photo("PNG")[:2000], photo("WEBP")[:2000]], ids=["head", "PNG", "WebP"]
 )
-def test_what_has_no_picture_in_it_stays_broken(data: bytes) -> None:
+def test_what_has_no_image_in_it_stays_broken(data: bytes) -> None:
     with pytest.raises(BrokenImageError):
         open_image(data, CUT_JPEGS)
 
@@ -245,7 +245,7 @@ def test_what_has_no_picture_in_it_stays_broken(data: bytes) -> None:
 @pytest.mark.parametrize(
     ("draft", "size"), [(480, (640, 480)), (240, (320, 240)), (61, (160, 120)), (1, (80, 60))]
 )
-def test_a_draft_keeps_as_many_pixels_as_it_was_told(draft: int, size: tuple[int, int]) -> None:
+def test_a_draft_keeps_at_least_as_many_pixels_as_asked(draft: int, size: tuple[int, int]) -> None:
     assert open_image(photo(), ReadPolicy(draft=draft)).size == size
     assert open_image(photo("PNG"), ReadPolicy(draft=draft)).size == (640, 480)
 
@@ -261,7 +261,7 @@ def test_a_draft_hardly_changes_what_averages_and_is_refused_by_what_picks() -> 
         PreprocessingProfile.named("keras-caffe").apply(draft)
 
 
-def test_the_limit_is_for_the_whole_picture_and_not_for_its_draft() -> None:
+def test_the_limit_is_for_the_whole_image_and_not_for_its_draft() -> None:
     with pytest.raises(ImageTooLargeError, match="640 x 480"):
         open_image(photo(), ReadPolicy(max_pixels=100_000, draft=60))
 

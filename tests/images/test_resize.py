@@ -1,4 +1,4 @@
-"""Sizes, rounding, and pictures that are needles."""
+"""Sizes, rounding, and needles: images of extreme aspect."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_crops_begin_where_torchvision_and_transformers_begin(rest: int) -> None
 
 
 @pytest.mark.parametrize(("rounding", "before"), [("half-even", 1), ("floor", 2), ("truncate", 1)])
-def test_a_picture_smaller_than_the_crop_gets_a_black_border(rounding: str, before: int) -> None:
+def test_an_image_smaller_than_the_crop_gets_a_black_border(rounding: str, before: int) -> None:
     image = Image.new("RGB", (7, 7), "white")
     pixels = np.asarray(centre_crop(image, (10, 10), rounding))  # type: ignore[arg-type]
     assert pixels.shape == (10, 10, 3)

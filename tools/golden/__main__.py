@@ -19,7 +19,7 @@ import numpy as np
 import PIL
 
 from tools.golden.compare import Case, Result, compare
-from tools.golden.pictures import FAST, Picture, pictures
+from tools.golden.images import FAST, GoldenImage, golden_images
 
 GOLDEN = Path(__file__).resolve().parents[2] / "tests" / "golden"
 
@@ -27,7 +27,7 @@ _LIBRARIES = {
     "keras": ("keras", "numpy", "pillow"),
     "torch": ("open_clip_torch", "pillow", "timm", "torch", "torchvision", "transformers"),
 }
-# Enough for derived profiles: the rules were compared on all pictures already.
+# Enough for derived profiles: the rules were compared on all images already.
 _FEW = {"1x1", "31x33", "223x225", "257x256", "300x200", "333x500", "427x640", "640x427"} | {
     *("9x700", "700x9", "RGBA", "L", "LA", "P transparent", "EXIF 6", "500x333"),
 }
@@ -41,11 +41,11 @@ def main() -> int:
     arguments = parser.parse_args()
     if int(PIL.__version__.split(".")[0]) > 12:
         parser.error(f"Pillow {PIL.__version__}: references are made under Pillow 12")
-    everything = list(pictures())
+    everything = list(golden_images())
     failed = 0
     named: list[Result] = []
     for case, names in _cases(arguments.family):
-        chosen = [picture for picture in everything if names is None or picture.name in names]
+        chosen = [image for image in everything if names is None or image.name in names]
         result = _run(case, chosen)
         failed += bool(result.different)
         if names is None:
@@ -55,7 +55,7 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def _run(case: Case, chosen: list[Picture]) -> Result:
+def _run(case: Case, chosen: list[GoldenImage]) -> Result:
     result = compare(case, chosen)
     print(result, flush=True)
     return result

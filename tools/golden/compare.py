@@ -13,7 +13,7 @@ from PIL import Image
 
 from onnxsearch.images.preprocessing.profile import PreprocessingProfile
 from onnxsearch.images.reading import open_image
-from tools.golden.pictures import Picture
+from tools.golden.images import GoldenImage
 
 Tensor = NDArray[np.float32]
 SAMPLE = "300x200"
@@ -27,7 +27,7 @@ class Case:
     name: str
     profile: PreprocessingProfile
     reference: Callable[[Image.Image], Tensor]
-    """From a picture just opened, not decoded yet, to (height, width, 3) float32."""
+    """From an image just opened, not decoded yet, to (height, width, 3) float32."""
 
 
 @dataclass(slots=True)
@@ -57,22 +57,22 @@ def digest(tensor: Tensor) -> str:
     return hashlib.sha256(np.ascontiguousarray(tensor, "<f4").tobytes()).hexdigest()[:24]
 
 
-def compare(case: Case, pictures: Iterable[Picture]) -> Result:
-    """Run both on each picture."""
+def compare(case: Case, images: Iterable[GoldenImage]) -> Result:
+    """Run both on each image."""
     result = Result(case.name)
-    for picture in pictures:
+    for image in images:
         try:
-            expected = case.reference(Image.open(io.BytesIO(picture.data)))
+            expected = case.reference(Image.open(io.BytesIO(image.data)))
         except (ValueError, TypeError, OSError) as error:
-            result.refused.append(f"{picture.name} ({type(error).__name__})")
+            result.refused.append(f"{image.name} ({type(error).__name__})")
             continue
-        tensor = case.profile.apply(open_image(picture.data), "NHWC")
+        tensor = case.profile.apply(open_image(image.data), "NHWC")
         if expected.dtype == np.float32 and digest(tensor) == digest(expected):
             result.equal += 1
         else:
-            result.different.append(f"{picture.name} ({_difference(tensor, expected)})")
-        result.digests[picture.name] = digest(expected)
-        if picture.name == SAMPLE:
+            result.different.append(f"{image.name} ({_difference(tensor, expected)})")
+        result.digests[image.name] = digest(expected)
+        if image.name == SAMPLE:
             result.sample = expected[::SAMPLE_STEP, ::SAMPLE_STEP]
     return result
 

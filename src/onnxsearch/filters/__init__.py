@@ -1,4 +1,4 @@
-"""Conditions on metadata that mean the same in every store.
+"""Conditions on metadata with the same meaning in every store.
 
 Write them with `F` and join them with `&`, `|` and `~`:
 
@@ -10,12 +10,12 @@ Write them with `F` and join them with `&`, `|` and `~`:
 
 A condition is false where the field is missing, null or of another type than the
 value it is compared with, `!=` included; it never raises. `~` turns true into
-false and false into true, so `~(F("year") == 2020)` holds for a picture without
-a year and `F("year") != 2020` does not. `True` and `False` are no numbers; 1 and
-1.0 are the same number. Strings compare by code points, case counts.
+false and false into true, so `~(F("year") == 2020)` holds for an image without
+a year and `F("year") != 2020` does not. `True` and `False` are not numbers; 1 and
+1.0 are the same number. Strings compare by code points and are case-sensitive.
 
-A filter may have any number of conditions, but `&`, `|` and `~` may lie in one
-another `MOST_DEPTH` deep at most. `a & b & c` is one deep, however long.
+A filter may have any number of conditions, but `&`, `|` and `~` may be nested at
+most `MOST_DEPTH` deep. `a & b & c` is one deep, however long.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from onnxsearch.filters.field import F
 from onnxsearch.filters.values import Scalar
 
 Comparison = FieldComparison
-"""The name that `FieldComparison` has had; `onnxsearch.Comparison` is another class."""
+"""The former name of `FieldComparison`; `onnxsearch.Comparison` is another class."""
 
 __all__ = [
     "MOST_DEPTH",

@@ -1,4 +1,4 @@
-"""The kinds of filters, and how they are joined."""
+"""The kinds of filters, and their combination."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from onnxsearch.types import Metadata
 _depth = operator.attrgetter("depth")
 
 MOST_DEPTH = 24
-"""How deep `&`, `|` and `~` may lie in one another.
+"""How deep `&`, `|` and `~` may be nested.
 
-A Milvus server reads 48 levels of operators. Of those a condition takes at most 3, and
-the joining of n of them at most log2(n) more than the depth: this leaves room for a
+A Milvus server reads 48 levels of operators. A condition takes at most 3 of them, and
+joining n conditions at most log2(n) more than the depth: this leaves room for a
 million conditions at any depth.
 """
 
@@ -30,11 +30,11 @@ class Filter(ABC):
     __slots__ = ()
 
     depth: int = 0
-    """How deep `&`, `|` and `~` lie in one another; 0 for a single condition."""
+    """How deep `&`, `|` and `~` are nested; 0 for a single condition."""
 
     @abstractmethod
     def matches(self, metadata: Metadata) -> bool:
-        """Tell whether `metadata` meets the condition."""
+        """Return whether `metadata` meets the condition."""
 
     def __and__(self, other: Filter) -> Filter:
         return And((*_parts(self, And), *_parts(other, And)))
@@ -54,20 +54,20 @@ class Filter(ABC):
 
 
 def check_filter(filter: object) -> None:
-    """Refuse what is no filter.
+    """Raise an error unless `filter` is a filter.
 
     Raises:
-        InvalidArgumentError: `filter` was not made with `F`, or is a mere field.
+        InvalidArgumentError: `filter` was not made with `F`, or is a field alone.
     """
     if not isinstance(filter, Filter):
         raise InvalidArgumentError(
-            f"{filter!r:.80} is no filter: expected a condition on a field, such as "
+            f"{filter!r:.80} is not a filter: expected a condition on a field, such as "
             '(F("year") >= 2000), (F("archived") == True) or F("archived").exists()'
         )
 
 
 class Operator(StrEnum):
-    """How a field is compared with a value."""
+    """Operators that compare a field with a value."""
 
     EQ = "=="
     NE = "!="
@@ -77,13 +77,13 @@ class Operator(StrEnum):
     GE = ">="
 
     def holds(self, found: object, value: Scalar) -> bool:
-        """Compare two values of one type."""
+        """Return whether two values of one type compare so."""
         return bool(getattr(operator, self.name.lower())(found, value))
 
 
 @dataclass(frozen=True, slots=True)
 class FieldComparison(Filter):
-    """The field is of the value's type, and compares as told."""
+    """The field is of the value's type, and compares to it by the operator."""
 
     field: str
     operator: Operator
@@ -108,7 +108,7 @@ class FieldComparison(Filter):
 
 @dataclass(frozen=True, slots=True)
 class OneOf(Filter):
-    """The field equals one of the values; with no value, never."""
+    """The field equals one of the values; false where there are no values."""
 
     field: str
     values: tuple[Scalar, ...] = dataclasses.field(compare=False)
@@ -161,7 +161,7 @@ class StartsWith(Filter):
 
 @dataclass(frozen=True, slots=True)
 class Exists(Filter):
-    """The field is there, and not null."""
+    """The field is present, and not null."""
 
     field: str
 
@@ -174,7 +174,7 @@ class Exists(Filter):
 
 @dataclass(frozen=True, slots=True)
 class And(Filter):
-    """Every part holds."""
+    """Every part is true."""
 
     parts: tuple[Filter, ...]
     depth: int = dataclasses.field(init=False, repr=False, compare=False)
@@ -188,7 +188,7 @@ class And(Filter):
 
 @dataclass(frozen=True, slots=True)
 class Or(Filter):
-    """At least one part holds."""
+    """At least one part is true."""
 
     parts: tuple[Filter, ...]
     depth: int = dataclasses.field(init=False, repr=False, compare=False)
@@ -202,7 +202,7 @@ class Or(Filter):
 
 @dataclass(frozen=True, slots=True)
 class Not(Filter):
-    """The part does not hold."""
+    """The part is false."""
 
     part: Filter
     depth: int = dataclasses.field(init=False, repr=False, compare=False)
@@ -227,7 +227,7 @@ def _depth_around(parts: Sequence[Filter]) -> int:
     depth = 1 + max(map(_depth, parts), default=0)
     if depth > MOST_DEPTH:
         raise InvalidArgumentError(
-            f"a filter in which &, | and ~ lie in one another {depth} deep: expected at most "
-            f"{MOST_DEPTH}, which every store can take. Chains as a & b & c are one deep"
+            f"a filter in which &, | and ~ are nested {depth} deep: expected at most "
+            f"{MOST_DEPTH}, which every store can take. Chains such as a & b & c are one deep"
         )
     return depth

@@ -1,4 +1,4 @@
-"""The beginning of every filter: a field of the metadata."""
+"""`F`, a field of the metadata, which begins every filter."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from onnxsearch.filters.values import Scalar, check_text
 
 
 class F:
-    """A field of the metadata, by its name at the top level; begins every filter.
+    """A field of the metadata, by its name at the top level, which begins every filter.
 
     Values are strings, finite numbers (integers of at most 64 bits) and booleans.
 
@@ -27,12 +27,12 @@ class F:
         FieldComparison(field='rating', operator=<Operator.GT: '>'>, value=3)
 
     Raises:
-        InvalidArgumentError: The name, or a value that the field is compared
-            with, is none that metadata can hold.
+        InvalidArgumentError: Metadata cannot hold the name, or a value that the field
+            is compared with.
     """
 
     __slots__ = ("name",)
-    __hash__ = None  # type: ignore[assignment]  # == makes a filter, so no set can hold it
+    __hash__ = None  # type: ignore[assignment]  # == makes a filter, so that sets cannot hold it
 
     def __init__(self, name: str) -> None:
         check_text(name)
@@ -57,7 +57,7 @@ class F:
         return FieldComparison(self.name, Operator.GE, value)
 
     def in_(self, values: Iterable[Scalar]) -> Filter:
-        """The field equals one of `values`."""
+        """Return the condition that the field equals one of `values`."""
         if isinstance(values, str | bytes | bytearray) or not isinstance(values, Iterable):
             raise InvalidArgumentError(
                 f"in_({values!r:.80}): expected a list of values; for a string in a list of "
@@ -66,15 +66,15 @@ class F:
         return OneOf(self.name, tuple(values))
 
     def contains(self, value: Scalar) -> Filter:
-        """The field is a list with `value` in it."""
+        """Return the condition that the field is a list with `value` in it."""
         return Contains(self.name, value)
 
     def startswith(self, prefix: str) -> Filter:
-        """The field is a string that begins with `prefix`."""
+        """Return the condition that the field is a string that begins with `prefix`."""
         return StartsWith(self.name, prefix)
 
     def exists(self) -> Filter:
-        """The field is there, and not null."""
+        """Return the condition that the field is present, and not null."""
         return Exists(self.name)
 
     def __repr__(self) -> str:

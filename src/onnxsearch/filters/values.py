@@ -1,4 +1,4 @@
-"""What a field can be compared with, and when two values are the same."""
+"""Values that a field can be compared with, and their equality."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.types import JSONValue
 
 Scalar: TypeAlias = str | int | float | bool
-"""What a field can be compared with."""
+"""A value that a field can be compared with."""
 
 Typed: TypeAlias = tuple[str, Scalar]
-"""A value beside its type. Equal, and of one hash, for what filters take as the same:
-for 1 and 1.0, which Python agrees to, but not for 1 and True."""
+"""A value with its type. Two are equal, and of one hash, if filters treat the values as
+equal: 1 and 1.0, as in Python, but not 1 and True."""
 
 
 def with_type(value: JSONValue) -> Typed | None:
-    """Return a value with its type; None for what is no scalar."""
+    """Return a value with its type; None if it is not a scalar."""
     if isinstance(value, str):
         return "string", value
     if isinstance(value, bool):
@@ -26,10 +26,10 @@ def with_type(value: JSONValue) -> Typed | None:
 
 
 def checked(value: Scalar) -> Typed:
-    """Return a value with its type, having checked that metadata can hold it.
+    """Check that metadata can hold a value, and return it with its type.
 
     Raises:
-        InvalidArgumentError: They can't.
+        InvalidArgumentError: Metadata cannot hold it.
     """
     known = with_type(value)
     if known is None or (isinstance(value, float) and not math.isfinite(value)):
@@ -46,10 +46,10 @@ def checked(value: Scalar) -> Typed:
 
 
 def check_text(text: object) -> None:
-    """Refuse what is no text.
+    """Raise an error unless `text` is text.
 
     Raises:
-        InvalidArgumentError: `text` is no string, or one that UTF-8 can't write.
+        InvalidArgumentError: `text` is not a string, or UTF-8 cannot encode it.
     """
     if not isinstance(text, str):
         raise InvalidArgumentError(f"{text!r:.80}: expected a string")
@@ -57,6 +57,6 @@ def check_text(text: object) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         raise InvalidArgumentError(
-            f"{text[:80]!r} holds half a surrogate pair, which is no character: expected text "
-            "that UTF-8 can write"
+            f"{text[:80]!r} holds half a surrogate pair, which is not a character: expected "
+            "text that UTF-8 can encode"
         ) from error

@@ -1,4 +1,4 @@
-"""From a Pillow image of any mode to RGB, 8 bits a channel."""
+"""Conversion of a Pillow image of any mode to RGB, 8 bits a channel, upright."""
 
 from __future__ import annotations
 
@@ -30,26 +30,29 @@ _UPRIGHT = {
 
 @dataclass(frozen=True, slots=True)
 class DecodePolicy:
-    """What becomes of the things in a picture file that RGB cannot say.
+    """How orientation, alpha, bit depth and ICC profiles are converted to 8-bit RGB.
 
-    The defaults, `AS_SEEN`, show the model what a person sees.
+    The defaults, `AS_SEEN`, give the model the image that a person sees.
+
+    Raises:
+        ProfileError: A value is not one of the choices.
     """
 
     orientation: bool = True
-    """Turn the picture upright, as its EXIF or XMP data says."""
+    """Turn the image upright, as its EXIF or XMP data says."""
     alpha: Alpha = "white"
-    """Put transparent pictures on white; or drop the alpha channel, which shows
-    colours that nobody was meant to see."""
+    """Compose transparent images on white; or drop the alpha channel, which shows
+    the colours under transparent pixels."""
     depth: Depth = "scale"
-    """Scale pictures of 16 or 32 bits or of floating point numbers to 8 bits; or
+    """Scale images of 16 or 32 bits or of floating point numbers to 8 bits; or
     clip them at 255, which leaves most of them white."""
     convert: Convert = "first"
     """Convert to RGB before resizing; or after cropping, which resizes a palette
-    without mixing its colours, and is what OpenCLIP does."""
+    without mixing its colours, as OpenCLIP does."""
     colour_profile: Profiled = "ignore"
-    """Take the numbers as they stand, as the libraries that trained the models do; or
-    convert from the file's ICC profile to sRGB, which matters for photographs in wide
-    gamuts and for CMYK. A damaged profile is ignored."""
+    """Ignore the file's ICC profile, as the libraries that trained the models do; or
+    convert from it to sRGB, which matters for photographs in wide gamuts and for CMYK.
+    A damaged profile is ignored."""
 
     def __post_init__(self) -> None:
         for field, value, allowed in (
@@ -65,26 +68,26 @@ class DecodePolicy:
 
 
 AS_SEEN = DecodePolicy()
-"""What a person sees: upright, on white, every depth scaled."""
+"""The image that a person sees: upright, on white, every depth scaled."""
 
 AS_LIBRARIES = DecodePolicy(orientation=False, alpha="drop", depth="clip")
-"""What Keras' `load_img` does, and `Image.open(...).convert("RGB")`, which is what
-torchvision's users write: equal vectors matter more here than upright pictures."""
+"""The conversion of Keras' `load_img`, and of `Image.open(...).convert("RGB")`, the usual
+way with torchvision: equal vectors matter more here than upright images."""
 
 AS_OPEN_CLIP = DecodePolicy(orientation=False, alpha="drop", depth="clip", convert="last")
-"""What the transforms of OpenAI's CLIP and of OpenCLIP do with `Image.open(...)`."""
+"""The conversion in the transforms of OpenAI's CLIP and of OpenCLIP."""
 
 AS_TRANSFORMERS = DecodePolicy(depth="clip")
-"""What transformers 5 does: `load_image` turns pictures upright, processors that
-convert to RGB put them on white."""
+"""The conversion of transformers 5: `load_image` turns images upright, processors that
+convert to RGB compose them on white."""
 
 
 def to_rgb(image: Image.Image, policy: DecodePolicy) -> Image.Image:
-    """Return `image` upright and in mode RGB; one that is so already comes back itself.
+    """Return `image` upright and in mode RGB; an image that is both is returned unchanged.
 
     Args:
         image: A loaded image of any mode; it is not changed.
-        policy: What becomes of rotation, transparency, more than 8 bits and ICC profiles.
+        policy: How orientation, alpha, bit depth and ICC profiles are converted.
 
     Raises:
         UnsupportedImageError: The image cannot be converted.
@@ -99,14 +102,14 @@ def upright(image: Image.Image, policy: DecodePolicy) -> Image.Image:
 
 
 def flat(image: Image.Image, policy: DecodePolicy) -> Image.Image:
-    """Return `image` in mode RGB, see `to_rgb`, as it lies."""
+    """Return `image` in mode RGB, see `to_rgb`, without turning it."""
     try:
         if policy.colour_profile == "srgb" and image.info.get("icc_profile"):
             return _to_srgb(image, policy)
         return _converted(image, policy)
     except PILLOW_ERRORS as error:
         raise UnsupportedImageError(
-            f"a picture of mode {image.mode} cannot be converted to RGB: {error}"
+            f"an image of mode {image.mode} cannot be converted to RGB: {error}"
         ) from error
 
 
@@ -123,19 +126,19 @@ def _converted(image: Image.Image, policy: DecodePolicy) -> Image.Image:
 
 
 def _to_srgb(image: Image.Image, policy: DecodePolicy) -> Image.Image:
-    """Convert by the image's own ICC profile, where there is a way from it to sRGB."""
+    """Convert by the image's own ICC profile, where it can be converted to sRGB."""
     direct = image if image.mode in ("CMYK", "L") else _converted(image, policy)
     try:
         own = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
         srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
         return ImageCms.ImageCmsTransform(own, srgb, direct.mode, "RGB").apply(direct)
     except PILLOW_ERRORS:
-        # Damaged, or of another kind of colours than the image: everybody ignores it.
+        # The profile is damaged, or of another colour space than the image: viewers ignore it.
         return _converted(image, policy)
 
 
 def _from_lab(image: Image.Image) -> Image.Image:
-    """Convert by LittleCMS, the one way from LAB that Pillow has."""
+    """Convert by LittleCMS, the only conversion from LAB in Pillow."""
     lab, srgb = (
         ImageCms.ImageCmsProfile(ImageCms.createProfile(space)) for space in ("LAB", "sRGB")
     )
@@ -145,9 +148,9 @@ def _from_lab(image: Image.Image) -> Image.Image:
 def _to_8_bits(image: Image.Image) -> Image.Image:
     """Scale an image of mode I;16, I or F to mode L.
 
-    Files don't say where white is; many hold 8 bits in 16. It is taken to be the
-    smallest usual number that no value exceeds: 1 (in F only), 255, 65535, or the
-    largest there is.
+    Files do not say which number is white; many hold 8 bits in 16. White is taken to be
+    the smallest usual number that no value exceeds: 1 (in F only), 255, 65535, or the
+    largest value.
     """
     values = np.asarray(image)
     if image.mode == "F":
@@ -156,6 +159,6 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
         white = next((usual for usual in (1.0, 255.0, 65535.0) if peak <= usual), peak)
         return Image.fromarray(np.clip(np.rint(values * (255 / white)), 0, 255).astype(np.uint8))
     largest = int(values.max())
-    # Of 16 bits the high byte, which is what Pillow takes of 16-bit colours.
+    # The high byte of 16 bits, as Pillow converts 16-bit colours.
     shift = 0 if largest <= 0xFF else 8 if largest <= 0xFFFF else 23
     return Image.fromarray(np.clip(values >> shift, 0, 255).astype(np.uint8))

@@ -1,4 +1,4 @@
-"""HEIC pictures, which Pillow leaves to the package pillow-heif (extra `[heif]`)."""
+"""HEIC images, which the package pillow-heif decodes (extra `[heif]`)."""
 
 from __future__ import annotations
 
@@ -9,30 +9,29 @@ from PIL import Image
 from onnxsearch.errors import MissingExtraError, UnsupportedImageError
 from onnxsearch.images.pillow import check_pixels
 
-# The brands of ISO 23008-12 files that hold HEVC pictures; AVIF is read by Pillow.
+# The brands of ISO 23008-12 files that hold HEVC images; Pillow reads AVIF itself.
 _BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
 def is_heif(head: bytes) -> bool:
-    """Tell by its first bytes whether a file is a HEIC picture."""
+    """Return whether a file is a HEIC image, by its first bytes."""
     return head[4:8] == b"ftyp" and head[8:12] in _BRANDS
 
 
 def open_heif(file: BinaryIO, label: str, max_pixels: int) -> Image.Image:
-    """Return the main picture of a HEIC file, upright, decoded.
+    """Return the main image of a HEIC file, upright, decoded.
 
-    It is opened without registering anything with Pillow, whose list of formats
-    belongs to the application.
+    Nothing is registered with Pillow, whose list of formats belongs to the application.
 
     Raises:
         UnsupportedImageError: pillow-heif is not installed.
-        ImageTooLargeError: It has more than `max_pixels` pixels.
+        ImageTooLargeError: The image has more than `max_pixels` pixels.
     """
     try:
         import pillow_heif
     except ImportError as error:
         missing = MissingExtraError.for_package("pillow_heif", extra="heif")
-        raise UnsupportedImageError(f"{label} is a HEIC picture, and {missing}") from error
+        raise UnsupportedImageError(f"{label} is a HEIC image, and {missing}") from error
     container = pillow_heif.open_heif(file, convert_hdr_to_8bit=True)
     check_pixels(container.size, label, max_pixels)
     image = container.to_pillow()

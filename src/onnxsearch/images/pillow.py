@@ -1,4 +1,4 @@
-"""What Pillow raises on damaged files, and what it finds out only on demand."""
+"""Errors that Pillow raises on damaged files, the limit on pixels, and the EXIF orientation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import ExifTags, Image
 from onnxsearch.errors import BrokenImageError, ImageTooLargeError
 
 # Seen on damaged files, or raised in the sources of Pillow's readers. Warnings are
-# among them because an application may have turned warnings into errors.
+# included because an application may have turned warnings into errors.
 PILLOW_ERRORS = (
     OSError,
     ValueError,
@@ -33,30 +33,29 @@ _EXIF_LOCK = threading.Lock()
 
 
 def check_pixels(size: tuple[int, int], label: str, limit: int) -> None:
-    """Raise an error unless a picture of (width, height) has pixels, and at most `limit`.
+    """Raise an error unless an image of (width, height) has pixels, and at most `limit`.
 
     Raises:
-        ImageTooLargeError: It has more.
-        BrokenImageError: It has none.
+        ImageTooLargeError: The image has more.
+        BrokenImageError: The image has none.
     """
     width, height = size
     if width * height > limit:
         raise ImageTooLargeError(
             f"{label}: {width} x {height} pixels, and the limit is {limit} (`max_pixels`); the "
-            "picture was not decoded"
+            "image was not decoded"
         )
     if width * height == 0:
-        raise BrokenImageError(f"{label}: a picture of {width} x {height} pixels")
+        raise BrokenImageError(f"{label}: an image of {width} x {height} pixels")
 
 
 def orientation(image: Image.Image) -> int:
     """Return the EXIF orientation, 1 to 8; 1 (upright) where it is absent or damaged.
 
-    Pillow remembers what it found. Some formats can be asked only while their file
-    is open.
+    Pillow caches the value. Some formats can be asked only while their file is open.
     """
     try:
-        # While one thread parses the data, another would see it half done.
+        # A second thread would see the data half parsed.
         with _EXIF_LOCK:
             value = image.getexif().get(ExifTags.Base.Orientation, 1)
     except PILLOW_ERRORS:

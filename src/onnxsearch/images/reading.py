@@ -1,8 +1,7 @@
-"""From whatever a caller calls a picture to a loaded Pillow image, without surprises.
+"""Opening images: from a path, bytes, file, array or Pillow image to a loaded Pillow image.
 
-Nothing that a damaged or hostile file does escapes as anything but an error of
-ours. No setting of Pillow is ever changed: those are global to the process and
-belong to the application.
+A damaged or hostile file raises an `ImageError` and nothing else. No setting of Pillow
+is ever changed: settings are global to the process and belong to the application.
 """
 
 from __future__ import annotations
@@ -32,45 +31,45 @@ from onnxsearch.images.pillow import PILLOW_ERRORS, check_pixels, orientation
 from onnxsearch.types import ImageInput
 
 DEFAULT_MAX_PIXELS = 100_000_000
-"""Pixels in a picture, at most. Pillow takes 4 bytes for a pixel of colour, so that one
-picture at the limit costs 400 MB while it is decoded. Nearly every camera stays below."""
+"""Pixels in an image, at most. Pillow takes 4 bytes for a pixel of colour, so that one
+image at the limit costs 400 MB while it is decoded. Nearly every camera stays below."""
 
 DRAFTED = "onnxsearch-drafted"
-"""What `Image.info` of a picture holds that was decoded smaller than it is."""
+"""Key in `Image.info` of an image that was decoded smaller than it is stored."""
 
 _TOO_LARGE = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
-# How files of the usual formats begin: one that does so and can't be read is damaged,
-# any other is no picture at all.
+# The first bytes of the usual formats: a file that begins so and cannot be read is damaged,
+# any other is not an image.
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*")
 
-# Pillow hands these to Ghostscript, an interpreter of programs.
+# Pillow hands these formats to Ghostscript, an interpreter of programs.
 _PROGRAMS = frozenset({"EPS"})
 
-# Formats whose decoder is libjpeg: it makes do with what is there up to this marker,
-# and can decode at an eighth, a quarter or half of the size.
+# Formats whose decoder is libjpeg, which decodes incomplete data up to this marker, and
+# can decode at an eighth, a quarter or half of the size.
 _JPEG = frozenset({"JPEG", "MPO"})
 _END_OF_JPEG = b"\xff\xd9"
 
 
 @dataclass(frozen=True, slots=True)
 class ReadPolicy:
-    """How picture files are opened: what is refused, and what is put up with.
+    """How image files are opened: limits, and which damage is accepted.
 
-    What becomes of the picture once it is open, such as transparency, is part of the
-    model's profile: `DecodePolicy`.
+    How an open image is converted, such as its transparency, is part of the model's
+    profile: `DecodePolicy`.
     """
 
     max_pixels: int = DEFAULT_MAX_PIXELS
     """Width times height, at most, checked against the header before decoding."""
     truncated_jpeg: bool = False
-    """Take JPEGs that are cut short as far as they go, the rest grey. They are refused
-    by default: half a picture has other neighbours than the whole."""
+    """Accept JPEGs that are cut short, with the missing rest grey. They are refused
+    by default: half an image has other neighbours than the whole."""
     draft: int | None = None
     """Decode JPEGs at half, a quarter or an eighth of their size, as long as both sides
     keep this many pixels. Twice the size that the profile resizes to makes 12-megapixel
-    photographs some six times faster, and changes pixels by up to 3 levels; less makes
-    it worse. Profiles that resample by `nearest` refuse such pictures. None: as they are."""
+    photographs some six times faster, and changes pixels by up to 3 levels; a smaller
+    value changes more. Profiles that resample by `nearest` refuse drafts. None: full size."""
 
     def __post_init__(self) -> None:
         for name, value in (("max_pixels", self.max_pixels), ("draft", self.draft or 1)):
@@ -79,27 +78,27 @@ class ReadPolicy:
 
 
 READ_STRICTLY = ReadPolicy()
-"""The default: pictures are whole, and not enormous."""
+"""The default: images must be complete, and not enormous."""
 
 
 def open_image(source: ImageInput, policy: ReadPolicy = READ_STRICTLY) -> Image.Image:
     """Return `source` as a Pillow image, loaded and in its own mode.
 
-    Of an animation this is the first frame. The image may be shared: read it, and
-    don't change it. A Pillow image comes back as it is (loaded); one that several
-    threads share must have been loaded before.
+    An animation gives its first frame. The image may be shared: read it, but do not
+    change it. A Pillow image is returned itself, loaded; an image that several threads
+    share must have been loaded before.
 
     Args:
-        source: Path, bytes of a file, binary file (read from where it stands),
-            Pillow image, or array (height, width, 3) uint8, RGB.
-        policy: What is refused, and what is put up with.
+        source: Path (`~` is expanded), bytes of a file, binary file (read from its current
+            position), Pillow image, or array (height, width, 3) uint8, RGB.
+        policy: Limits, and which damage is accepted.
 
     Raises:
         ImageNotFoundError: There is no such file.
         BrokenImageError: The file is empty, damaged or cannot be read.
-        ImageTooLargeError: It has more pixels than the policy allows.
-        UnsupportedImageError: It is a folder, a device, no picture, or of a format
-            that Pillow cannot read.
+        ImageTooLargeError: The image has more pixels than the policy allows.
+        UnsupportedImageError: It is a folder, a device, not an image, or of a format
+            that is not supported.
 
     Example:
         >>> import numpy as np
@@ -127,7 +126,7 @@ def _read_path(path: str, policy: ReadPolicy) -> Image.Image:
         mode = os.stat(path).st_mode
         if not stat.S_ISREG(mode):  # opening a pipe would wait for its other end
             kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
-            raise UnsupportedImageError(f"{path!r} is {kind}: expected a picture file")
+            raise UnsupportedImageError(f"{path!r} is {kind}: expected an image file")
         with open_to_read(path) as file:
             return _read(file, repr(path), policy)
     except StoreFileError as error:
@@ -146,17 +145,17 @@ def _read(file: BinaryIO, label: str, policy: ReadPolicy) -> Image.Image:
         with _decoding(label, head):
             return open_heif(file, label, policy.max_pixels)
     with _decoding(label, head):
-        # Not by its path: Pillow maps some files into memory, and reading one that
-        # is cut short meanwhile ends the process.
+        # Not by its path: Pillow maps some files into memory, and reading a mapped file
+        # that is cut short meanwhile ends the process.
         image = Image.open(file)
     if image.format in _PROGRAMS:
-        raise UnsupportedImageError(f"{label}: {image.format} is a program, not a picture")
+        raise UnsupportedImageError(f"{label}: {image.format} is a program, not an image")
     try:
         return _load(image, label, policy, policy.draft)
     except BrokenImageError:
         if not policy.truncated_jpeg or image.format not in _JPEG:
             raise
-    # An end for this one file. Pillow's own way, LOAD_TRUNCATED_IMAGES, is for all of them.
+    # Complete this one file. Pillow's own switch, LOAD_TRUNCATED_IMAGES, is for all files.
     file.seek(0)
     with _decoding(label, head):
         image = Image.open(io.BytesIO(file.read() + _END_OF_JPEG))
@@ -185,14 +184,14 @@ def _load(
             if image.size != whole:
                 image.info[DRAFTED] = True
         image.load()
-    # Pillow keeps what it finds; for some formats it can only look while the file is open.
+    # Pillow caches the orientation; it can read some formats' only while the file is open.
     orientation(image)
     return image
 
 
 @contextmanager
 def _decoding(label: str, head: bytes | None = None) -> Iterator[None]:
-    """Turn what Pillow raises into errors of ours. `head`: the file's first bytes."""
+    """Raise an `ImageError` for the errors of Pillow. `head`: the file's first bytes."""
     try:
         yield
     except _TOO_LARGE as error:
@@ -201,15 +200,15 @@ def _decoding(label: str, head: bytes | None = None) -> Iterator[None]:
         ) from error
     except UnidentifiedImageError as error:
         if head is not None and head.startswith(_SIGNATURES):
-            raise BrokenImageError(f"{label}: the picture's header is damaged") from error
+            raise BrokenImageError(f"{label}: the image's header is damaged") from error
         raise UnsupportedImageError(
-            f"{label}: not a picture, or of a format that Pillow cannot read"
+            f"{label}: not an image, or of a format that is not supported"
         ) from error
     except NotImplementedError as error:
         raise UnsupportedImageError(f"{label}: Pillow cannot read this kind: {error}") from error
     except PILLOW_ERRORS as error:
         detail = str(error) or type(error).__name__
-        raise BrokenImageError(f"{label}: the picture is damaged: {detail}") from error
+        raise BrokenImageError(f"{label}: the image is damaged: {detail}") from error
 
 
 def _from_array(array: np.ndarray) -> Image.Image:
@@ -218,7 +217,7 @@ def _from_array(array: np.ndarray) -> Image.Image:
             f"array of shape {array.shape}, {array.dtype}: expected (height, width, 3), uint8, RGB"
         )
     if 0 in array.shape:
-        raise BrokenImageError(f"array of shape {array.shape}: the picture has no pixels")
+        raise BrokenImageError(f"array of shape {array.shape}: the image has no pixels")
     return Image.fromarray(array)
 
 

@@ -1,7 +1,8 @@
-"""Resizing and cropping by rules that give the same bits everywhere."""
+"""Resizing and cropping with the same bits on every platform and version of Pillow."""
 
 from __future__ import annotations
 
+import math
 from typing import Literal, TypeAlias
 
 from PIL import Image
@@ -16,10 +17,13 @@ Colour: TypeAlias = tuple[int, int, int]
 Size: TypeAlias = tuple[int, int]
 """(height, width) in pixels, the order of a tensor's axes."""
 
+MAX_SIDE = 8192
+"""Pixels in a side of a model's input, at most: more is a mistake, or meant to fill memory."""
+
 MAX_ASPECT = 100
-"""Longer pictures are cut to this many times their shorter side before the shorter
-side is resized: the centre crop drops the rest anyway, and a picture of 1 x 1000000
-pixels would become one of 224 x 224000000."""
+"""Longer images are cut to this many times their shorter side before the shorter
+side is resized: the centre crop drops the rest anyway, and an image of 1 x 1000000
+pixels would be resized to 224 x 224000000."""
 
 _MAX_BETWEEN = 1 << 26  # pixels between the two passes, 256 MB
 
@@ -32,8 +36,8 @@ _FILTERS = {
     "lanczos": Image.Resampling.LANCZOS,
 }
 
-# Pillow averages these with colours multiplied by their opacity, and does so in each
-# call of `resize`; two passes must do it once.
+# Pillow averages these modes with colours multiplied by their opacity, in each call of
+# `resize`; two passes must multiply once.
 _PREMULTIPLIED = {"LA": "La", "RGBA": "RGBa"}
 
 
@@ -43,15 +47,15 @@ def resize_to_fit(
     """Resize `image` to `target` (height, width), as `fit` says.
 
     Args:
-        image: The image; one that has the right size already comes back itself.
+        image: The image; returned unchanged if it has the size already.
         fit: `squash` to both sides, whatever the aspect; `shortest`, the shorter side to
             the shorter one of `target` and the longer one rounded down, as torchvision,
             timm and transformers do; `cover`, until it covers `target`, or `contain`,
             until it fits in, both rounded to the nearest as timm's `ResizeKeepRatio`.
-        target: What to fit it to.
+        target: (height, width) to fit it to.
         resample: Filter.
-        resampler: Whose arithmetic: Pillow's, or that of torch on tensors of bytes,
-            which knows `bilinear` and `bicubic`.
+        resampler: Implementation to reproduce: Pillow's, or torch's on uint8 tensors,
+            which has `bilinear` and `bicubic`.
     """
     if fit in ("shortest", "cover"):
         image = _without_ends(image, target)
@@ -62,9 +66,9 @@ def resize_to_fit(
 
 
 def resize(image: Image.Image, size: Size, resample: Resample) -> Image.Image:
-    """Return `image` in the size `size`; one that has it already comes back itself.
+    """Return `image` in (height, width) `size`; unchanged if it has the size already.
 
-    Pillow resizes width first and then height; from version 13 on it does some
+    Pillow resizes width first and then height; from version 13 on it resizes some
     portraits the other way round, which changes their last bits
     (python-pillow/Pillow#9549). Two separate passes give every version the bits of
     the older ones, at the same cost.
@@ -80,7 +84,7 @@ def resize(image: Image.Image, size: Size, resample: Resample) -> Image.Image:
         return resize(premultiplied, size, resample).convert(image.mode)
     if width * image.height <= _MAX_BETWEEN:
         between = (width, image.height)
-    else:  # a needle, blown up beyond measure by the first pass
+    else:  # a needle, which the first pass would enlarge beyond measure
         between = (image.width, height)
     return image.resize(between, kernel).resize((width, height), kernel)
 
@@ -88,15 +92,15 @@ def resize(image: Image.Image, size: Size, resample: Resample) -> Image.Image:
 def centre_crop(
     image: Image.Image, size: Size, rounding: Rounding, fill: Colour = (0, 0, 0)
 ) -> Image.Image:
-    """Return the middle of `image`; where it is smaller than `size`, a border is added.
+    """Return the middle of `image`, with a border where it is smaller than `size`.
 
     Args:
-        image: The image; one that has the size already comes back itself.
+        image: The image; returned unchanged if it has the size already.
         size: (height, width) of the result.
-        rounding: Where to begin when an odd number of pixels is left over or missing:
+        rounding: Where the crop begins when an odd number of pixels is left over or missing:
             `half-even` as torchvision (`int(round(rest / 2))`), `floor` as
             transformers' Pillow processors, `truncate` as its torchvision ones.
-        fill: Colour of the border, RGB. Only an image of mode RGB can have another
+        fill: Colour of the border, RGB. Only images of mode RGB can have another colour
             than black.
     """
     height, width = size
@@ -127,14 +131,16 @@ def _fitted(source: Size, fit: Fit, target: Size) -> Size:
 
 
 def _without_ends(image: Image.Image, target: Size) -> Image.Image:
-    limit = MAX_ASPECT * -(-max(target) // min(target)) * min(image.size)
-    if max(image.size) <= limit:
+    """Cut the ends off a needle, which the centre crop drops anyway; see `MAX_ASPECT`."""
+    target_aspect = math.ceil(max(target) / min(target))
+    longest = MAX_ASPECT * target_aspect * min(image.size)
+    if max(image.size) <= longest:
         return image
-    return centre_crop(image, (min(image.height, limit), min(image.width, limit)), "floor")
+    return centre_crop(image, (min(image.height, longest), min(image.width, longest)), "floor")
 
 
 def _margin(rest: int, rounding: Rounding) -> int:
     if rounding == "floor":
         return rest // 2
-    # Of what is missing, both torchvision and its processors put the smaller half in front.
+    # Where pixels are missing, torchvision and its processors put the smaller half in front.
     return round(rest / 2) if rounding == "half-even" and rest >= 0 else int(rest / 2)

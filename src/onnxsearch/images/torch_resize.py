@@ -1,8 +1,8 @@
-"""Resizing as torch does it on tensors of bytes, with the same bits.
+"""Resizing with the bits that torch gives on uint8 tensors.
 
-`torch.nn.functional.interpolate(antialias=True)` on uint8 tensors, which is what
-transformers' torchvision processors call, takes the same filters as Pillow, but
-fits its weights into 16 bits. Results differ from Pillow's by up to 3 of 255 levels.
+`torch.nn.functional.interpolate(antialias=True)` on uint8 tensors, which
+transformers' torchvision processors call, uses the same filters as Pillow, but
+rounds the weights to 16 bits. Results differ from Pillow's by up to 3 of 255 levels.
 Source: `compute_index_ranges_int16_weights` in pytorch's
 `aten/src/ATen/native/cpu/UpSampleKernel.cpp`.
 """
@@ -25,10 +25,10 @@ _MAX_WEIGHTS = 1 << 20  # computed at a time
 
 
 def torch_resize(image: Image.Image, size: tuple[int, int], resample: TorchResample) -> Image.Image:
-    """Return `image`, of mode RGB, in the size (height, width), with torch's bits.
+    """Return `image`, of mode RGB, resized to (height, width) with torch's bits.
 
     Args:
-        image: The image; one that has the size already comes back itself.
+        image: The image; returned unchanged if it has the size already.
         size: (height, width) of the result.
         resample: Filter.
     """
@@ -36,7 +36,7 @@ def torch_resize(image: Image.Image, size: tuple[int, int], resample: TorchResam
     if image.size == (width, height):
         return image
     pixels = np.asarray(image)
-    # A needle would be blown up beyond measure by the first pass in torch's order.
+    # The first pass in torch's order would enlarge a needle beyond measure.
     order = (1, 0) if image.height * width * 3 <= _MAX_BETWEEN else (0, 1)
     for axis in order:
         pixels = _resize_axis(pixels, axis, size[axis], resample)
@@ -59,7 +59,7 @@ def _resize_axis(
         scaled = weights * (1 << precision)
         whole = np.trunc(scaled + np.copysign(0.5, scaled)).astype(np.int32)
         for start, window, target in zip(starts.tolist(), whole, targets, strict=False):
-            # In 32 bits, as torch: that is enough, and no threads of BLAS get in the way.
+            # In 32 bits, as torch: they suffice, and no threads of BLAS are started.
             some = rows[start : start + len(window)].astype(np.int32)
             total = window[: len(some)] @ some
             target[...] = np.clip((total + half) >> precision, 0, 255)
@@ -69,9 +69,9 @@ def _resize_axis(
 def _windows(
     source: int, length: int, resample: TorchResample
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
-    """Yield some target pixels at a time: their first source pixels, and a row of weights each.
+    """Yield chunks of target pixels: their first source pixels, and a row of weights each.
 
-    Rows are filled up with zeros, and may reach beyond the source with them.
+    Rows are padded with zeros, which may reach beyond the source.
     """
     scale = source / length
     stretch = max(scale, 1.0)
@@ -86,7 +86,7 @@ def _windows(
         distances = (places - centres[:, np.newaxis] + 0.5) * (1.0 / stretch)
         weights = _triangle(distances) if resample == "bilinear" else _cubic(distances)
         weights[places >= stops[:, np.newaxis]] = 0.0
-        # Added one by one, as in C; `sum` would add pairs, and round differently.
+        # `cumsum` adds one by one, as in C; `sum` would add pairs, and round differently.
         yield starts, weights / np.cumsum(weights, axis=1)[:, -1:]
 
 

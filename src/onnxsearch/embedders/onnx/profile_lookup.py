@@ -44,7 +44,7 @@ def resolve_profile(
     elif carried is not None:
         profile = replace(PreprocessingProfile.from_json(carried), source="the model's metadata")
     elif path is not None and (found := find_sidecar(path)) is not None:
-        profile, _ = found
+        profile = PreprocessingProfile.of(found[0])
     else:
         raise ProfileError(
             f"{NOTHING_SAYS}: pass profile=..., a PreprocessingProfile or one of "

@@ -1,4 +1,4 @@
-"""Reading configuration files that others wrote, without trusting them."""
+"""Checked reading of the JSON configuration files of other libraries."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ import math
 import os
 import stat
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TypeGuard, TypeVar
 
+from onnxsearch._internal.paths import absolute_path
 from onnxsearch.errors import ProfileError
-from onnxsearch.images.preprocessing.profile import MAX_SIDE
-from onnxsearch.images.resize import Size
+from onnxsearch.images.resize import MAX_SIDE, Size
 
 _MAX_BYTES = 1 << 20  # the largest of these files have some kilobytes
 
@@ -27,7 +26,7 @@ class Config:
 
     Args:
         values: The object.
-        source: What to call it in messages: the file, and the way into it.
+        source: Name of the object in messages: the file, and the keys that lead to it.
     """
 
     def __init__(self, values: Mapping[str, object], source: str) -> None:
@@ -36,34 +35,33 @@ class Config:
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Config:
-        """Read the JSON object that is in a file.
+        """Read the JSON object in a file; `~` is expanded.
 
         Raises:
-            ProfileError: It cannot be read, or holds something else.
+            ProfileError: The file cannot be read, or does not hold an object.
         """
-        file = Path(path)
+        file = absolute_path(path)
         try:
-            status = file.stat()
-            if not stat.S_ISREG(status.st_mode):
-                raise ProfileError(f"{str(path)!r}: expected a regular file")
+            status = os.stat(file)
+            if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for its other end
+                raise ProfileError(f"{file!r}: expected a regular file")
             if status.st_size > _MAX_BYTES:
                 raise ProfileError(
-                    f"{str(path)!r}: {status.st_size} bytes, expected at most {_MAX_BYTES}"
+                    f"{file!r}: {status.st_size} bytes, expected at most {_MAX_BYTES}"
                 )
-            values = json.loads(file.read_text(encoding="utf-8-sig"))
+            with open(file, encoding="utf-8-sig") as text:
+                values = json.loads(text.read())
         except (OSError, ValueError, RecursionError) as error:
-            raise ProfileError(f"{str(path)!r} cannot be read as JSON: {error}") from error
+            raise ProfileError(f"{file!r} cannot be read as JSON: {error}") from error
         if not isinstance(values, dict):
-            raise ProfileError(
-                f"{str(path)!r} holds a JSON {type(values).__name__}: expected an object"
-            )
-        return cls(values, file.name)
+            raise ProfileError(f"{file!r} holds a JSON {type(values).__name__}: expected an object")
+        return cls(values, os.path.basename(file))
 
     def __contains__(self, key: str) -> bool:
         return self.get(key) is not None
 
     def get(self, key: str) -> object:
-        """Return the value of `key` as it stands, None if there is none."""
+        """Return the unchecked value of `key`, None if there is none."""
         return self._values.get(key)
 
     def error(self, key: str, expected: str) -> ProfileError:
@@ -71,7 +69,7 @@ class Config:
         return ProfileError(f"{self.source}: {key} is {self.get(key)!r:.80}: {expected}")
 
     def inner(self, key: str) -> Config:
-        """Return the object under `key`; one without values if there is none."""
+        """Return the object under `key`, or an empty object if there is none."""
         value = self.get(key)
         if value is None:
             value = {}
@@ -129,7 +127,7 @@ class Config:
         return numbers
 
     def choice(self, key: str, choices: Mapping[T, S], default: T) -> S:
-        """Return what `choices` has for the value of `key`."""
+        """Return the entry of `choices` for the value of `key`."""
         value = default if self.get(key) is None else self.get(key)
         for name, meaning in choices.items():
             if type(value) is type(name) and value == name:

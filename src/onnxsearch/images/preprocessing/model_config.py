@@ -1,15 +1,17 @@
-"""Finding what the files beside a model say about its preprocessing."""
+"""The preprocessing that the configuration files beside a model describe."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+from onnxsearch._internal.paths import absolute_path
 from onnxsearch.errors import ProfileError
+from onnxsearch.images.preprocessing.description import ProfileDescription
 from onnxsearch.images.preprocessing.json_config import Config
-from onnxsearch.images.preprocessing.profile import PreprocessingProfile
+from onnxsearch.images.preprocessing.steps import HFBackend
 from onnxsearch.images.preprocessing.timm import open_clip_profile, timm_profile
-from onnxsearch.images.preprocessing.transformers import HFBackend, transformers_profile
+from onnxsearch.images.preprocessing.transformers import transformers_profile
 
 # In the order of preference: some models come with several.
 SIDECARS = (
@@ -22,24 +24,24 @@ SIDECARS = (
 
 def find_sidecar(
     model: str | os.PathLike[str], hf_backend: HFBackend | None = None
-) -> tuple[PreprocessingProfile, str] | None:
-    """Return the profile that the files around a model describe, and where it is from.
+) -> tuple[ProfileDescription, str] | None:
+    """Return the profile that the files around a model describe, and its source.
 
-    They are looked for in the model's folder and then one folder up, since exports
-    for ONNX often lie in a folder `onnx` of their own. A `config.json` that says
-    nothing about pictures is passed over.
+    The files are looked for in the model's folder and then one folder up, since exports
+    to ONNX are often stored in a folder `onnx` of their own. A `config.json` without
+    preprocessing is skipped.
 
     Args:
         model: Path of the .onnx file.
         hf_backend: See `PreprocessingProfile.from_config`.
 
     Returns:
-        The profile and its `source`; None if no file says anything.
+        The profile and its `source`; None if no file describes one.
 
     Raises:
-        ProfileError: A file that should say it is damaged, or of a kind not known here.
+        ProfileError: A file that should describe it is damaged, or of an unknown kind.
     """
-    folder = Path(model).absolute().parent
+    folder = Path(absolute_path(model)).parent
     for place in (folder, folder.parent):
         for name in SIDECARS:
             path = place / name
@@ -48,10 +50,10 @@ def find_sidecar(
     return None
 
 
-def profile_from_config(
+def config_profile(
     path: str | os.PathLike[str], hf_backend: HFBackend | None = None
-) -> PreprocessingProfile:
-    """Return the profile of one file, see `PreprocessingProfile.from_config`."""
+) -> ProfileDescription:
+    """Return the profile of one file, see `from_config`."""
     profile = _profile(Path(path), hf_backend)
     if profile is None:
         raise ProfileError(
@@ -61,19 +63,19 @@ def profile_from_config(
     return profile
 
 
-def _profile(path: Path, hf_backend: HFBackend | None) -> PreprocessingProfile | None:
+def _profile(path: Path, hf_backend: HFBackend | None) -> ProfileDescription | None:
     config = Config.read(path)
     try:
         return _described(config, hf_backend)
     except ProfileError as error:
         raise ProfileError(
-            f"{str(path)!r} describes no preprocessing that can be used: {error}. Pass "
-            "profile=... to say how pictures are prepared"
+            f"{str(path)!r} does not describe a supported preprocessing: {error}. Pass "
+            "profile=... to say how images are prepared"
         ) from error
 
 
-def _described(config: Config, hf_backend: HFBackend | None) -> PreprocessingProfile | None:
-    """Tell the kinds apart by what they hold, as `config.json` is a name of many."""
+def _described(config: Config, hf_backend: HFBackend | None) -> ProfileDescription | None:
+    """Return the profile of a file, whose kind shows in its keys: many share a name."""
     if "preprocess_cfg" in config:
         return open_clip_profile(config)
     if "pretrained_cfg" in config:

@@ -1,4 +1,4 @@
-"""The profiles that have names: constants of the libraries that trained the models.
+"""Named profiles: the constants of the libraries that trained the models.
 
 Sources: Keras 3 `applications/imagenet_utils.py` (`preprocess_input`) and
 `utils/image_utils.py` (`load_img`); torchvision `transforms/_presets.py`
@@ -14,53 +14,50 @@ from difflib import get_close_matches
 
 from onnxsearch.errors import ProfileError
 from onnxsearch.images.conversion import AS_LIBRARIES, AS_OPEN_CLIP
+from onnxsearch.images.preprocessing.description import ProfileDescription
 from onnxsearch.images.preprocessing.json_config import Config
-from onnxsearch.images.preprocessing.profile import PreprocessingProfile
-from onnxsearch.images.preprocessing.steps import Step
-from onnxsearch.images.preprocessing.transformers import (
+from onnxsearch.images.preprocessing.steps import (
     CLIP_DEVIATION,
     CLIP_MEAN,
     IMAGENET_DEVIATION,
     IMAGENET_MEAN,
     HFBackend,
-    transformers_profile,
+    Step,
+    normalise,
 )
+from onnxsearch.images.preprocessing.transformers import transformers_profile
 from onnxsearch.images.resize import Resample, Size
 
 
 @dataclass(frozen=True, slots=True)
 class _Named:
-    """A named profile, and what is known of its other sizes."""
+    """A named profile, and the rule for its other sizes."""
 
-    profile: PreprocessingProfile
+    profile: ProfileDescription
     margin: int | None = None
-    """Pixels that the shorter side is resized to beyond the size, in every size."""
+    """Pixels to add to the size for the shorter side before the crop, in every size."""
     needs_size: bool = False
 
 
-def _normalise(mean: tuple[float, ...], deviation: tuple[float, ...]) -> tuple[Step, ...]:
-    return Step("divide", (255,)), Step("subtract", mean), Step("divide", deviation)
-
-
-_IMAGENET = _normalise(IMAGENET_MEAN, IMAGENET_DEVIATION)
-_CLIP = _normalise(CLIP_MEAN, CLIP_DEVIATION)
+_IMAGENET = normalise(IMAGENET_MEAN, IMAGENET_DEVIATION)
+_CLIP = normalise(CLIP_MEAN, CLIP_DEVIATION)
 _LITE = (Step("subtract", (127,)), Step("divide", (128,)))
 
 
-def _keras(name: str, *steps: Step) -> PreprocessingProfile:
-    return PreprocessingProfile(
+def _keras(name: str, *steps: Step) -> ProfileDescription:
+    return ProfileDescription(
         name, (224, 224), resample="nearest", steps=steps, decode=AS_LIBRARIES
     )
 
 
-def _torchvision(name: str, resize: int) -> PreprocessingProfile:
-    return PreprocessingProfile(
+def _torchvision(name: str, resize: int) -> ProfileDescription:
+    return ProfileDescription(
         name, (224, 224), fit="shortest", resize_to=resize, steps=_IMAGENET, decode=AS_LIBRARIES
     )
 
 
 def _clip(name: str, size: int, resample: Resample, steps: tuple[Step, ...]) -> _Named:
-    profile = PreprocessingProfile(
+    profile = ProfileDescription(
         name, (size, size), fit="shortest", resample=resample, steps=steps, decode=AS_OPEN_CLIP
     )
     return _Named(profile, margin=0)
@@ -68,14 +65,14 @@ def _clip(name: str, size: int, resample: Resample, steps: tuple[Step, ...]) -> 
 
 def _transformers(
     name: str, family: str, values: dict[str, object], backend: HFBackend = "pil"
-) -> PreprocessingProfile:
-    """Return what transformers makes of a configuration that differs in `values` only."""
+) -> ProfileDescription:
+    """Return the profile of a transformers configuration with these values, defaults elsewhere."""
     config = Config({"image_processor_type": f"{family}ImageProcessor", **values}, name)
     return replace(transformers_profile(config, backend), name=name)
 
 
-def _lite(name: str, size: int) -> PreprocessingProfile:
-    return PreprocessingProfile(
+def _lite(name: str, size: int) -> ProfileDescription:
+    return ProfileDescription(
         name,
         (size, size),
         fit="shortest",
@@ -85,7 +82,7 @@ def _lite(name: str, size: int) -> PreprocessingProfile:
     )
 
 
-# What the published checkpoints say; the classes' own defaults differ.
+# The values of the published checkpoints; the classes' own defaults differ.
 _STATISTICS: dict[str, object] = {
     "image_mean": list(IMAGENET_MEAN),
     "image_std": list(IMAGENET_DEVIATION),
@@ -123,16 +120,16 @@ _BY_NAME = {named.profile.name: named for named in _ALL}
 
 
 def profile_names() -> list[str]:
-    """Return the names that `PreprocessingProfile.named` knows."""
+    """Return the names of all named profiles."""
     return list(_BY_NAME)
 
 
 def needs_size(name: str) -> bool:
-    """Whether `name` stands for a family of models that differ in size."""
+    """Return whether `name` stands for a family of models that differ in size."""
     return name in _BY_NAME and _BY_NAME[name].needs_size
 
 
-def named_profile(name: str, size: Size | None) -> PreprocessingProfile:
+def named_profile(name: str, size: Size | None) -> ProfileDescription:
     """Return the profile `name`, see `PreprocessingProfile.named`."""
     named = _BY_NAME.get(name)
     if named is None:
@@ -156,6 +153,6 @@ def named_profile(name: str, size: Size | None) -> PreprocessingProfile:
         return replace(profile, size=size)
     raise ProfileError(
         f"profile {name!r} is defined for {profile.size} only, not for {size}: how far to "
-        "resize before the crop differs from model to model. Say it: dataclasses.replace("
+        "resize before the crop differs from model to model. Give both: dataclasses.replace("
         f"PreprocessingProfile.named({name!r}), size={size}, resize_to=...)"
     )

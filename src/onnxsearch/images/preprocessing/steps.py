@@ -1,4 +1,4 @@
-"""Arithmetic on pixel values, in the order and precision of each library."""
+"""Arithmetic on pixel values, in the order and precision of each library, and its constants."""
 
 from __future__ import annotations
 
@@ -13,6 +13,15 @@ from onnxsearch.errors import ProfileError
 
 Operation: TypeAlias = Literal["add", "subtract", "multiply", "divide"]
 Precision: TypeAlias = Literal["float32", "float64"]
+HFBackend: TypeAlias = Literal["pil", "torchvision"]
+"""The two implementations that transformers has of each image processor."""
+
+Channels: TypeAlias = tuple[float, ...]
+
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_DEVIATION = (0.26862954, 0.26130258, 0.27577711)
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
 _OPERATIONS = {
     "add": np.add,
@@ -30,13 +39,19 @@ class Step:
     values: tuple[float, ...]
     """One number for all channels, or one for each, in the model's order of colours."""
     precision: Precision = "float32"
-    """What is computed with; the result is rounded to float32."""
+    """Number type of the computation; the result is rounded to float32."""
 
     def __post_init__(self) -> None:
         check_choice("operation", self.operation, Operation)
         check_choice("precision", self.precision, Precision)
         # A list compares and hashes differently from a tuple of the same numbers.
-        object.__setattr__(self, "values", tuple(float(value) for value in self.values))
+        try:
+            object.__setattr__(self, "values", tuple(float(value) for value in self.values))
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ProfileError(
+                f"values of {self.operation!r}: {self.values!r:.80}, expected 1 or 3 numbers in a "
+                "tuple"
+            ) from error
         if len(self.values) not in (1, 3) or not np.isfinite(self.values).all():
             raise ProfileError(
                 f"values of {self.operation!r}: {self.values}, expected 1 or 3 numbers"
@@ -45,15 +60,20 @@ class Step:
             raise ProfileError("values of 'divide': expected numbers other than 0")
 
 
+def normalise(mean: Channels, deviation: Channels) -> tuple[Step, ...]:
+    """Return the steps that scale bytes to 0..1 and normalise each channel, in float32."""
+    return Step("divide", (255,)), Step("subtract", mean), Step("divide", deviation)
+
+
 @lru_cache(maxsize=64)
 def lookup_table(steps: tuple[Step, ...], dtype: str) -> NDArray[np.floating]:
-    """Return what the steps make of each byte: array (3, 256), in the model's colours.
+    """Return the result of the steps for each byte: array (3, 256), in the model's colours.
 
-    A byte has 256 values, so the arithmetic need be done on no more than these; done
-    once in the library's own order, it is exact for every picture.
+    A byte has 256 values, so the arithmetic is needed for these only. Computed once in the
+    library's own order, the table is exact for every image.
     """
     table = np.repeat(np.arange(256, dtype=np.float32)[np.newaxis], 3, axis=0)
-    with np.errstate(over="ignore", invalid="ignore"):  # found below
+    with np.errstate(over="ignore", invalid="ignore"):  # checked below
         for step in steps:
             values = np.asarray(step.values, step.precision)[:, np.newaxis]
             operand = table.astype(step.precision)
@@ -66,7 +86,7 @@ def lookup_table(steps: tuple[Step, ...], dtype: str) -> NDArray[np.floating]:
 
 
 def check_choice(field: str, value: object, choices: object) -> None:
-    """Raise `ProfileError` if `value` is none of those in `choices`, a `Literal`."""
+    """Raise `ProfileError` unless `value` is one of `choices`, a `Literal`."""
     if value not in get_args(choices):
         expected = ", ".join(repr(choice) for choice in get_args(choices))
         raise ProfileError(f"{field}: {value!r}, expected one of {expected}")

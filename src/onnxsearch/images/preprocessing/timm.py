@@ -7,14 +7,15 @@ Sources: timm 1.0.31 `data/config.py` (`resolve_data_config`), `data/transforms_
 from __future__ import annotations
 
 from onnxsearch.images.conversion import AS_LIBRARIES, AS_OPEN_CLIP
+from onnxsearch.images.preprocessing.description import ProfileDescription
 from onnxsearch.images.preprocessing.json_config import Config
-from onnxsearch.images.preprocessing.profile import PreprocessingProfile
-from onnxsearch.images.preprocessing.steps import Step
-from onnxsearch.images.preprocessing.transformers import (
+from onnxsearch.images.preprocessing.steps import (
     CLIP_DEVIATION,
     CLIP_MEAN,
     IMAGENET_DEVIATION,
     IMAGENET_MEAN,
+    Channels,
+    normalise,
 )
 from onnxsearch.images.resize import Colour, Fit, Resample, Size
 
@@ -36,8 +37,8 @@ _CROPS: dict[str, Fit] = {"center": "shortest", "squash": "squash", "border": "c
 _RESIZES: dict[str, Fit] = {"shortest": "shortest", "squash": "squash", "longest": "contain"}
 
 
-def timm_profile(config: Config) -> PreprocessingProfile:
-    """Return the profile of a `pretrained_cfg`, with the size that the model trained in."""
+def timm_profile(config: Config) -> ProfileDescription:
+    """Return the profile of a `pretrained_cfg`, with the input size of training."""
     size = _input_size(config)
     fit = config.choice("crop_mode", _CROPS, "center")
     # timm takes 0 for "not given".
@@ -46,20 +47,20 @@ def timm_profile(config: Config) -> PreprocessingProfile:
     if fit == "shortest" and target[0] != target[1]:
         fit = "cover"
     mean = config.channels("mean", IMAGENET_MEAN)
-    return PreprocessingProfile(
+    return ProfileDescription(
         config.text("architecture", "timm"),
         size,
         fit=fit,
         resize_to=None if target == size else target,
         fill=_border(config, mean) if fit == "contain" else (0, 0, 0),
         resample=config.choice("interpolation", _INTERPOLATIONS, "bicubic"),
-        steps=_normalised(mean, config.channels("std", IMAGENET_DEVIATION)),
+        steps=normalise(mean, config.channels("std", IMAGENET_DEVIATION)),
         decode=AS_LIBRARIES,
         source=config.source,
     )
 
 
-def open_clip_profile(config: Config) -> PreprocessingProfile:
+def open_clip_profile(config: Config) -> ProfileDescription:
     """Return the profile of an `open_clip_config.json`."""
     given = config.inner("preprocess_cfg")
     vision = config.inner("model_cfg").inner("vision_cfg")
@@ -67,16 +68,16 @@ def open_clip_profile(config: Config) -> PreprocessingProfile:
     fit = given.choice("resize_mode", _RESIZES, "shortest")
     resample = given.choice("interpolation", _OPEN_CLIP, "bicubic")
     if fit == "shortest" and size[0] != size[1]:
-        fit, resample = "cover", "bicubic"  # whatever the interpolation says
+        fit, resample = "cover", "bicubic"  # OpenCLIP ignores the interpolation here
     level = given.number("fill_color", 0, above=-1)
     if level != 0:
         raise given.error("fill_color", "only 0, black, is supported")
-    return PreprocessingProfile(
+    return ProfileDescription(
         "open-clip",
         size,
         fit=fit,
         resample=resample,
-        steps=_normalised(given.channels("mean", CLIP_MEAN), given.channels("std", CLIP_DEVIATION)),
+        steps=normalise(given.channels("mean", CLIP_MEAN), given.channels("std", CLIP_DEVIATION)),
         decode=AS_OPEN_CLIP,
         source=config.source,
     )
@@ -91,12 +92,8 @@ def _input_size(config: Config) -> Size:
     return Config({"input_size": sizes[1:]}, config.source).size("input_size")
 
 
-def _border(config: Config, mean: tuple[float, ...]) -> Colour:
+def _border(config: Config, mean: Channels) -> Colour:
     red, green, blue = (round(255 * value) for value in mean)
     if not all(0 <= level <= 255 for level in (red, green, blue)):
         raise config.error("mean", "expected numbers from 0 to 1, the colour of the border")
     return red, green, blue
-
-
-def _normalised(mean: tuple[float, ...], deviation: tuple[float, ...]) -> tuple[Step, ...]:
-    return Step("divide", (255,)), Step("subtract", mean), Step("divide", deviation)

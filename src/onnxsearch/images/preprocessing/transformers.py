@@ -8,28 +8,28 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
 
 import numpy as np
 
 from onnxsearch.images.conversion import AS_TRANSFORMERS
+from onnxsearch.images.preprocessing.description import ProfileDescription
 from onnxsearch.images.preprocessing.json_config import Config
-from onnxsearch.images.preprocessing.profile import PreprocessingProfile
-from onnxsearch.images.preprocessing.steps import Step, check_choice
+from onnxsearch.images.preprocessing.steps import (
+    CLIP_DEVIATION,
+    CLIP_MEAN,
+    IMAGENET_DEVIATION,
+    IMAGENET_MEAN,
+    Channels,
+    HFBackend,
+    Step,
+    check_choice,
+)
 from onnxsearch.images.resize import Fit, Resample, Size
 
-HFBackend: TypeAlias = Literal["pil", "torchvision"]
-
-Values: TypeAlias = tuple[float, ...]
-
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-CLIP_DEVIATION = (0.26862954, 0.26130258, 0.27577711)
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 _HALVES = (0.5, 0.5, 0.5)
 _BYTE = 1 / 255
 
-# ConvNeXt: pictures of this size and more are squashed instead of cropped.
+# ConvNeXt: models of this size and more squash images instead of cropping them.
 _CONVNEXT_SQUASHED = 384
 
 # PIL.Image.Resampling, as numbers in files.
@@ -45,15 +45,15 @@ _FILTERS: dict[int, Resample] = {
 
 @dataclass(frozen=True, slots=True)
 class _Defaults:
-    """What a class of processors does where its file says nothing."""
+    """Defaults of a class of processors, for the keys that a file leaves out."""
 
     size: int
     square: bool = False
     """Whether one number for the size means a square, and not the shorter side."""
     crop: int | None = 224
     resample: int = 3
-    mean: Values = _HALVES
-    deviation: Values = _HALVES
+    mean: Channels = _HALVES
+    deviation: Channels = _HALVES
     convert_rgb: bool = False
 
 
@@ -70,7 +70,7 @@ _CLASSES = {
 }
 
 
-def transformers_profile(config: Config, backend: HFBackend | None) -> PreprocessingProfile:
+def transformers_profile(config: Config, backend: HFBackend | None) -> ProfileDescription:
     """Return the profile of a `preprocessor_config.json`, see `from_config`."""
     key = "image_processor_type" if "image_processor_type" in config else "feature_extractor_type"
     kind = config.text(key)
@@ -79,7 +79,7 @@ def transformers_profile(config: Config, backend: HFBackend | None) -> Preproces
     defaults = _CLASSES.get(family)
     if defaults is None:
         known = ", ".join(f"{name}ImageProcessor" for name in _CLASSES)
-        raise config.error(key, f"{kind!r} is not known here; known are {known}")
+        raise config.error(key, f"{kind!r} is unknown: expected one of {known}")
     for key in ("do_pad", "use_square_size", "do_flip_channel_order", "rescale_offset"):
         if config.flag(key, False):
             raise config.error(key, "this is not supported")
@@ -89,7 +89,7 @@ def transformers_profile(config: Config, backend: HFBackend | None) -> Preproces
     fit, target, crop = _geometry(config, family, defaults)
     resample = config.choice("resample", _FILTERS, defaults.resample)
     convert_rgb = config.flag("do_convert_rgb", defaults.convert_rgb)
-    return PreprocessingProfile(
+    return ProfileDescription(
         family.lower(),
         crop or target,
         fit=fit,
@@ -98,16 +98,16 @@ def transformers_profile(config: Config, backend: HFBackend | None) -> Preproces
         resample=resample,
         resampler="pillow" if backend == "pil" else "torch",
         steps=_steps(config, defaults, backend),
-        # Where the class does not convert, its callers do, dropping what is transparent.
+        # Where the class does not convert, its callers do, and drop the alpha channel.
         decode=replace(AS_TRANSFORMERS, alpha="white" if convert_rgb else "drop"),
         source=f"{config.source} ({kind}, {backend} backend)",
     )
 
 
 def _geometry(config: Config, family: str, defaults: _Defaults) -> tuple[Fit, Size, Size | None]:
-    """Return how to fit, to what (height, width), and what to cut out of that, if anything."""
+    """Return the fit, the (height, width) to fit to, and the size of the crop, if any."""
     if not config.flag("do_resize", True):
-        raise config.error("do_resize", "without resizing, pictures have no common size")
+        raise config.error("do_resize", "without resizing, images have no common size")
     fit, target = _target(config, family, defaults)
     crop = None
     if config.flag("do_center_crop", defaults.crop is not None):
@@ -119,11 +119,11 @@ def _geometry(config: Config, family: str, defaults: _Defaults) -> tuple[Fit, Si
         if edge >= _CONVNEXT_SQUASHED:
             return "squash", target, crop
         if crop is not None:
-            raise config.error("do_center_crop", "ConvNextImageProcessor has cut already")
+            raise config.error("do_center_crop", "ConvNextImageProcessor crops already")
         resized = int(edge / config.number("crop_pct", 224 / 256, above=0))
         return fit, (resized, resized), target
     if fit == "shortest" and crop is None:
-        raise config.error("do_center_crop", "without it, pictures have no common size")
+        raise config.error("do_center_crop", "without it, images have no common size")
     if family == "Levit" and fit == "shortest":
         edge = int(256 / 224 * target[0])
         target = (edge, edge)

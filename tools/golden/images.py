@@ -1,4 +1,4 @@
-"""The pictures on which references are made: the same bytes of pixels everywhere.
+"""The images on which references are made: the same bytes of pixels everywhere.
 
 All are made from seeds by NumPy's `RandomState`, whose stream is frozen, and stored
 without loss, so that every version of Pillow decodes the same pixels.
@@ -38,21 +38,21 @@ FAST = {
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class GoldenImage:
     name: str
     data: bytes
-    """A picture file."""
+    """An image file."""
 
 
-def pictures(names: set[str] | None = None) -> Iterator[Picture]:
-    """Yield the pictures, or those of the given names."""
+def golden_images(names: set[str] | None = None) -> Iterator[GoldenImage]:
+    """Yield the images, or those of the given names."""
     for seed, (width, height) in enumerate(SHAPES):
         name = f"{width}x{height}"
         if names is None or name in names:
-            yield Picture(name, _saved(Image.fromarray(_pixels(seed, width, height)[..., :3])))
-    for picture in _modes():
-        if names is None or picture.name in names:
-            yield picture
+            yield GoldenImage(name, _saved(Image.fromarray(_pixels(seed, width, height)[..., :3])))
+    for image in _modes():
+        if names is None or image.name in names:
+            yield image
 
 
 def _pixels(seed: int, width: int, height: int) -> NDArray[np.uint8]:
@@ -68,7 +68,7 @@ def _pixels(seed: int, width: int, height: int) -> NDArray[np.uint8]:
     return np.clip(soft + noise % 7, 0, 255).astype(np.uint8)
 
 
-def _modes() -> Iterator[Picture]:
+def _modes() -> Iterator[GoldenImage]:
     four = _pixels(1001, 301, 203)
     rgba = Image.fromarray(four)
     rgb = Image.fromarray(four[..., :3])
@@ -77,20 +77,20 @@ def _modes() -> Iterator[Picture]:
     exif = Image.Exif()
     exif[0x0112] = 6
     later = Image.fromarray(255 - four[..., :3])
-    yield Picture("RGBA", _saved(rgba))
-    yield Picture("L", _saved(rgb.convert("L")))
-    yield Picture("LA", _saved(rgba.convert("LA")))
-    yield Picture("P", _saved(palette))
-    yield Picture("P transparent", _saved(palette, transparency=3))
-    yield Picture("1", _saved(rgb.convert("1")))
-    yield Picture("CMYK", _saved(rgb.convert("CMYK"), "TIFF"))
-    yield Picture("I;16", _saved(Image.fromarray(deep.astype(np.uint16))))
-    yield Picture("I", _saved(Image.fromarray(deep.astype(np.int32)), "TIFF"))
-    yield Picture("F", _saved(Image.fromarray((deep / 65535).astype(np.float32)), "TIFF"))
-    yield Picture("16-bit RGB", _saved_16_bit(deep))
-    yield Picture("GIF", _saved(palette, "GIF", save_all=True, append_images=[later]))
-    yield Picture("WebP RGBA", _saved(rgba, "WEBP", lossless=True, exact=True))
-    yield Picture("EXIF 6", _saved(rgb, exif=exif))
+    yield GoldenImage("RGBA", _saved(rgba))
+    yield GoldenImage("L", _saved(rgb.convert("L")))
+    yield GoldenImage("LA", _saved(rgba.convert("LA")))
+    yield GoldenImage("P", _saved(palette))
+    yield GoldenImage("P transparent", _saved(palette, transparency=3))
+    yield GoldenImage("1", _saved(rgb.convert("1")))
+    yield GoldenImage("CMYK", _saved(rgb.convert("CMYK"), "TIFF"))
+    yield GoldenImage("I;16", _saved(Image.fromarray(deep.astype(np.uint16))))
+    yield GoldenImage("I", _saved(Image.fromarray(deep.astype(np.int32)), "TIFF"))
+    yield GoldenImage("F", _saved(Image.fromarray((deep / 65535).astype(np.float32)), "TIFF"))
+    yield GoldenImage("16-bit RGB", _saved_16_bit(deep))
+    yield GoldenImage("GIF", _saved(palette, "GIF", save_all=True, append_images=[later]))
+    yield GoldenImage("WebP RGBA", _saved(rgba, "WEBP", lossless=True, exact=True))
+    yield GoldenImage("EXIF 6", _saved(rgb, exif=exif))
 
 
 def _saved(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
