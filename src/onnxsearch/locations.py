@@ -15,19 +15,11 @@ from onnxsearch.errors import (
 )
 
 if TYPE_CHECKING:
-    from onnxsearch.embedders.base import Embedder
     from onnxsearch.metadata.base import MetadataStore
     from onnxsearch.vectors.base import VectorStore
 
 _MILVUS = ("http", "https")
 _REDIS = ("redis", "rediss", "unix")
-
-
-def default_embedder() -> Embedder:
-    """Return the bundled default model."""
-    from onnxsearch.embedders.onnx.embedder import OnnxEmbedder
-
-    return OnnxEmbedder.bundled()
 
 
 def open_stores(

@@ -7,8 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from onnxsearch import Hit, IndexReport, Metric, Outcome, SearchResults, Status
 from onnxsearch.cli import output

@@ -114,6 +114,21 @@ class Catalog:
         prefix = f"{self._namespace}__"
         return [name for name in self.vectors.collections() if name.startswith(prefix)]
 
+    def whereabouts(self, model: str) -> str:
+        """Return a remark on where vectors of a model are that an engine does not have."""
+        own = self.collection(model)
+        stored = self.vectors.collections()
+        if own in stored:
+            return ". Its vectors are stored, but this engine was made without its embedder"
+        _, _, name = own.partition("__")
+        for namespace, _, other in (collection.partition("__") for collection in stored):
+            if other == name:
+                return (
+                    f". Namespace {namespace!r} has one of that name: models of different "
+                    "namespaces hold different images, and each has its own engine"
+                )
+        return ""
+
     def put(self, items: Iterable[NewImage]) -> None:
         """Store pictures, each in place of what its id held before.
 

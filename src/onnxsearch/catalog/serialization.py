@@ -6,7 +6,7 @@ import json
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 
 from onnxsearch._internal.metadata_json import metadata_text
@@ -83,6 +83,17 @@ def check_id(id: str) -> str:
             f"id {id[:40]!r}... has {len(id):,} characters: expected at most {MAX_ID:,}"
         )
     return id
+
+
+def check_ids(id: str | Iterable[str]) -> list[str]:
+    """Return the ids that `id` names, one or several, if all of them can name an image.
+
+    Raises:
+        InvalidArgumentError: One of them cannot.
+    """
+    if not isinstance(id, Iterable):
+        raise InvalidArgumentError(f"id {id!r:.80}: expected an id, or several in an iterable")
+    return [check_id(each) for each in ([id] if isinstance(id, str) else id)]
 
 
 def check_metadata(metadata: Metadata | None) -> dict[str, JSONValue]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from onnxsearch._internal.progress import ProgressSink, reporter
 from onnxsearch._internal.threads import batched
 from onnxsearch.catalog.catalog import Catalog, NewImage
 from onnxsearch.catalog.serialization import encode_record
-from onnxsearch.errors import UnknownModelError
+from onnxsearch.errors import InvalidArgumentError, UnknownModelError
 from onnxsearch.types import Progress
 
 if TYPE_CHECKING:
@@ -59,14 +59,31 @@ class ImageSource(Protocol):
         ...
 
 
+@runtime_checkable
+class ImageTarget(Protocol):
+    """Where images go to: an engine, or what takes images like one."""
+
+    def copy_from(self, source: ImageSource, *, progress: ProgressSink = False) -> TransferReport:
+        """Store the images of `source`."""
+        ...
+
+
 class CatalogSource:
     """The pictures of a catalog."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
 
+    def is_stored_in(self, target: Catalog) -> bool:
+        """Return whether `target` has the same images: its store and namespace are these."""
+        here = self._catalog
+        return (
+            here.metadata is target.metadata
+            and here.records.records_table == target.records.records_table
+        )
+
     def count(self) -> int:
-        """Return how many pictures there are."""
+        """Return how many images there are."""
         return self._catalog.records.count()
 
     def models(self) -> set[str]:
@@ -114,6 +131,19 @@ def record_batches(items: Iterable[NewImage]) -> Iterator[list[NewImage]]:
         yield portion
 
 
+def copy(source: ImageSource, target: ImageTarget, progress: ProgressSink) -> TransferReport:
+    """Have `target` store the images of `source`.
+
+    Raises:
+        InvalidArgumentError: `target` takes no images.
+    """
+    if not isinstance(target, ImageTarget):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidArgumentError(
+            f"cannot copy to {target!r:.80}: expected a SearchEngine, as SearchEngine.open() gives"
+        )
+    return target.copy_from(source, progress=progress)
+
+
 def transfer(
     source: ImageSource, target: Catalog, searched: Collection[str], progress: ProgressSink
 ) -> TransferReport:
@@ -134,6 +164,10 @@ def transfer(
             one of the models.
         StoreError: A store failed; what was copied until then stays.
     """
+    if isinstance(source, CatalogSource) and source.is_stored_in(target):
+        raise InvalidArgumentError(
+            "cannot copy an engine to itself: both have the same metadata store and namespace"
+        )
     started, report, total = time.monotonic(), reporter(progress), source.count()
     _check_spaces(source, target, searched)
     known: set[str] = set()

@@ -14,8 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from onnxsearch import IndexReport, JSONValue, SearchResults
-from onnxsearch import Progress as Moment
+from onnxsearch import IndexReport, JSONValue, Progress as Moment, SearchResults
 from onnxsearch.errors import without_secrets
 
 SHOWN_FAILURES = 20

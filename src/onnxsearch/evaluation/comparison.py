@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.evaluation.rank_similarity import kendall_tau, overlap, rank_biased_overlap
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
+    from onnxsearch.embedders.base import Embedder
     from onnxsearch.images.reading import ReadPolicy
+    from onnxsearch.search.retriever import Selection
+    from onnxsearch.search.searcher import Searcher
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,3 +236,21 @@ class Comparison:
                 f"{each.rank_biased_overlap:.2f}, Kendall's tau {each.kendall_tau:.2f}"
             )
         return "\n".join(lines)
+
+
+def compare(
+    searcher: Searcher,
+    query: QueryInput | Sequence[QueryInput],
+    embedders: Sequence[Embedder],
+    selection: Selection,
+) -> Comparison:
+    """Ask several models the same; see `SearchEngine.compare`."""
+    # A text is a sequence too, of texts.
+    queries = query if isinstance(query, list | tuple) else [cast("QueryInput", query)]
+    if len(embedders) < 2 or not queries:
+        raise InvalidArgumentError(
+            f"compare was given {len(queries)} queries and {len(embedders)} models: expected at "
+            "least one query, and two models to compare"
+        )
+    answers = [Answer(each, searcher.by_each(each, embedders, selection)) for each in queries]
+    return Comparison(tuple(answers), selection.limit)

@@ -30,6 +30,25 @@ class GroundTruth:
     """The pictures that are ranked."""
 
     @classmethod
+    def of(
+        cls,
+        records: RecordIndex,
+        *,
+        labels: Labels | None,
+        pairs: Iterable[tuple[str, str]] | None,
+    ) -> GroundTruth:
+        """Return the ground truth that a caller gave in one of two ways.
+
+        Raises:
+            InvalidArgumentError: Neither way was used, or both.
+        """
+        if labels is not None and pairs is None:
+            return cls.of_labels(labels, records)
+        if pairs is not None and labels is None:
+            return cls.of_pairs(pairs, records)
+        raise InvalidArgumentError("evaluate needs either labels or pairs, and not both")
+
+    @classmethod
     def of_labels(cls, labels: Labels, records: RecordIndex) -> GroundTruth:
         """Images of one label are right answers to each other; others aren't ranked."""
         known = {id: label for id, label in _labelled(labels, records) if label is not None}

@@ -69,6 +69,18 @@ class Sample:
         return estimate
 
 
+def index_recall(
+    store: VectorStore, collection: str, *, limit: int, sample: int, seed: int
+) -> Estimate:
+    """Return which share of the truly nearest rows the store finds.
+
+    Raises:
+        InvalidArgumentError: `limit` or `sample` is below 1, or there is no row.
+    """
+    drawn = Sample.draw(store, collection, limit=limit, sample=sample, seed=seed)
+    return drawn.recall(store.search(collection, drawn.queries, limit))
+
+
 def _sampled(store: VectorStore, collection: str, sample: int, seed: int) -> list[str]:
     """Draw keys by reservoir sampling (Vitter's algorithm R, ACM TOMS 11(1), 1985)."""
     random = np.random.default_rng(seed)

@@ -97,19 +97,3 @@ def check_complete(catalog: Catalog, model: str) -> None:
                     f"picture {stored.record.id!r} has no vector of model {model!r}. Index it "
                     "again or remove it, and call this again; the old model serves until then"
                 )
-
-
-def whereabouts(catalog: Catalog, model: str) -> str:
-    """Return a remark on where vectors of a model are that an engine does not have."""
-    own = catalog.collection(model)
-    stored = catalog.vectors.collections()
-    if own in stored:
-        return ". Its vectors are stored, but this engine was made without its embedder"
-    _, _, name = own.partition("__")
-    for namespace, _, other in (collection.partition("__") for collection in stored):
-        if other == name:
-            return (
-                f". Namespace {namespace!r} has one of that name: models of different namespaces "
-                "hold different pictures, and each has its own engine"
-            )
-    return ""

@@ -18,10 +18,8 @@ from onnxsearch.errors import (
     SpaceMismatchError,
 )
 from onnxsearch.filters import Filter, check_filter
-from onnxsearch.types import Metadata, Metric
-from onnxsearch.types import Vectors as Vectors
-from onnxsearch.vectors.collection import NAME, mismatch
-from onnxsearch.vectors.collection import CollectionSpec as CollectionSpec
+from onnxsearch.types import Metadata, Metric, Vectors as Vectors
+from onnxsearch.vectors.collection import NAME, CollectionSpec as CollectionSpec, mismatch
 
 _KEY = re.compile(r"[0-9a-f]{32}")
 

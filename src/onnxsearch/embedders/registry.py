@@ -1,0 +1,90 @@
+"""The embedders of one engine, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from onnxsearch._internal.validation import check_name
+from onnxsearch.embedders.base import Embedder
+from onnxsearch.errors import InvalidArgumentError, UnknownModelError
+
+
+class EmbedderRegistry(Mapping[str, Embedder]):
+    """Embedders by name, the default one first. Threads may read it while it changes.
+
+    Args:
+        embedders: One or several, of different names.
+        hint: Returns a remark on a model that is not among them, for the error.
+
+    Raises:
+        InvalidArgumentError: There is no embedder, or two have the same name.
+    """
+
+    def __init__(
+        self, embedders: Embedder | Sequence[Embedder], hint: Callable[[str], str] = lambda _: ""
+    ) -> None:
+        self._by_name = _by_name([embedders] if isinstance(embedders, Embedder) else embedders)
+        self._hint = hint
+
+    def named(self, model: str | None) -> Embedder:
+        """Return the embedder of this name; the default one for None.
+
+        Raises:
+            UnknownModelError: There is no such model.
+        """
+        if model is None:
+            return next(iter(self._by_name.values()))
+        if model not in self._by_name:
+            raise UnknownModelError(
+                f"there is no model {model!r} here: expected one of {', '.join(self._by_name)}"
+                f"{self._hint(model)}"
+            )
+        return self._by_name[model]
+
+    def selected(self, models: Sequence[str] | None) -> list[Embedder]:
+        """Return the embedders of these names, in their order; all of them for None.
+
+        Raises:
+            InvalidArgumentError: `models` is not a list of different names.
+            UnknownModelError: One of the names is unknown.
+        """
+        names = list(self._by_name) if models is None else list(models)
+        if isinstance(models, str) or not names or len(set(names)) < len(names):
+            raise InvalidArgumentError(
+                f"models={models!r}: expected a list of different names out of "
+                f"{', '.join(self._by_name)}"
+            )
+        return [self.named(name) for name in names]
+
+    def insert(self, embedder: Embedder, *, after: str) -> None:
+        """Add an embedder behind the one named `after`, or at the end."""
+        models = list(self._by_name.values())
+        place = next((n for n, each in enumerate(models, 1) if each.name == after), len(models))
+        # One assignment, since other threads are searching.
+        self._by_name = _by_name([*models[:place], embedder, *models[place:]])
+
+    def discard(self, model: str) -> None:
+        """Take an embedder out; nothing happens if it is not there."""
+        self._by_name = {name: each for name, each in self._by_name.items() if name != model}
+
+    def __getitem__(self, name: str) -> Embedder:
+        return self._by_name[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_name)
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+
+def _by_name(embedders: Sequence[Embedder]) -> dict[str, Embedder]:
+    sequence = list(embedders)
+    if not sequence:
+        raise InvalidArgumentError("no embedder was given: expected at least one")
+    by_name = {check_name(embedder.name): embedder for embedder in sequence}
+    if len(by_name) < len(sequence):
+        raise InvalidArgumentError(
+            f"two embedders have the same name ({', '.join(e.name for e in sequence)}): give each "
+            "its own, as in OnnxEmbedder(path, name='mine')"
+        )
+    return by_name

@@ -1,0 +1,116 @@
+"""Searches: a query is encoded, the store finds its neighbours, records become hits."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from onnxsearch._internal.threads import batched, ordered_map
+from onnxsearch.embedders.base import Embedder
+from onnxsearch.errors import InvalidArgumentError
+from onnxsearch.images.reading import open_image
+from onnxsearch.search.fusion import as_fusion
+from onnxsearch.search.query import Query
+from onnxsearch.search.results import SearchResults
+from onnxsearch.search.retriever import Retriever, Selection
+from onnxsearch.types import ImageInput
+
+if TYPE_CHECKING:
+    from onnxsearch.embedders.registry import EmbedderRegistry
+    from onnxsearch.search.fusion import FusionChoice
+    from onnxsearch.search.query import QueryInput
+    from onnxsearch.search.query_encoder import QueryEncoder
+    from onnxsearch.vectors.base import Vectors
+
+
+@dataclass(frozen=True, slots=True)
+class Searcher:
+    """Answers queries with one model or several."""
+
+    embedders: EmbedderRegistry
+    encoder: QueryEncoder
+    retriever: Retriever
+    workers: int
+    """Threads that embed, in `search_many`."""
+    batch_size: int
+    """Images that one of them embeds at once."""
+
+    def search(
+        self,
+        query: QueryInput,
+        selection: Selection,
+        *,
+        model: str | None,
+        models: Sequence[str] | None,
+        fusion: FusionChoice,
+    ) -> SearchResults:
+        """Return what `SearchEngine.search` returns."""
+        if models is None:
+            embedder = self.embedders.named(model)
+            return self.by_each(query, [embedder], selection)[embedder.name]
+        if model is not None or selection.max_distance is not None or selection.diversity:
+            raise InvalidArgumentError(
+                "models=[...] does not go with model, max_distance or diversity: those speak of "
+                "one model's distances"
+            )
+        several = self.embedders.selected(models)
+        rows = self.encoder.vectors(query, several)
+        return self.retriever.fused(several, rows, as_fusion(fusion), selection)
+
+    def by_each(
+        self, query: QueryInput, embedders: Sequence[Embedder], selection: Selection
+    ) -> dict[str, SearchResults]:
+        """Return what each model finds, by its name; an image is decoded once."""
+        rows = self.encoder.vectors(query, embedders)
+        return {
+            e.name: self.retriever.search(e, rows[e.name][np.newaxis], selection)[0]
+            for e in embedders
+        }
+
+    def search_many(
+        self, images: Iterable[ImageInput], selection: Selection, *, model: str | None
+    ) -> Iterator[SearchResults]:
+        """Return an iterator over the results of each image, in order.
+
+        Arguments are checked at once, not when the first result is taken.
+        """
+        embedder = self.embedders.named(model)
+        if isinstance(images, str | bytes | os.PathLike) or not isinstance(images, Iterable):
+            raise InvalidArgumentError(
+                f"search_many was given a {type(images).__name__}: expected an iterable of "
+                "images. For one image use search()"
+            )
+        return self._results(embedder, images, selection)
+
+    def _results(
+        self, embedder: Embedder, images: Iterable[ImageInput], selection: Selection
+    ) -> Iterator[SearchResults]:
+        view = embedder.parallel(self.workers)
+        batches = batched(images, self.batch_size)
+        matrices = ordered_map(lambda b: self._embed(view, b), batches, workers=self.workers)
+        for matrix in matrices:
+            yield from self.retriever.search(embedder, matrix, selection)
+
+    def _embed(self, embedder: Embedder, images: Iterable[ImageInput]) -> Vectors:
+        opened = (open_image(image, self.encoder.reading) for image in images)
+        return embedder.embed(opened, batch_size=self.batch_size)
+
+
+def one_query(query: QueryInput | None, text: str | None) -> QueryInput:
+    """Return the query that a caller gave in one of two ways.
+
+    Raises:
+        InvalidArgumentError: Neither way was used, or both.
+    """
+    if text is not None and query is None:
+        return Query.text(text)
+    if query is None or text is not None:
+        given = "no query" if query is None else "two queries, a text among them"
+        raise InvalidArgumentError(
+            f"search was given {given}: expected an image, a Query, or text=..."
+        )
+    return query
