@@ -14,7 +14,7 @@ from onnxsearch._internal.threads import batched
 from onnxsearch._internal.validation import integer
 from onnxsearch.catalog.catalog import Catalog
 from onnxsearch.catalog.integrity import verify
-from onnxsearch.catalog.serialization import check_id, check_ids
+from onnxsearch.catalog.keys import check_id, check_ids
 from onnxsearch.catalog.snapshot import Snapshot, save_snapshot
 from onnxsearch.catalog.transfer import CatalogSource, copy, transfer
 from onnxsearch.embedders.registry import EmbedderRegistry

@@ -23,7 +23,7 @@ from onnxsearch import (
 from onnxsearch.catalog import recovery
 from onnxsearch.catalog.catalog import Catalog, NewImage
 from onnxsearch.catalog.journal import State, decode_entry
-from onnxsearch.catalog.serialization import new_key
+from onnxsearch.catalog.keys import new_key
 from onnxsearch.testing import (
     FakeEmbedder,
     Faults,
@@ -122,7 +122,7 @@ def test_who_dies_while_taking_a_slow_write_back_leaves_nothing(
 
 @pytest.mark.parametrize("at", range(WRITES))
 def test_a_slow_writer_that_dies_leaves_nothing(house: House, at: int) -> None:
-    """Its rows come after they were orphaned_rows; the entry that stayed sweeps them again."""
+    """Its rows come after they were deleted; the entry that stayed deletes them again."""
     late = house.vectors._upsert
 
     def die_after(*arguments: object) -> None:

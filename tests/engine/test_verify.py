@@ -16,7 +16,8 @@ from onnxsearch import (
     SearchEngine,
 )
 from onnxsearch.catalog import integrity
-from onnxsearch.catalog.serialization import encode_record, key_of
+from onnxsearch.catalog.keys import key_of
+from onnxsearch.catalog.serialization import encode_record
 from onnxsearch.testing import (
     FakeEmbedder,
     Faults,

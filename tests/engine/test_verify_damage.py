@@ -16,7 +16,7 @@ from onnxsearch import (
     SearchEngine,
     StoreCorruptError,
 )
-from onnxsearch.catalog.serialization import key_of
+from onnxsearch.catalog.keys import key_of
 from onnxsearch.testing import FakeEmbedder, picture, write_pictures
 from tests.engine.stores import assert_consistent
 
@@ -147,7 +147,8 @@ def tamper(house: House, what: str, where: str | int, number: int) -> None:
             house.vectors.delete(collection, [keys[number % len(keys)]])
         elif what == "litter":
             row = np.ones((1, house.vectors.describe(collection).dimension), np.float32)
-            house.vectors.upsert(collection, [f"{number:032x}"], row)
+            # Under no key that "double" gives a record: the row would be a wrong vector of it.
+            house.vectors.upsert(collection, [f"{number:031x}f"], row)
         return
     cells = house.cells(str(where) if what in ("delete", "garble") else RECORDS)
     if not cells:
@@ -159,7 +160,7 @@ def tamper(house: House, what: str, where: str | int, number: int) -> None:
     elif what == "garble":
         house.metadata.commit({cell: b"{"})
     elif what == "double":
-        house.metadata.commit({Cell(RECORDS, f"{where:032x}"): data})
+        house.metadata.commit({Cell(RECORDS, f"{where:031x}0"): data})
     elif ids:
         house.metadata.commit({ids[int(where) % len(ids)][0]: cell.key.encode()})
 

@@ -1,20 +1,21 @@
 """A full check of one namespace: every vector against the records, and back.
 
-The journal covers all that a crash can leave behind. This check is for what no
-protocol can know of: a Redis that lost its last second, a backup of one store and
-not of the other, a collection that was dropped, rows that somebody deleted by hand.
+The journal covers everything that a crash can leave behind. This check finds damage that
+no protocol can know of: a Redis that lost its last second, a backup of one store only, a
+dropped collection, rows that were deleted by hand.
 
-There is no check for a vector and a record of different generations, because there
-is nothing to check: both lie under one key, which is written once and never again.
+A vector and a record of different generations need no check: both are stored under one
+key, which is written once and never again.
 
-Memory is bounded: keys are compared in partitions of at most some 250,000, each with
-one pass over the keys of either store. The catalog may be written to meanwhile. What
-the passes find is only suspected; it is looked at again in an order that no running
-write can deceive (see `_orphans`, `_missing`).
+Memory is bounded: keys are compared in partitions of at most some 250,000, each with one
+pass over the keys of either store. Writers may use the catalog meanwhile. Findings of the
+passes are only suspected; each is checked again in an order that no running write can
+deceive (see `_orphans`, `_missing`).
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -23,8 +24,9 @@ from typing import TYPE_CHECKING
 
 from onnxsearch._internal.threads import batched
 from onnxsearch.catalog.integrity_report import Defect, Finding, VerifyReport
+from onnxsearch.catalog.keys import decode_key, key_of
 from onnxsearch.catalog.records import StoredImage
-from onnxsearch.catalog.serialization import decode_key, decode_record, key_of
+from onnxsearch.catalog.serialization import decode_record
 from onnxsearch.errors import CollectionNotFoundError, StoreCorruptError
 from onnxsearch.metadata.base import Cell
 from onnxsearch.vectors.base import is_key
@@ -33,9 +35,9 @@ if TYPE_CHECKING:
     from onnxsearch.catalog.catalog import Catalog
 
 _PARTITION = 250_000
-"""Keys compared at once: about 40 MB."""
+"""Keys compared at once: about 40 MB of memory."""
 _BATCH = 500
-"""Cells or vectors looked at with one call."""
+"""Cells or vectors read with one call."""
 _SHOWN = 1000
 """Findings that the report keeps in full; further ones are only counted."""
 
@@ -44,8 +46,8 @@ def verify(catalog: Catalog, *, repair: bool = False) -> VerifyReport:
     """Check every vector and every record of a catalog.
 
     Args:
-        catalog: May be in use meanwhile.
-        repair: Also mend what is wrong, as `Defect` tells.
+        catalog: Others may use it meanwhile.
+        repair: Also mend the damage, as `Defect` describes.
 
     Raises:
         StoreCorruptError: A journal entry, or the key of a vector, cannot be read.
@@ -65,7 +67,7 @@ class _Check:
     def run(self) -> VerifyReport:
         if self.repair:
             self.catalog.recover()
-        # Ids first, records next, vectors last: each repair may leave work to the next.
+        # Ids first, records next, vectors last: each repair may leave work for the next.
         self._check_contents()
         self._check_ids()
         records = self._check_records()
@@ -91,14 +93,14 @@ class _Check:
         for batch in batched(self.catalog.metadata.items(records.ids_table), _BATCH):
             cells = {hash: Cell(records.ids_table, hash) for hash, _ in batch}
             keys = {hash: self._read_key(cells[hash], data) for hash, data in batch}
-            there = self._resolve(key for key in keys.values() if key)
+            existing = self._resolve(key for key in keys.values() if key)
             for hash, key in keys.items():
-                if not key or (key in there and key_of(there[key].record.id) == hash):
+                if not key or (key in existing and key_of(existing[key].record.id) == hash):
                     continue
                 expected = key.encode()
                 if self.catalog.metadata.get(*cells[hash]) != expected:
-                    continue  # it was replaced between the two reads
-                self._tell(Finding(Defect.DANGLING_ID, hash))
+                    continue  # replaced between the two reads
+                self._report(Finding(Defect.DANGLING_ID, hash))
                 if self.repair:
                     self.catalog.metadata.commit(
                         {cells[hash]: None}, expect={cells[hash]: expected}
@@ -108,18 +110,20 @@ class _Check:
         records, metadata, number = self.catalog.records, self.catalog.metadata, 0
         for batch in batched(metadata.items(records.records_table), _BATCH):
             number += len(batch)
-            there = _readable(batch)
+            readable = _readable(batch)
             for key, data in batch:
-                if key not in there:
+                if key not in readable:
                     self._unreadable(Cell(records.records_table, key), data)
-            hashes = [key_of(stored.record.id) for stored in there.values()]
+            hashes = [key_of(stored.record.id) for stored in readable.values()]
             current = metadata.get_many(records.ids_table, hashes)
-            astray = [key for key, cell in zip(there, current, strict=True) if cell != key.encode()]
-            # A record that is still there, and was not current, is not about to go.
-            for stored in self._resolve(astray).values():
-                self._tell(Finding(Defect.UNREACHABLE_RECORD, stored.key, stored.record.id))
+            not_current = [
+                key for key, cell in zip(readable, current, strict=True) if cell != key.encode()
+            ]
+            # A record that still exists although it was not current is not about to be deleted.
+            for stored in self._resolve(not_current).values():
+                self._report(Finding(Defect.UNREACHABLE_RECORD, stored.key, stored.record.id))
                 if self.repair:
-                    self._reunite(stored)
+                    self._reconnect(stored)
         return number
 
     def _read_key(self, cell: Cell, data: bytes) -> str | None:
@@ -130,18 +134,18 @@ class _Check:
             return None
 
     def _unreadable(self, cell: Cell, data: bytes) -> None:
-        self._tell(Finding(Defect.UNREADABLE_CELL, cell.key))
+        self._report(Finding(Defect.UNREADABLE_CELL, cell.key))
         if self.repair:
             self.catalog.metadata.commit({cell: None}, expect={cell: data})
 
     def _resolve(self, keys: Iterable[str]) -> dict[str, StoredImage]:
-        """Return what can be read under `keys`, by key."""
+        """Return the readable records under `keys`, by key."""
         unique = list(dict.fromkeys(keys))
         values = self.catalog.metadata.get_many(self.catalog.records.records_table, unique)
         pairs = zip(unique, values, strict=True)
         return _readable((key, value) for key, value in pairs if value is not None)
 
-    def _reunite(self, stored: StoredImage) -> None:
+    def _reconnect(self, stored: StoredImage) -> None:
         records, metadata = self.catalog.records, self.catalog.metadata
         cell = Cell(records.ids_table, key_of(stored.record.id))
         if metadata.commit({cell: stored.key.encode()}, expect={cell: None}):
@@ -151,7 +155,7 @@ class _Check:
         metadata.commit(change.writes, expect=change.expect)
 
     def _check_vectors(self, rows: int) -> None:
-        partitions = -(-rows // _PARTITION)
+        partitions = math.ceil(rows / _PARTITION)
         for number in range(partitions):
             listed: dict[str, set[str]] = {name: set() for name in self.catalog.collections()}
             records = self.catalog.metadata.items(self.catalog.records.records_table)
@@ -187,52 +191,54 @@ class _Check:
             for key in self.catalog.vectors.ids(collection):
                 if not is_key(key):
                     raise StoreCorruptError(
-                        f"collection {collection!r} holds a row under {key[:80]!r}, which is no "
-                        "key of ours. Drop it, call verify(repair=True), and index again"
+                        f"collection {collection!r} holds a row under {key[:80]!r}, which is not "
+                        "a key of onnxsearch. Drop the collection, call verify(repair=True), "
+                        "and index again"
                     )
                 yield key
         except CollectionNotFoundError:
-            return  # then all of its vectors are missing
+            return  # then all vectors of the model are missing
 
-    def _there(self, collection: str, keys: Iterable[str]) -> list[str]:
-        """Return those keys that have a vector."""
+    def _existing(self, collection: str, keys: Iterable[str]) -> list[str]:
+        """Return the keys that have a vector."""
         try:
             return list(self.catalog.vectors.fetch(collection, list(keys)))
         except CollectionNotFoundError:
             return []
 
     def _orphans(self, collection: str, suspected: list[str]) -> None:
-        # A row that was seen belongs to a write that the journal told of before. If the
-        # journal no longer does, that write was shown, or taken back for good. If then
-        # there is no record, it was replaced, which the journal tells of until the row
-        # is gone. So a row is nobody's if neither journal, nor records, nor the journal
-        # again know of it, and it is still there; and no write can bring it back.
+        # Every row belongs to a journaled write. If its entry is gone, the write either
+        # committed or was rolled back; if no record refers to the row either, it is an
+        # orphan. The journal is read again because the record may have been replaced after
+        # the first reading: then the journal names the row until it is deleted.
         recovery = self.catalog.recovery
         left = set(suspected) - recovery.unfinished()
         records = self._resolve(left)
         left -= {key for key in records if self._lists(records[key], collection)}
         left -= recovery.unfinished()
-        orphans = self._there(collection, left)
+        orphans = self._existing(collection, left)
         for key in orphans:
             id = records[key].record.id if key in records else None
-            self._tell(Finding(Defect.ORPHAN_VECTOR, key, id, collection))
+            self._report(Finding(Defect.ORPHAN_VECTOR, key, id, collection))
         if self.repair and orphans:
             self.catalog.vectors.delete(collection, orphans)
 
     def _missing(self, collection: str, suspected: list[str]) -> None:
-        # Vectors are stored before their record is, and deleted after it. So if the
-        # record is there once the vector was not, it was there all the time. When a model
-        # is dropped its vectors go first, which the journal tells of until no record does.
-        missing = set(suspected) - set(self._there(collection, suspected))
+        # Vectors are stored before their record, and deleted after it. So a record that
+        # exists after its vector was missing existed all the time. A drop deletes vectors
+        # first, and the journal names it until no record lists the model.
+        missing = set(suspected) - set(self._existing(collection, suspected))
         if collection in map(self.catalog.collection, self.catalog.recovery.dropped()):
             return
         for stored in self._resolve(missing).values():
             if self._lists(stored, collection):
-                self._tell(Finding(Defect.MISSING_VECTOR, stored.key, stored.record.id, collection))
+                self._report(
+                    Finding(Defect.MISSING_VECTOR, stored.key, stored.record.id, collection)
+                )
                 if self.repair:
-                    self._take_off(stored, collection)
+                    self._unlist(stored, collection)
 
-    def _take_off(self, stored: StoredImage, collection: str) -> None:
+    def _unlist(self, stored: StoredImage, collection: str) -> None:
         records, metadata = self.catalog.records, self.catalog.metadata
         data = metadata.get(records.records_table, stored.key)
         for model in stored.record.models:
@@ -243,17 +249,17 @@ class _Check:
     def _lists(self, stored: StoredImage, collection: str) -> bool:
         return collection in map(self.catalog.collection, stored.record.models)
 
-    def _tell(self, finding: Finding) -> None:
+    def _report(self, finding: Finding) -> None:
         self.counts[finding.defect] += 1
         if len(self.findings) < _SHOWN:
             self.findings.append(finding)
 
 
 def _readable(records: Iterable[tuple[str, bytes]]) -> dict[str, StoredImage]:
-    """Return the records that can be read, by key."""
+    """Return the readable records, by key."""
     found: dict[str, StoredImage] = {}
     for key, data in records:
-        # The others are told of where all records are looked at.
+        # `_check_records` reports the others.
         with suppress(StoreCorruptError):
             if is_key(key):
                 found[key] = StoredImage(key, decode_record(data))

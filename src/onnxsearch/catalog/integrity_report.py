@@ -1,4 +1,4 @@
-"""What `onnxsearch.catalog.integrity` finds: values that say what is wrong, and where."""
+"""The findings of `onnxsearch.catalog.integrity`: what is wrong, and where."""
 
 from __future__ import annotations
 
@@ -8,36 +8,35 @@ from enum import StrEnum
 
 
 class Defect(StrEnum):
-    """What can be wrong, and how it is mended."""
+    """A kind of damage, and how a repair mends it."""
 
     ORPHAN_VECTOR = "orphan vector"
-    """A vector that no record and no journal entry knows of. It is deleted."""
+    """A vector that no record and no journal entry names. A repair deletes it."""
     MISSING_VECTOR = "missing vector"
-    """A record lists a model that has no vector of it. The model is taken off the
-    record; the next `index` fills it in. A picture that has no vector left keeps its
-    record, and with it its metadata, but no search finds it until it is indexed or
-    added again."""
+    """A record lists a model that has no vector of the image. A repair takes the model off
+    the record; the next `index` fills it in. An image without any vector keeps its record
+    and metadata, but no search finds it until it is indexed or added again."""
     UNREACHABLE_RECORD = "unreachable record"
-    """A record that is not the current one of its id. It becomes that if the id has
-    none, and is removed otherwise."""
+    """A record that is not the current one of its id. A repair makes it current if the id
+    has none, and removes it otherwise."""
     DANGLING_ID = "dangling id"
-    """An id whose record is gone, or another id's. It is forgotten; the next `index`
-    stores it anew."""
+    """An id whose record is gone, or belongs to another id. A repair forgets the id; the
+    next `index` stores it anew."""
     UNREADABLE_CELL = "unreadable cell"
-    """A record, or what leads to one, that cannot be read: something else wrote it. It is
-    removed, and what belongs to it is mended as above; its metadata are lost."""
+    """A record, or a reference to one, that cannot be read: something else wrote it. A
+    repair removes it and mends what belongs to it as above; its metadata are lost."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong."""
+    """One damaged thing."""
 
     defect: Defect
     key: str
     """Key of the vector or record; for a dangling id the hash of the id; for a cell that
     cannot be read its key in the metadata store."""
     id: str | None = None
-    """The picture's id, where a record tells it."""
+    """The image's id, where a record names it."""
     collection: str | None = None
     """The collection of the vector that is orphaned or missing."""
 
@@ -47,11 +46,11 @@ class VerifyReport:
     """What `SearchEngine.verify` found."""
 
     records: int
-    """Records that were looked at."""
+    """Records that were checked."""
     vectors: Mapping[str, int]
-    """Vectors that were looked at, by collection."""
+    """Vectors that were checked, by collection."""
     counts: Mapping[Defect, int]
-    """How often each defect occurs; those that do not count 0."""
+    """How often each defect occurs; 0 for defects that do not occur."""
     findings: tuple[Finding, ...]
     """Each defect found, the first 1,000 of them."""
     repaired: bool
@@ -59,7 +58,7 @@ class VerifyReport:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong, or all that was is mended."""
+        """Whether nothing is wrong, or everything was mended."""
         return self.repaired or not any(self.counts.values())
 
     def __repr__(self) -> str:

@@ -1,7 +1,7 @@
-"""The journal: which rows of the vector store may be nobody's, and why.
+"""The journal: vector rows that no record refers to (yet, or any more), and why.
 
-An entry names keys, never pictures: rows are written once and under keys of their
-own, so all that a crash can leave to do is to delete some.
+An entry names keys, never images: rows are written once and under keys of their own, so
+the only work that a crash can leave is to delete rows.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ _VERSION = 2
 
 
 class State(StrEnum):
-    """How far the write has come."""
+    """The progress of a write."""
 
     BEGUN = "begun"
-    """The rows are being written. Whoever opens an engine may take the write back."""
+    """The rows are being written. Any engine that opens may take the write back."""
     LEASED = "leased"
-    """As begun, by a writer that was taken back before: to be left alone for a while."""
+    """As begun, by a writer whose write was taken back before: left alone for a while."""
     TAKEN_BACK = "taken back"
-    """The rows will never be shown; a writer that is late may still add some."""
+    """The rows will never be visible; a slow writer may still add some."""
     REPLACED = "replaced"
-    """The rows were shown, and other ones have taken their place."""
+    """The rows were visible, and others have replaced them."""
     DROPPED = "dropped"
-    """The model goes with all of its rows, so none is named. There is one such entry
-    for a model at most, under a key made of its name."""
+    """The model is being dropped with all of its rows, so the entry names none. A model has
+    at most one such entry, under a key made of its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +54,10 @@ def decode_entry(data: bytes) -> Entry:
     """Return the entry that `encode_entry` wrote.
 
     Raises:
-        StoreCorruptError: It did not write that, or another version did.
+        StoreCorruptError: `encode_entry` did not write these bytes, or another version did.
     """
     try:
-        # Up to the first line's end: version 1 kept raw numbers after it.
+        # Up to the end of the first line: version 1 kept raw numbers after it.
         values = json.loads(data.partition(b"\n")[0])
         if values["version"] != _VERSION:
             raise StoreCorruptError(
@@ -66,7 +66,7 @@ def decode_entry(data: bytes) -> Entry:
             )
         keys = {model: tuple(keys) for model, keys in values["keys"].items()}
         if not all(is_key(key) for several in keys.values() for key in several):
-            raise ValueError("a key is none of ours")
+            raise ValueError("a key has another form")
         return Entry(State(values["state"]), keys)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreCorruptError(
@@ -76,5 +76,5 @@ def decode_entry(data: bytes) -> Entry:
 
 
 def age(op: str) -> float:
-    """Return how many seconds ago the key `op` was made, by the clocks of two machines."""
+    """Return the seconds since the key `op` was made, by the clocks of up to two machines."""
     return (time.time_ns() - int(op[:16], 16)) / 1e9

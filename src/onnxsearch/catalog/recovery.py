@@ -1,31 +1,29 @@
-"""What a write leaves behind when it is cut off, and how it is ended.
+"""Recovery of interrupted writes: the half of the protocol that deletes rows.
 
-See `onnxsearch.catalog.catalog` for the protocol of which this is the second half.
+`onnxsearch.catalog` describes the protocol.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import TypeAlias
 
 from onnxsearch.catalog.journal import Entry, State, age, decode_entry, encode_entry
+from onnxsearch.catalog.keys import key_of
 from onnxsearch.catalog.records import Cells, RecordIndex
-from onnxsearch.catalog.serialization import key_of
+from onnxsearch.catalog.retries import attempts, contended
+from onnxsearch.catalog.vector_rows import Rows, VectorRows
 from onnxsearch.errors import CollectionNotFoundError, StoreError
 from onnxsearch.metadata.base import Cell, MetadataStore
 
 logger = logging.getLogger("onnxsearch")
 
-Rows: TypeAlias = "Mapping[str, tuple[str, ...]]"
-"""Keys of vectors by model."""
-
 LEASE = 60.0
-"""Seconds for which a second attempt is left alone: far longer than a write takes."""
+"""Seconds for which engines leave a second attempt alone: far longer than a write takes."""
 GRACE = 3600.0
-"""Seconds after which a writer that was taken back is taken for dead: longer than any
+"""Seconds after which a writer whose write was taken back counts as dead: longer than any
 store's time-out or an overloaded machine's pause. Until then its entry costs a few bytes."""
 
 
@@ -34,22 +32,14 @@ class Recovery:
 
     Args:
         metadata: Holds the journal.
-        records: Tells which keys have records.
-        delete: Deletes vectors.
-        delete_all: Deletes the collection of a model.
+        records: Knows which keys have records.
+        rows: The vectors.
     """
 
-    def __init__(
-        self,
-        metadata: MetadataStore,
-        records: RecordIndex,
-        delete: Callable[[Rows], None],
-        delete_all: Callable[[str], None],
-    ) -> None:
+    def __init__(self, metadata: MetadataStore, records: RecordIndex, rows: VectorRows) -> None:
         self._metadata = metadata
         self._records = records
-        self._delete = delete
-        self._delete_all = delete_all
+        self._rows = rows
         self._postponed: set[str] = set()
         self._lock = threading.Lock()
 
@@ -58,7 +48,7 @@ class Recovery:
         return Cell(self._records.journal_table, op)
 
     def begin(self, op: str, entry: Entry) -> None:
-        """Write an entry down.
+        """Write an entry.
 
         Raises:
             CollectionNotFoundError: One of its models is being dropped.
@@ -71,23 +61,23 @@ class Recovery:
             )
 
     def forget(self, op: str) -> None:
-        """Strike an entry out: nothing is left to do, and its writer will do no more."""
+        """Delete an entry: no work is left, and its writer has ended."""
         self._metadata.commit({self.cell(op): None})
 
     def take_back(self, op: str, begun: Entry) -> bool:
-        """Take a write back; return False if it had gone through."""
+        """Take a write back; return False if it had succeeded."""
         taken_back = encode_entry(replace(begun, state=State.TAKEN_BACK))
         expect = {self.cell(op): encode_entry(begun)}
         if not self._metadata.commit({self.cell(op): taken_back}, expect=expect):
-            # Another engine took it back, or it was shown and only the answer got lost.
+            # Another engine took it back, or the commit succeeded and only its reply was lost.
             keys = [key for keys in begun.keys.values() for key in keys]
             if self._records.resolve(keys):
                 return False
-        self._delete(begun.keys)
+        self._rows.delete(begun.keys)
         return True
 
     def confirm(self, op: str) -> None:
-        """Have a write acknowledged that comes after the one whose answer was lost.
+        """Commit a no-op after a write whose reply was lost.
 
         A store that replicates has then replicated both.
         """
@@ -96,14 +86,14 @@ class Recovery:
         self._metadata.commit({self.cell(op): later}, expect={self.cell(op): data})
 
     def clean(self, op: str, rows: Rows) -> None:
-        """Delete what a write has replaced, now or later."""
+        """Delete the rows that a write replaced, now or, if a store fails, later."""
         if not rows:
             return
         try:
-            self._delete(rows)
+            self._rows.delete(rows)
             self.forget(op)
         except StoreError as error:
-            # The write itself is done and visible, and these rows are not.
+            # The write itself is committed and visible, and these rows are not visible.
             self.postpone(op)
             logger.warning("onnxsearch: replaced vectors will be deleted later: %s", error)
 
@@ -123,7 +113,7 @@ class Recovery:
             self._postponed.add(op)
 
     def retry(self) -> None:
-        """Try again what was postponed; what still fails stays postponed."""
+        """Settle the postponed entries; entries that still fail stay postponed."""
         with self._lock:
             left, self._postponed = self._postponed, set()
         try:
@@ -132,26 +122,26 @@ class Recovery:
                     self._settle(op)
                     left.remove(op)
                 except StoreError as error:
-                    logger.info("onnxsearch: an interrupted write is ended later: %s", error)
+                    logger.info("onnxsearch: an interrupted write is cleaned up later: %s", error)
         finally:
             with self._lock:
                 self._postponed |= left
 
     def settle_all(self) -> int:
-        """End every write that was begun; return how many were."""
+        """Finish or take back every interrupted write; return how many there were."""
         ops = sorted({op for op, _ in self._metadata.items(self._records.journal_table)})
-        ended = sum(self._settle(op) for op in ops)
-        if ended:
-            logger.info("onnxsearch: ended %d interrupted writes", ended)
-        return ended
+        settled = sum(self._settle(op) for op in ops)
+        if settled:
+            logger.info("onnxsearch: cleaned up %d interrupted writes", settled)
+        return settled
 
     def entries(self) -> Iterator[tuple[str, Entry]]:
-        """Yield all that the journal tells of."""
+        """Yield every entry of the journal."""
         for op, data in self._metadata.items(self._records.journal_table):
             yield op, decode_entry(data)
 
     def unfinished(self) -> set[str]:
-        """Return the keys of all rows that the journal answers for."""
+        """Return the keys of all rows that the journal names."""
         return {key for _, entry in self.entries() for keys in entry.keys.values() for key in keys}
 
     def dropped(self) -> set[str]:
@@ -164,7 +154,7 @@ class Recovery:
         }
 
     def _settle(self, op: str) -> bool:
-        """Do what an entry says is left to do; return whether that ended a write."""
+        """Do the work that an entry says is left; return whether that settled a write."""
         data = self._metadata.get(*self.cell(op))
         if data is None:
             return False
@@ -177,25 +167,27 @@ class Recovery:
             for model in entry.keys:
                 self._drop(model, data)
             return True
-        self._delete(entry.keys)
+        self._rows.delete(entry.keys)
         if entry.state is State.REPLACED or age(op) > GRACE:
             self.forget(op)
         return entry.state is State.REPLACED
 
     def _drop(self, model: str, begun: bytes) -> None:
-        """Do all that is left to do once the journal tells that a model goes."""
+        """Do all the work of a drop that the journal names."""
         cell = self._drop_cell(model)
         for op, entry in self.entries():
             if model in entry.keys and entry.state in (State.BEGUN, State.LEASED):
                 self.take_back(op, entry)
-        # If another engine has ended this drop, the model may be back. That leaves the
-        # instant between these two calls, in which no store can be asked to compare.
+        # If another engine has finished this drop, the model may be back. The instant
+        # between these two calls remains: no store can compare and drop in one step.
         if self._metadata.get(*cell) == begun:
-            self._delete_all(model)
+            self._rows.drop(model)
         # A record that another engine changed at the same moment takes a further pass.
-        while self._unlist(model, begun) and self._metadata.get(*cell) == begun:
-            pass
-        self._metadata.commit({cell: None}, expect={cell: begun})
+        for _ in attempts():
+            if not self._unlist(model, begun) or self._metadata.get(*cell) != begun:
+                self._metadata.commit({cell: None}, expect={cell: begun})
+                return
+        raise contended()
 
     def _unlist(self, model: str, begun: bytes) -> bool:
         """Take a model off all records; return whether one was missed."""
@@ -206,10 +198,10 @@ class Recovery:
         return missed
 
     def _drop_cell(self, model: str) -> Cell:
-        """Return where the journal tells that a model is being dropped."""
+        """Return where the journal says that a model is being dropped."""
         return self.cell(key_of(model))
 
 
 def replaced(rows: Rows) -> bytes | None:
-    """Return what stays in the journal until replaced rows are deleted."""
+    """Return the entry that stays in the journal until replaced rows are deleted."""
     return encode_entry(Entry(State.REPLACED, rows)) if rows else None

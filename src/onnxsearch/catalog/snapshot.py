@@ -1,17 +1,17 @@
 """A catalog in one portable file.
 
-It is a zip file, without compression, since vectors hardly shrink:
+The file is a zip without compression, since vectors hardly shrink:
 
-    manifest.json      format, version, number of pictures and of parts; of each model
-                       its name, dimension, metric, fingerprint and folder
-    00000.jsonl        records of the first pictures, one a line, as JSON: at most 256,
+    manifest.json      format, version, number of images ("pictures") and of parts; of each
+                       model its name, dimension, metric, fingerprint and folder
+    00000.jsonl        records of the first images, one a line, as JSON: at most 256,
                        and at most 4 MiB
     0/00000.npy        their vectors of the first model, one a row: those of the records
                        that list it, in their order
     1/00000.npy        of the second model; and so on
 
-A file that comes from elsewhere can do no harm: sizes are looked at before anything
-is read, numbers are taken as numbers, and every value is checked.
+A file from elsewhere can do no harm: sizes are checked before anything is read,
+arrays are read as numbers only, and every value is checked.
 """
 
 from __future__ import annotations
@@ -33,8 +33,10 @@ from onnxsearch._internal.closeable import Closeable
 from onnxsearch._internal.new_file import new_file
 from onnxsearch._internal.progress import ProgressSink, reporter
 from onnxsearch._internal.validation import check_name, integer
+from onnxsearch.catalog.batching import BATCH, BATCH_BYTES
 from onnxsearch.catalog.catalog import NewImage
-from onnxsearch.catalog.serialization import check_id, check_metadata, decode_record, encode_record
+from onnxsearch.catalog.keys import check_id
+from onnxsearch.catalog.serialization import check_metadata, decode_record, encode_record
 from onnxsearch.catalog.snapshot_archive import (
     check_members,
     read_matrix,
@@ -42,7 +44,7 @@ from onnxsearch.catalog.snapshot_archive import (
     write_matrix,
     write_member,
 )
-from onnxsearch.catalog.transfer import BATCH, BATCH_BYTES, ImageSource
+from onnxsearch.catalog.transfer import ImageSource
 from onnxsearch.errors import InvalidArgumentError, OnnxSearchError, StoreCorruptError, StoreError
 from onnxsearch.types import Metric, Progress, Record
 from onnxsearch.vectors.base import CollectionSpec
@@ -59,10 +61,10 @@ _CONTENT = re.compile("[0-9a-f]{32}")
 
 
 def save_snapshot(source: ImageSource, path: Path, progress: ProgressSink) -> int:
-    """Write the pictures of `source` to `path`; return how many.
+    """Write the images of `source` to `path`; return how many.
 
-    The file appears when it is whole. Of several that are saved to one path at the
-    same time, the last to end stays.
+    The file appears when it is whole. If several are saved to one path at the same time,
+    the one that is finished last stays.
 
     Raises:
         InvalidArgumentError: `path` is a folder.
@@ -106,20 +108,20 @@ def _write_part(
             write_matrix(file, f"{folder}/{part:05}.npy", np.stack(rows))
 
 
-def _manifest(spaces: Mapping[str, CollectionSpec], pictures: int, parts: int) -> bytes:
+def _manifest(spaces: Mapping[str, CollectionSpec], images: int, parts: int) -> bytes:
     models = [{**asdict(space), "name": name} for name, space in spaces.items()]
-    values = {"format": _FORMAT, "version": _VERSION, "pictures": pictures, "parts": parts}
+    values = {"format": _FORMAT, "version": _VERSION, "pictures": images, "parts": parts}
     return json.dumps({**values, "models": models}, indent=2).encode("ascii")
 
 
 class Snapshot(Closeable):
-    """A snapshot to read; a `ImageSource`.
+    """A snapshot to read; an `ImageSource`.
 
     Args:
         path: The file.
 
     Raises:
-        StoreCorruptError: It is no snapshot, or damaged, or of a later version.
+        StoreCorruptError: The file is not a snapshot, or damaged, or of a later version.
         StoreError: It cannot be read.
     """
 
@@ -136,43 +138,43 @@ class Snapshot(Closeable):
             raise
 
     def count(self) -> int:
-        """Return how many pictures there are, as the manifest says."""
-        return self._pictures
+        """Return the number of images that the manifest says."""
+        return self._images
 
     def models(self) -> list[str]:
         """Return the models of the manifest."""
         return list(self._spaces)
 
     def space(self, model: str) -> CollectionSpec:
-        """Return what a collection for this model's vectors must hold."""
+        """Return the specification of a collection for this model's vectors."""
         return self._spaces[model]
 
     def batches(self) -> Iterator[list[NewImage]]:
-        """Yield all pictures."""
-        pictures = 0
+        """Yield all images."""
+        images = 0
         for part in range(self._parts):
             with self._defects():
                 batch = self._part(part)
-            pictures += len(batch)
+            images += len(batch)
             yield batch
-        if pictures != self._pictures:
-            raise self._corrupt(f"it has {pictures} pictures, its manifest says {self._pictures}")
+        if images != self._images:
+            raise self._corrupt(f"it has {images} images, its manifest says {self._images}")
 
     def _read_manifest(self) -> None:
         values = json.loads(read_member(self._file, _MANIFEST, _MAX_MANIFEST))
         if values["format"] != _FORMAT:
-            raise ValueError("its manifest is another format's")
+            raise ValueError("its manifest is of another format")
         if values["version"] != _VERSION:
             raise StoreCorruptError(
                 f"snapshot {str(self._path)!r} is of version {values['version']!r:.20}, this "
                 f"onnxsearch reads {_VERSION}: use the onnxsearch that wrote it"
             )
-        self._pictures = integer("pictures", values["pictures"], least=0)
+        self._images = integer("pictures", values["pictures"], least=0)
         self._parts = integer("parts", values["parts"], least=0)
         parts = sum(name.endswith(".jsonl") for name in self._file.namelist())
-        if self._parts != parts or not parts <= self._pictures <= BATCH * parts:
+        if self._parts != parts or not parts <= self._images <= BATCH * parts:
             raise ValueError(
-                f"its manifest says {self._pictures} pictures in {self._parts} parts, and it has "
+                f"its manifest says {self._images} images in {self._parts} parts, and it has "
                 f"{parts} parts"
             )
         self._spaces: dict[str, CollectionSpec] = {}
@@ -212,14 +214,14 @@ class Snapshot(Closeable):
         except StoreCorruptError as error:
             raise ValueError(f"{name} has {line[:60]!r} where a record was expected") from error
         if not set(record.models) <= self._spaces.keys():
-            raise ValueError(f"its record of {record.id!r:.80} lists a model that is not there")
+            raise ValueError(f"its record of {record.id!r:.80} lists a model without vectors")
         if record.content is not None and not _CONTENT.fullmatch(record.content):
             raise ValueError(f"its record of {record.id!r:.80} has an unknown kind of hash")
         return replace(record, id=check_id(record.id), metadata=check_metadata(record.metadata))
 
     @contextmanager
     def _defects(self) -> Iterator[None]:
-        """Turn whatever a damaged or hostile file makes Python raise into our error."""
+        """Turn whatever a damaged or hostile file makes Python raise into one of our errors."""
         try:
             yield
         except StoreCorruptError:
@@ -237,7 +239,7 @@ class Snapshot(Closeable):
 
     def _corrupt(self, why: str) -> StoreCorruptError:
         return StoreCorruptError(
-            f"{str(self._path)!r} is no snapshot of onnxsearch, or a damaged one: {why}"
+            f"{str(self._path)!r} is not a snapshot of onnxsearch, or is damaged: {why}"
         )
 
     def close(self) -> None:

@@ -1,7 +1,6 @@
 """Uncompressed zip files, read without trust.
 
-What is wrong with a file that is read is told by a `ValueError`, or by what `zipfile`
-raises.
+A damaged file raises `ValueError`, or what `zipfile` raises.
 """
 
 from __future__ import annotations
@@ -16,14 +15,14 @@ if TYPE_CHECKING:
     from onnxsearch.types import Vectors
 
 _NPY = b"\x93NUMPY\x01\x00"
-"""What a .npy file of version 1.0 begins with."""
+"""The first bytes of a .npy file of version 1.0."""
 _MAX_HEADER = 4096
-"""Bytes that a .npy file may have beside its numbers."""
+"""Bytes that a .npy file may have besides its numbers."""
 
 
 def write_member(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
     """Add a member, uncompressed."""
-    # With the date that a new ZipInfo has: a zip file has no word for a clock before 1980.
+    # With the default date of ZipInfo: a zip file cannot hold a date before 1980.
     archive.writestr(zipfile.ZipInfo(name), data)
 
 
@@ -35,7 +34,7 @@ def write_matrix(archive: zipfile.ZipFile, name: str, matrix: Vectors) -> None:
 
 
 def check_members(archive: zipfile.ZipFile, size: int) -> None:
-    """Raise unless each member can be as long as it says, in a file of `size` bytes."""
+    """Raise unless each member can be as long as it claims, in a file of `size` bytes."""
     members = archive.infolist()
     for member in members:
         if member.compress_type != zipfile.ZIP_STORED or member.compress_size != member.file_size:
@@ -47,7 +46,7 @@ def check_members(archive: zipfile.ZipFile, size: int) -> None:
 
 
 def read_member(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
-    """Return the bytes of a member, once `check_members` has passed all of them."""
+    """Return the bytes of a member; call `check_members` first."""
     member = archive.getinfo(name)
     if member.file_size > limit:
         raise ValueError(f"{name} is larger than {limit:,} bytes")
@@ -73,7 +72,7 @@ def read_matrix(
         or data[len(_NPY) + 2 : start].strip() != header.encode("ascii")
         or len(data) != start + size
     ):
-        raise ValueError(f"{name} is no array of {dtype} and shape {shape}")
+        raise ValueError(f"{name} is not an array of {dtype} and shape {shape}")
     matrix: Vectors = np.frombuffer(data, dtype, offset=start).reshape(rows, columns)
     if not np.isfinite(matrix).all():
         raise ValueError(f"{name} holds NaN or infinity")

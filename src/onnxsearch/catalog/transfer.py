@@ -1,9 +1,9 @@
-"""Moving house: pictures from one catalog into another one, without any model."""
+"""Copying images from one catalog into another, without any model."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -11,8 +11,10 @@ import numpy as np
 
 from onnxsearch._internal.progress import ProgressSink, reporter
 from onnxsearch._internal.threads import batched
+from onnxsearch.catalog.batching import BATCH, record_batches
 from onnxsearch.catalog.catalog import Catalog, NewImage
-from onnxsearch.catalog.serialization import encode_record
+from onnxsearch.catalog.records import same_content
+from onnxsearch.catalog.retries import contended
 from onnxsearch.errors import InvalidArgumentError, UnknownModelError
 from onnxsearch.types import Progress
 
@@ -20,11 +22,8 @@ if TYPE_CHECKING:
     from onnxsearch.catalog.records import StoredImage
     from onnxsearch.vectors.base import CollectionSpec, Vectors
 
-BATCH = 256
-"""Pictures moved at once: a few MB of vectors, and one commit."""
-BATCH_BYTES = 4 * 2**20
-"""Bytes of records moved at once, where they are large: an eighth of what a commit takes.
-More than the largest record has (`onnxsearch.catalog.serialization.MAX_METADATA`)."""
+_LOOKS = 8
+"""How often an image that is replaced while it is copied is looked up again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,36 +31,36 @@ class TransferReport:
     """What `SearchEngine.copy_to` or `SearchEngine.load_snapshot` did."""
 
     copied: int
-    """Pictures that were stored."""
+    """Images that were stored."""
     unchanged: int
-    """Pictures that were there already, with the same record and the same vectors."""
+    """Images that were stored already, with the same record and the same vectors."""
     seconds: float
-    """How long it took."""
+    """How long the copy took."""
 
 
 class ImageSource(Protocol):
-    """Where pictures come from."""
+    """A source of images to copy."""
 
     def count(self) -> int:
-        """Return how many pictures there are."""
+        """Return the number of images."""
         ...
 
     def models(self) -> Collection[str]:
-        """Return the names of the models that there are vectors of."""
+        """Return the names of the models whose vectors the source has."""
         ...
 
     def space(self, model: str) -> CollectionSpec:
-        """Return what a collection for this model's vectors must hold; its name is free."""
+        """Return the specification of a collection for this model; its name is arbitrary."""
         ...
 
     def batches(self) -> Iterator[Sequence[NewImage]]:
-        """Yield all pictures, at most `BATCH` and `BATCH_BYTES` at a time."""
+        """Yield all images, at most `BATCH` and `BATCH_BYTES` at a time."""
         ...
 
 
 @runtime_checkable
 class ImageTarget(Protocol):
-    """Where images go to: an engine, or what takes images like one."""
+    """A receiver of images: an engine, or what takes images like one."""
 
     def copy_from(self, source: ImageSource, *, progress: ProgressSink = False) -> TransferReport:
         """Store the images of `source`."""
@@ -69,7 +68,7 @@ class ImageTarget(Protocol):
 
 
 class CatalogSource:
-    """The pictures of a catalog."""
+    """The images of a catalog."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
@@ -83,52 +82,48 @@ class CatalogSource:
         )
 
     def count(self) -> int:
-        """Return how many images there are."""
+        """Return the number of images."""
         return self._catalog.records.count()
 
     def models(self) -> set[str]:
-        """Return the models that records list, but for those whose collection is lost."""
+        """Return the models that records list and that have a collection."""
         listed = {model for record in self._catalog.records.values() for model in record.models}
         collections = self._catalog.collections()
         return {model for model in listed if self._catalog.collection(model) in collections}
 
     def space(self, model: str) -> CollectionSpec:
-        """Return what the collection of this model holds."""
+        """Return the specification of the model's collection."""
         return self._catalog.vectors.describe(self._catalog.collection(model))
 
     def batches(self) -> Iterator[list[NewImage]]:
-        """Yield all pictures, with the vectors that are there."""
+        """Yield all images, with the vectors that are stored."""
         for batch in batched(self._catalog.records.images(), BATCH):
             yield from record_batches(self._items(batch))
 
-    def _items(self, pictures: Sequence[StoredImage]) -> list[NewImage]:
-        vectors = self._catalog.vectors_of(pictures)
-        torn = {s.record.id: s for s in pictures if len(vectors[s.key]) < len(s.record.models)}
-        now = self._catalog.records.find(torn)
-        # One that was replaced since its record was read comes as it is now.
-        replaced = [stored for id, stored in now.items() if stored.key != torn[id].key]
-        gone = torn.keys() - now.keys() | {stored.record.id for stored in replaced}
-        items = [
-            NewImage(replace(s.record, models=tuple(vectors[s.key])), vectors[s.key])
-            for s in pictures
-            if s.record.id not in gone
-        ]
-        return items + self._items(replaced) if replaced else items
+    def _items(self, images: Sequence[StoredImage]) -> list[NewImage]:
+        whole: list[NewImage] = []
+        for _ in range(_LOOKS):
+            vectors = self._catalog.vectors_of(images)
+            items = {s.key: _item(s, vectors[s.key]) for s in images}
+            torn = {s.record.id: s for s in images if items[s.key].record.models != s.record.models}
+            now = self._catalog.records.find(torn)
+            whole += [
+                items[s.key]
+                for s in images
+                # One whose key is still current has lost vectors; it comes with the others.
+                if s.record.id not in torn or (s.record.id in now and now[s.record.id].key == s.key)
+            ]
+            # An image that was replaced since its record was read comes as it is now.
+            images = [stored for id, stored in now.items() if stored.key != torn[id].key]
+            if not images:
+                return whole
+        raise contended()
 
 
-def record_batches(items: Iterable[NewImage]) -> Iterator[list[NewImage]]:
-    """Yield items in lists with at most `BATCH_BYTES` of records, one a line."""
-    portion: list[NewImage] = []
-    room = BATCH_BYTES
-    for item in items:
-        size = len(encode_record(item.record)) + 1
-        if portion and size > room:
-            yield portion
-            portion, room = [], BATCH_BYTES
-        portion.append(item)
-        room -= size
-    if portion:
-        yield portion
+def _item(stored: StoredImage, vectors: Mapping[str, Vectors]) -> NewImage:
+    """Return a stored image with the vectors that were found of it."""
+    models = tuple(model for model in stored.record.models if model in vectors)
+    return NewImage(replace(stored.record, models=models), vectors)
 
 
 def copy(source: ImageSource, target: ImageTarget, progress: ProgressSink) -> TransferReport:
@@ -147,14 +142,14 @@ def copy(source: ImageSource, target: ImageTarget, progress: ProgressSink) -> Tr
 def transfer(
     source: ImageSource, target: Catalog, searched: Collection[str], progress: ProgressSink
 ) -> TransferReport:
-    """Store the pictures of `source` in `target`, but for those that are there already.
+    """Store the images of `source` in `target`; skip those that `target` has already.
 
-    Each batch is a write of the protocol or two, so a transfer that was stopped,
-    however, goes on where it ended.
+    Each batch is one or two writes of the protocol, so a transfer that was stopped
+    continues where it ended.
 
     Args:
-        source: Where the pictures come from.
-        target: Where they go.
+        source: The images to copy.
+        target: The catalog that receives them.
         searched: Names of the models that `target` is searched with.
         progress: See `onnxsearch._internal.progress.reporter`.
 
@@ -162,7 +157,7 @@ def transfer(
         UnknownModelError: `source` has vectors, but none of a model in `searched`.
         SpaceMismatchError: `target` holds vectors of another space under the name of
             one of the models.
-        StoreError: A store failed; what was copied until then stays.
+        StoreError: A store failed; images that were copied before stay.
     """
     if isinstance(source, CatalogSource) and source.is_stored_in(target):
         raise InvalidArgumentError(
@@ -184,11 +179,11 @@ def transfer(
 
 
 def _check_spaces(source: ImageSource, target: Catalog, searched: Collection[str]) -> None:
-    """Raise before anything is written, if vectors do not fit or nobody would find them."""
+    """Raise before anything is written if vectors do not fit or no search would find them."""
     models = sorted(source.models())
     if models and not set(models) & set(searched):
         raise UnknownModelError(
-            f"the pictures have vectors of {', '.join(models)}, and the engine that they go to "
+            f"the images have vectors of {', '.join(models)}, and the engine that receives them "
             f"searches with {', '.join(searched)}, which would find none of them: give that "
             "engine the embedder of one of those models too, or let it index the files"
         )
@@ -203,14 +198,14 @@ def _space(source: ImageSource, target: Catalog, model: str) -> CollectionSpec:
 
 
 def _store(items: Mapping[str, NewImage], target: Catalog) -> int:
-    """Store pictures by id; return how many were not there as they are."""
-    there = target.records.find(items)
-    vectors = target.vectors_of(there.values())
+    """Store images by id; return how many of them were new or different."""
+    existing = target.records.find(items)
+    vectors = target.vectors_of(existing.values())
     new: list[NewImage] = []
     same: list[NewImage] = []
     for id, item in items.items():
-        stored = there.get(id)
-        if stored is None or not _same_picture(item, stored, vectors[stored.key]):
+        stored = existing.get(id)
+        if stored is None or not _same_image(item, stored, vectors[stored.key]):
             new.append(item)
         elif not _contained(item, stored, vectors[stored.key]):
             same.append(replace(item, amends=stored.key))
@@ -219,15 +214,16 @@ def _store(items: Mapping[str, NewImage], target: Catalog) -> int:
     return len(new) + len(same)
 
 
-def _same_picture(item: NewImage, stored: StoredImage, vectors: Mapping[str, Vectors]) -> bool:
-    """Whether the vectors of both can stand side by side.
+def _same_image(item: NewImage, stored: StoredImage, vectors: Mapping[str, Vectors]) -> bool:
+    """Return whether the vectors of both can stand side by side.
 
-    Contents tell. A picture that was no file has none, so equal vectors must do.
+    Contents decide. Images that did not come from bytes have none, so equal vectors decide.
     """
-    if item.record.content is None and stored.record.content is None:
-        common = item.vectors.keys() & vectors.keys()
-        return bool(common) and all(np.array_equal(item.vectors[m], vectors[m]) for m in common)
-    return item.record.content == stored.record.content
+    same = same_content(item.record, stored.record)
+    if same is not None:
+        return same
+    common = item.vectors.keys() & vectors.keys()
+    return bool(common) and all(np.array_equal(item.vectors[m], vectors[m]) for m in common)
 
 
 def _contained(item: NewImage, stored: StoredImage, vectors: Mapping[str, Vectors]) -> bool:

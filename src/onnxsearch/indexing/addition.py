@@ -9,7 +9,8 @@ from uuid import uuid4
 
 from onnxsearch._internal.paths import absolute_path
 from onnxsearch.catalog.catalog import Catalog, NewImage
-from onnxsearch.catalog.serialization import check_id, check_metadata
+from onnxsearch.catalog.keys import check_id
+from onnxsearch.catalog.serialization import check_metadata
 from onnxsearch.images.reading import ReadPolicy, open_image
 from onnxsearch.types import ImageInput, Metadata, Record
 

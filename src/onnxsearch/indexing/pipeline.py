@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from onnxsearch._internal.progress import ProgressSink, reporter
 from onnxsearch._internal.threads import batched, ordered_map
+from onnxsearch.catalog.batching import record_batches
 from onnxsearch.catalog.catalog import Catalog, NewImage
-from onnxsearch.catalog.transfer import record_batches
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.images.reading import ReadPolicy
 from onnxsearch.indexing.change_detection import MetadataSource, Survey
