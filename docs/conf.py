@@ -1,4 +1,4 @@
-"""How the documentation is built: `nox -s docs`."""
+"""Configuration of the documentation, which `nox -s docs` builds."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ autodoc_type_aliases = {
 python_use_unqualified_type_names = True
 napoleon_numpy_docstring = False
 
-# What others document: their pages cannot be asked for without a network.
+# Names of other projects: a link to their documentation would need a network.
 nitpick_ignore_regex = [
     ("py:.*", r"(collections\.abc|numpy|os|pathlib|PIL|pymilvus|redis|typing)\..*"),
-    # Names as annotations of modules that are not imported at run time have them.
-    ("py:class", r"Client|HFBackend|Image\.Image|Path|tuple\[str"),
+    # The same names as they are written in annotations that are imported for type checkers only.
+    ("py:class", r"Client|HFBackend|Image\.Image|np\.\w+|Path|tuple\[str"),
 ]
 
 
@@ -68,6 +68,6 @@ def plain_aliases(
 
 def setup(app: Sphinx) -> None:
     app.connect("autodoc-process-signature", plain_aliases)
-    # Napoleon takes what stands before a colon in an attribute's docstring for its
-    # type. Ours are prose, and their types are annotations.
+    # Napoleon reads the text before a colon in an attribute's docstring as its type. Here
+    # these docstrings are prose, and the types are annotations.
     GoogleDocstring._consume_inline_attribute = lambda self: ("", self._consume_to_end())

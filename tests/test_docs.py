@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 import onnxsearch.errors
+import onnxsearch.filters
 import onnxsearch.testing
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -19,8 +21,18 @@ def test_every_public_name_is_in_the_reference() -> None:
     documented = set(re.findall(r"^\.\. auto\w+:: (?:[\w.]+\.)?(\w+)$", reference, re.M))
     errors = {name for name in onnxsearch.__all__ if hasattr(onnxsearch.errors, name)}
     assert ".. automodule:: onnxsearch.errors" in reference
-    public = {*onnxsearch.__all__, *onnxsearch.testing.__all__} - {"__version__"}
+    modules = (onnxsearch, onnxsearch.filters, onnxsearch.testing)
+    public = {name for module in modules for name in module.__all__} - {"__version__"}
     assert public - errors - documented == set()
+
+
+def test_the_reference_names_things_by_where_they_are_imported_from() -> None:
+    reference = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+    paths = re.findall(r"^\.\. auto(?:class|function|data):: ([\w.]+)$", reference, re.M)
+    assert paths
+    for path in paths:
+        home, _, name = path.rpartition(".")
+        assert name in import_module(home or "onnxsearch").__all__, path
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from onnxsearch.embedders.onnx.embedder import OnnxEmbedder as OnnxEmbedder
     from onnxsearch.embedders.onnx.inspection import (
         ModelReport as ModelReport,
+        NodeReport as NodeReport,
         annotate_model as annotate_model,
         inspect_model as inspect_model,
     )
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
         Provider as Provider,
         RuntimeOptions as RuntimeOptions,
     )
+    from onnxsearch.embedders.onnx.signature import ImageInputSpec as ImageInputSpec
+    from onnxsearch.embedders.onnx.suggestion import MissingArgument as MissingArgument
     from onnxsearch.embedders.onnx.text_embedder import OnnxTextEmbedder as OnnxTextEmbedder
     from onnxsearch.embedders.onnx.tokenization import TextProfile as TextProfile
     from onnxsearch.engine import SearchEngine as SearchEngine
