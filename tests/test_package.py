@@ -82,3 +82,51 @@ def test_what_needs_no_server_loads_no_client(module: str) -> None:
 def test_version_has_one_source() -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+(\.\w+)?", onnxsearch.__version__)
     assert metadata.version("onnxsearch") == onnxsearch.__version__
+
+
+def imported_names(module: str) -> dict[str, str]:
+    """Return what a module imports from ours or defines, by name, each with its module."""
+    found = {}
+    source = Path(import_module(module).__file__ or "").read_text(encoding="utf-8")
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("onnxsearch"):
+            found |= {alias.asname or alias.name: node.module or "" for alias in node.names}
+        elif isinstance(node, ast.ClassDef):
+            found[node.name] = module
+    return found
+
+
+def names_in(annotation: object) -> set[str]:
+    return set(re.findall(r"[A-Za-z_]\w*", annotation)) if isinstance(annotation, str) else set()
+
+
+def returned_annotations(value: type) -> set[str]:
+    """Return the names in what public methods return, and in public fields and properties."""
+    names: set[str] = set()
+    for attribute, member in inspect.getmembers(value):
+        if not attribute.startswith("_"):
+            function = member.fget if isinstance(member, property) else member
+            names |= names_in(getattr(function, "__annotations__", {}).get("return"))
+    for attribute, annotation in inspect.get_annotations(value).items():
+        if not attribute.startswith("_"):
+            names |= names_in(annotation)
+    return names
+
+
+def test_every_returned_type_is_exported() -> None:
+    from onnxsearch import errors, filters, testing
+
+    public = {*onnxsearch.__all__, *errors.__all__, *filters.__all__, *testing.__all__}
+    classes = [
+        value
+        for module in (onnxsearch, filters, testing)
+        for name in module.__all__
+        if isinstance(value := getattr(module, name), type)
+    ]
+    hidden = {
+        f"{value.__module__}.{value.__name__}: {name}"
+        for value in classes
+        for name in returned_annotations(value)
+        if name in imported_names(value.__module__) and name not in public
+    }
+    assert hidden == set()

@@ -21,12 +21,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from onnxsearch._internal.progress import ProgressSink as ProgressSink
+    from onnxsearch.catalog.catalog import NewImage as NewImage
     from onnxsearch.catalog.integrity_report import (
         Defect as Defect,
         Finding as Finding,
         VerifyReport as VerifyReport,
     )
-    from onnxsearch.catalog.transfer import TransferReport as TransferReport
+    from onnxsearch.catalog.transfer import (
+        ImageSource as ImageSource,
+        ImageTarget as ImageTarget,
+        TransferReport as TransferReport,
+    )
     from onnxsearch.embedders.base import (
         Embedder as Embedder,
         Tensor as Tensor,
@@ -46,7 +51,10 @@ if TYPE_CHECKING:
         RuntimeOptions as RuntimeOptions,
     )
     from onnxsearch.embedders.onnx.signature import ImageInputSpec as ImageInputSpec
-    from onnxsearch.embedders.onnx.suggestion import MissingArgument as MissingArgument
+    from onnxsearch.embedders.onnx.suggestion import (
+        MissingArgument as MissingArgument,
+        ModelKind as ModelKind,
+    )
     from onnxsearch.embedders.onnx.text_embedder import OnnxTextEmbedder as OnnxTextEmbedder
     from onnxsearch.embedders.onnx.tokenization import TextProfile as TextProfile
     from onnxsearch.engine import SearchEngine as SearchEngine
@@ -95,12 +103,16 @@ if TYPE_CHECKING:
         Filter as Filter,
     )
     from onnxsearch.images.conversion import DecodePolicy as DecodePolicy
-    from onnxsearch.images.preprocessing.profile import PreprocessingProfile as PreprocessingProfile
+    from onnxsearch.images.preprocessing.profile import (
+        Layout as Layout,
+        PreprocessingProfile as PreprocessingProfile,
+    )
     from onnxsearch.images.preprocessing.steps import Step as Step
     from onnxsearch.images.reading import (
         ReadPolicy as ReadPolicy,
         open_image as open_image,
     )
+    from onnxsearch.images.resize import Size as Size
     from onnxsearch.indexing.change_detection import MetadataSource as MetadataSource
     from onnxsearch.metadata.base import (
         Cell as Cell,

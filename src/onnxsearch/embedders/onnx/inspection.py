@@ -13,7 +13,7 @@ from onnxsearch.embedders.onnx.image_model import ImageModel
 from onnxsearch.embedders.onnx.profile_lookup import PROFILE_KEY, resolve_profile
 from onnxsearch.embedders.onnx.session import CPU, RuntimeOptions, Sessions
 from onnxsearch.embedders.onnx.signature import Node
-from onnxsearch.embedders.onnx.suggestion import Kind, MissingArgument, suggest
+from onnxsearch.embedders.onnx.suggestion import MissingArgument, ModelKind, suggest
 from onnxsearch.images.preprocessing.profile import Layout, PreprocessingProfile
 from onnxsearch.images.resize import Size
 
@@ -44,7 +44,7 @@ class ModelReport:
     """Version of the operators, by domain."""
     inputs: tuple[NodeReport, ...]
     outputs: tuple[NodeReport, ...]
-    kind: Kind
+    kind: ModelKind
     """What it takes."""
     layout: Layout | None
     """Order of the picture's axes."""

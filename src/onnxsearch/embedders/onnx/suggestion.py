@@ -18,7 +18,7 @@ from onnxsearch.errors import ModelLoadError, ModelOutputError, ProfileError
 from onnxsearch.images.preprocessing.presets import profile_names
 from onnxsearch.images.preprocessing.profile import Layout, PreprocessingProfile
 
-Kind: TypeAlias = Literal["pictures", "text", "both", "neither"]
+ModelKind: TypeAlias = Literal["pictures", "text", "both", "neither"]
 """What a model takes."""
 
 _OPEN_SIZE = (224, 224)  # for a first run of a model of open size
@@ -43,7 +43,7 @@ class MissingArgument:
 class Suggestion:
     """What is known of a model, what is not, and the call that makes an embedder of it."""
 
-    kind: Kind
+    kind: ModelKind
     layout: Layout | None = None
     profile: PreprocessingProfile | None = None
     output: str | None = None
