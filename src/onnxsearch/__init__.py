@@ -190,7 +190,7 @@ def _public_names() -> dict[str, str]:
 
 _MODULES = _public_names()
 
-__all__ = [*_MODULES, "__version__"]
+__all__ = [*_MODULES, "__version__"]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> object:
