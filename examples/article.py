@@ -1,14 +1,15 @@
-"""Two models side by side: VGG16 and another one, in Milvus, with the paths in Redis.
+"""Two models side by side: VGG16 and a second one, with Milvus and Redis.
 
     python examples/article.py [--vgg16 PATH] [--second PATH] [--second-profile NAME]
 
-The flow of the article "Combine AI models for image search using ONNX and Milvus":
-features by ONNX Runtime, scaled to length 1, a Milvus collection per model, records in
-Redis, the nearest by Euclidean distance, and the models' answers compared.
+The steps of the article "Combine AI models for image search using ONNX and Milvus":
+extract features with ONNX Runtime, scale them to length 1, store them in one Milvus
+collection per model and the records in Redis, find the nearest images by Euclidean
+distance, and compare the results of the models.
 
-Models are looked for in `../shared/models`, and in `build/models`, where
-`python tools/export_keras.py` puts VGG16 and ResNet50 with random weights. Without
---metadata, records go to an SQLite file, so that no server is needed.
+The program looks for models in `../shared/models` and `build/models`. `python
+tools/export_keras.py` writes VGG16 and ResNet50 with random weights to the latter. Without
+--metadata, records are stored in an SQLite file and no server is needed.
 """
 
 from __future__ import annotations

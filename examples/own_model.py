@@ -1,8 +1,8 @@
-"""A model of your own: with a profile of its own, and as a subclass.
+"""Your own model: with a profile, and as a subclass.
 
     python examples/own_model.py [MODEL.onnx PROFILE]
 
-Without arguments it takes the smaller of the models that come with the package.
+Without arguments it uses the smaller one of the two bundled models.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ HERE = Path(__file__).parent
 MY_PROFILE = PreprocessingProfile(
     name="mine",
     size=(224, 224),
-    fit="shortest",  # the shorter side becomes 256 pixels, then the middle is cut out
+    fit="shortest",  # resize the shorter side to 256 pixels, then crop the centre
     resize_to=256,
     resample="bicubic",
     steps=(Step("subtract", (127,)), Step("divide", (128,))),
@@ -40,7 +40,7 @@ MY_PROFILE = PreprocessingProfile(
 
 # [subclass]
 class MirrorEmbedder(OnnxEmbedder):
-    """Takes a picture and its mirror image for the same."""
+    """Gives an image and its mirror image the same vector."""
 
     def run(self, batch: Tensor) -> Tensor:
         width = 3 if self.input.layout == "NCHW" else 2

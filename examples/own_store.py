@@ -2,9 +2,10 @@
 
     python examples/own_store.py
 
-`FolderVectorStore` keeps each vector in a file, `LogMetadataStore` writes each commit
-at the end of one. Both outlive a killed process, and the log a loss of power; neither
-is fast. `test_own_store.py` holds them against the contracts of the built-in stores.
+`FolderVectorStore` keeps each vector in a file. `LogMetadataStore` appends each commit to
+one file. The data of both survive a killed process, and the log also survives a loss of
+power. Neither store is fast. `test_own_store.py` runs the contracts of the built-in stores
+on them.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ class FolderVectorStore(VectorStore):
         _write(made / "spec.json", text.encode())
         try:
             made.rename(self._folder / spec.name)
-        except OSError:  # another process was faster
+        except OSError:  # another process created it first
             shutil.rmtree(made)
 
     def _collections(self) -> list[str]:
@@ -142,7 +143,7 @@ def _temporary(folder: Path) -> Path:
 
 
 def _write(path: Path, data: bytes) -> None:
-    # Under another name first: nobody sees, and no crash leaves, half a file.
+    # Write under another name first, so that no reader and no crash sees half a file.
     part = _temporary(path.parent)
     try:
         part.write_bytes(data)
@@ -156,7 +157,7 @@ def _write(path: Path, data: bytes) -> None:
 
 # [metadata]
 class LogMetadataStore(MetadataStore):
-    """A file with a line per commit, read when it is opened. For one process at a time."""
+    """One file with a line per commit, read when the store opens; for one process at a time."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = Path(path)
@@ -167,7 +168,7 @@ class LogMetadataStore(MetadataStore):
         with self._path.open("rb") as lines:
             for line in lines:
                 if not line.endswith(b"\n"):
-                    break  # a crash cut it short, so nobody was told that it was written
+                    break  # a crash cut this line short, so its commit was not acknowledged
                 whole += len(line)
                 for table, key, text in json.loads(line):
                     self._set(Cell(table, key), None if text is None else base64.b64decode(text))
@@ -183,7 +184,7 @@ class LogMetadataStore(MetadataStore):
     ) -> bool:
         with self._lock:
             tables = self._open()
-            if any(tables[cell.table].get(cell.key) != told for cell, told in expect.items()):
+            if any(tables[cell.table].get(cell.key) != value for cell, value in expect.items()):
                 return False
             line = [
                 [*cell, None if value is None else base64.b64encode(value).decode()]

@@ -1,9 +1,9 @@
 """An embedder without a model: a perceptual hash of 64 bits, and the Hamming distance.
 
-    python examples/perceptual_hash.py [PICTURE]
+    python examples/perceptual_hash.py [IMAGE]
 
-Finds copies of a picture, however they were resized, compressed or toned, and nothing
-else. Prints what edited copies of a picture of the album have in common with it.
+Finds resized, compressed or toned copies of an image, and nothing else. The program prints
+how many bits differ between an image of the album and edited copies of it.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ HERE = Path(__file__).parent
 
 # [embedder]
 class PerceptualHash(Embedder):
-    """Which of a picture's 64 lowest frequencies are stronger than the median?
+    """One bit for each of the 64 lowest frequencies: is it stronger than their median?
 
-    The discrete cosine transform of its brightness, in 32 x 32 pixels, tells: Zauner,
-    Implementation and Benchmarking of Perceptual Image Hash Functions, 2010.
+    The frequencies are the discrete cosine transform of the brightness at 32 x 32 pixels:
+    Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions, 2010.
     """
 
     name = "perceptual-hash"

@@ -1,4 +1,4 @@
-"""How to test an application that searches pictures, without a model and without servers.
+"""Tests of an application that searches images, without a model and without servers.
 
 cd examples && python -m pytest test_my_application.py
 """
@@ -31,7 +31,7 @@ from onnxsearch.testing import (
 
 # [application]
 class Shop:
-    """The application: suggests goods that look like a customer's photograph."""
+    """The application: suggests products that look like a customer's photograph."""
 
     def __init__(self, engine: SearchEngine) -> None:
         self._engine = engine
@@ -52,7 +52,7 @@ class Shop:
 def embedder() -> FakeEmbedder:
     return FakeEmbedder(
         rankings={"customer's sofa": ["couch", "armchair"]},
-        failures={"scratched": BrokenImageError("the picture is damaged")},
+        failures={"scratched": BrokenImageError("the image is damaged")},
     )
 
 
@@ -87,7 +87,7 @@ def test_replaces_an_offer(shop: Shop) -> None:
     assert shop.suggest(picture("customer's sofa")) == ["armchair"]
 
 
-def test_tells_of_damaged_photographs(shop: Shop) -> None:
+def test_refuses_damaged_photographs(shop: Shop) -> None:
     with pytest.raises(BrokenImageError):
         shop.suggest(picture("scratched"))
 

@@ -1,4 +1,4 @@
-"""The contracts that every store keeps, run over the two of own_store.py.
+"""The contracts of the built-in stores, run on the two stores of own_store.py.
 
 cd examples && python -m pytest test_own_store.py
 """

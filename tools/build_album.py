@@ -347,12 +347,11 @@ def main() -> None:
 
 
 HEAD = """\
-# Where the photographs come from
+# Sources of the photographs
 
 Written by `tools/build_album.py` with Pillow {pillow}, from files inside wheels on PyPI that
-are pinned by sha256. The views were made by this project; each is under the licence of the
-photograph that it was made from. What a cut keeps is given as left, top, right and bottom, in
-parts of the width and height.
+are pinned by sha256. Each image is an edited copy made by this project, under the licence of its
+photograph. A cut is given as left, top, right and bottom, in fractions of the width and height.
 """
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -76,6 +77,12 @@ def test_the_tree_shows_every_module_of_the_packages_that_it_opens() -> None:
     modules = [path for package in opened for path in package.glob("*.py")]
     modules = [path for path in modules if path.name != "__init__.py"]
     assert {path.relative_to(PACKAGE).as_posix() for path in modules} - set(shown) == set()
+
+
+def test_the_layers_are_those_that_are_checked() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    layers = contracts["tool"]["importlinter"]["contracts"][0]["layers"]
+    assert PAGE.split("## The layers\n")[1].split("```")[1].split("\n")[1:-1] == layers
 
 
 def folder(path: Path) -> str:
