@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, get_type_hints
 
 from sphinx.application import Sphinx
 from sphinx.ext.napoleon import GoogleDocstring
@@ -67,6 +67,9 @@ def plain_aliases(
 
 
 def setup(app: Sphinx) -> None:
+    # The generated constructor names types that only the module of the base class imports.
+    profile = onnxsearch.PreprocessingProfile
+    profile.__init__.__annotations__ = get_type_hints(profile)
     app.connect("autodoc-process-signature", plain_aliases)
     # Napoleon reads the text before a colon in an attribute's docstring as its type. Here
     # these docstrings are prose, and the types are annotations.
