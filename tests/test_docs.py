@@ -35,6 +35,14 @@ def test_the_reference_names_things_by_where_they_are_imported_from() -> None:
         assert name in import_module(home or "onnxsearch").__all__, path
 
 
+def test_every_error_has_a_remedy() -> None:
+    page = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+    told = set(re.findall(r"^\| `(\w+)` \|", page, re.M))
+    errors = {name for name in onnxsearch.errors.__all__ if name.endswith("Error")}
+    groups = {"OnnxSearchError", "ImageError", "ModelError"}
+    assert told == errors - groups
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_skipped_blocks_give_a_reason(page: Path) -> None:
     for directive in re.findall(r"<!---\s*skip:.*?-->", page.read_text(encoding="utf-8"), re.S):

@@ -1,4 +1,4 @@
-"""Every error that onnxsearch raises on purpose.
+"""The exceptions of onnxsearch.
 
 ::
 
@@ -7,15 +7,15 @@
     │   └── EmptySourceError          a folder with no file to index
     ├── ClosedError                   the engine or store was closed, or opened before a fork
     ├── MissingExtraError             an optional dependency is not installed
-    ├── ImageError                    this picture cannot be used
+    ├── ImageError                    this image cannot be used
     │   ├── ImageNotFoundError        no such file
     │   ├── BrokenImageError          damaged, or not readable
     │   ├── ImageTooLargeError        more pixels than the limit
-    │   └── UnsupportedImageError     not a picture, or a format nobody here reads
+    │   └── UnsupportedImageError     not an image, or of an unknown format
     ├── ModelError                    this model cannot be used
-    │   ├── ModelLoadError            ONNX Runtime refused the file
-    │   ├── ModelOutputError          which output to take is unclear, or it is not a vector
-    │   ├── ProfileError              preprocessing unknown, or not fitting the model
+    │   ├── ModelLoadError            the file cannot be loaded
+    │   ├── ModelOutputError          the output is ambiguous, or is not a vector
+    │   ├── ProfileError              the preprocessing is unknown or does not fit
     │   ├── ProviderError             an execution provider is not available
     │   ├── UnknownModelError         the engine has no model of that name
     │   └── EmbeddingError            the model ran, and its vectors are unusable
@@ -26,9 +26,9 @@
         ├── CollectionNotFoundError   no collection of that name
         └── SpaceMismatchError        the collection belongs to another vector space
 
-Catch `OnnxSearchError` to catch them all. None of them derives from
-`ValueError` or `OSError`, so that a handler for those never swallows one by
-chance. The underlying exception, where there is one, is kept as `__cause__`.
+Catch `OnnxSearchError` to catch all of them. None derives from `ValueError` or `OSError`, so
+a handler for those does not catch one by accident. The underlying exception, if there is one, is
+kept as `__cause__`.
 """
 
 from __future__ import annotations
@@ -65,15 +65,15 @@ __all__ = [
 
 
 class OnnxSearchError(Exception):
-    """Base of every error that this package raises on purpose."""
+    """Base class of all errors of this package."""
 
 
 class InvalidArgumentError(OnnxSearchError):
-    """A value that this call cannot take; the message says which would do."""
+    """An argument has a wrong type or value; the message says what is expected."""
 
 
 class EmptySourceError(InvalidArgumentError):
-    """The folder to index holds no file at all."""
+    """The folder to index contains no file."""
 
 
 class ClosedError(OnnxSearchError):
@@ -97,23 +97,23 @@ class MissingExtraError(OnnxSearchError):
 
 
 class ImageError(OnnxSearchError):
-    """This picture cannot be used."""
+    """This image cannot be used."""
 
 
 class ImageNotFoundError(ImageError):
-    """There is no such file."""
+    """The file does not exist."""
 
 
 class BrokenImageError(ImageError):
-    """The picture is damaged, empty or not readable."""
+    """The image is damaged, empty or not readable."""
 
 
 class ImageTooLargeError(ImageError):
-    """The picture has more pixels than the limit allows; it was not decoded."""
+    """The image has more pixels than the limit; it was not decoded."""
 
 
 class UnsupportedImageError(ImageError):
-    """This is no picture, or it is of a format that nothing here reads."""
+    """The file is not an image, or has an unknown format."""
 
 
 class ModelError(OnnxSearchError):
@@ -125,7 +125,7 @@ class ModelLoadError(ModelError):
 
 
 class ModelOutputError(ModelError):
-    """It is unclear which output holds the vector, or how to make one of it."""
+    """The output that holds the vector is ambiguous, or needs pooling."""
 
 
 class ProfileError(ModelError):
@@ -133,7 +133,7 @@ class ProfileError(ModelError):
 
 
 class ProviderError(ModelError):
-    """An execution provider was asked for and is not available."""
+    """A requested execution provider is not available."""
 
 
 class UnknownModelError(ModelError):
