@@ -99,3 +99,20 @@ def test_a_fused_ranking_holds_everything_once_in_order(
 def test_one_model_keeps_its_order(rankings: dict[str, list[Match]]) -> None:
     name, found = next((name, found) for name, found in rankings.items() if found)
     assert [m.key for m in RankFusion().merge({name: found})] == [m.key for m in found]
+
+
+@given(st.permutations(range(1, 9)))
+def test_equal_ranks_at_different_models_are_equal_scores(ranks: list[int]) -> None:
+    first, second, third = ranks[:3]
+    orders = {"one": (first, second), "two": (second, third), "three": (third, first)}
+    rankings = {}
+    for model, (x, y) in orders.items():
+        names = [f"{model} {rank}" for rank in range(1, 9)]
+        names[x - 1], names[y - 1] = "x", "y"
+        rankings[model] = [Match(name, rank) for rank, name in enumerate(names, 1)]
+    fused = RankFusion().merge(rankings)
+    at = {match.key: match.distance for match in fused}
+    assert at["x"] == at["y"]
+    # Of equals, the one that the first model ranks higher comes first.
+    order = [match.key for match in fused if match.key in ("x", "y")]
+    assert order == (["x", "y"] if first < second else ["y", "x"])

@@ -121,7 +121,7 @@ class SearchEngine(Closeable):
         )
         self._batch_size = integer("batch_size", batch_size, least=1)
         self._reading = reading
-        self._retriever = Retriever(self._catalog, vectors)
+        self._retriever = Retriever(self._catalog, vectors, reading)
         encoder = QueryEncoder(self._catalog, vectors, reading)
         self._searcher = Searcher(
             self._embedders, encoder, self._retriever, self._workers, self._batch_size
@@ -253,7 +253,7 @@ class SearchEngine(Closeable):
         When this returns, the image is found, also after a crash.
 
         Args:
-            image: A image, or the path of one.
+            image: An image, or the path of one.
             id: Any string of up to 65,536 characters. By default the absolute path, or
                 for images without one a new random id.
             metadata: What to remember of it: whatever JSON can say in 1 MiB.
@@ -312,23 +312,26 @@ class SearchEngine(Closeable):
         """Return the images that are most like the query, nearest first.
 
         Args:
-            query: A image, or the path of one; or a `Query`: a stored image by its
-                id, a text, a vector, several examples. A image need not be stored; if
+            query: An image, or the path of one; or a `Query`: a stored image by its
+                id, a text, a vector, several examples. An image need not be stored; if
                 it is, it comes first, at distance 0.
             text: Short for `Query.text(text)`.
             model: Name of the model to search with; by default the first one.
             models: Names of several models instead, whose rankings are fused. A fused
-                hit's distance is 1 - score, with a score from 0 to 1.
+                hit's distance is 1 - score, with a score from 0 to 1. The first 400
+                ranks of each model are fused; where that is too few, hits of the next
+                1,200 come after them, and so on. So pages continue each other.
             fusion: How: `"rrf"`, `"scores"`, or a `Fusion` with weights.
             limit: How many images, at least 1. An engine with fewer gives all.
             offset: How many of the nearest to leave out, for the next page.
             filter: Leaves only images whose metadata match.
             max_distance: Leaves only images that are not further away.
             group_by: A metadata field: of the images with the same value only the
-                nearest is given. A image without that field stands for itself.
+                nearest is given. An image without that field stands for itself.
             diversity: Above 0, hits are chosen to be near the query and unlike each
                 other, by maximal marginal relevance, and come in the order they were
-                chosen; 1 cares for unlikeness only. For one model.
+                chosen; 1 cares for unlikeness only. The nearest 100 are reordered, then
+                the next 100, and so on. For one model.
 
         Raises:
             ImageError: The image cannot be used.
@@ -364,7 +367,7 @@ class SearchEngine(Closeable):
         needed, and memory stays bounded.
 
         Raises:
-            ImageError: A image cannot be used; results of earlier ones were yielded.
+            ImageError: An image cannot be used; results of earlier ones were yielded.
             UnknownModelError: There is no model of that name.
             InvalidArgumentError: `limit` is below 1, or `images` is a single image.
             StoreError: A store failed.
@@ -382,7 +385,7 @@ class SearchEngine(Closeable):
     ) -> Comparison:
         """Ask several models the same, and tell how far their answers agree.
 
-        A image is decoded once for all models.
+        An image is decoded once for all models.
 
         Args:
             query: What `search` takes; or a list of such queries, whose measures are
@@ -392,7 +395,7 @@ class SearchEngine(Closeable):
             filter: Leaves only images whose metadata match.
 
         Raises:
-            ImageError: A image cannot be used.
+            ImageError: An image cannot be used.
             UnknownModelError: There is no model of that name.
             InvalidArgumentError: There are fewer than two models, or no query.
             StoreError: A store failed.
@@ -430,10 +433,11 @@ class SearchEngine(Closeable):
             pairs: Instead of labels, pairs of ids, each a right answer to the other,
                 among the whole album.
             models: Names of the models; by default all.
-            fusion: How several models' rankings are fused.
+            fusion: How several models' rankings are fused: as `search` fuses them.
             k: Ranks at which precision and recall are cut.
-            depth: How many ranks are looked at; by default all, which takes time in
-                the square of the album. (Milvus gives 16,384 at most.)
+            depth: How many ranks are looked at, among the images that are ranked, the
+                query not counted; by default all, which takes time in the square of the
+                album. (Milvus gives 16,384 rows at most.)
             confidence: Of the bootstrap intervals.
             resamples: How many times queries are drawn for them.
             seed: Of those draws.
@@ -459,8 +463,8 @@ class SearchEngine(Closeable):
     ) -> Estimate:
         """Return which share of the truly nearest images the vector store finds.
 
-        Stored images are searched for, and the answers compared with exact ones, for
-        which every vector is read once. Exact indexes give 1.
+        Stored images are searched for among all others, and the answers compared with
+        exact ones, for which every vector is read once. Exact indexes give 1.
 
         Args:
             model: Name of the model; by default the first one.
@@ -631,7 +635,7 @@ class SearchEngine(Closeable):
             The report of `backfill`.
 
         Raises:
-            ModelError: A image cannot get a vector of the new model; nothing was
+            ModelError: An image cannot get a vector of the new model; nothing was
                 dropped.
             UnknownModelError: There is no such model.
             InvalidArgumentError: Both are of one name.
@@ -718,7 +722,7 @@ class SearchEngine(Closeable):
     def save_snapshot(self, path: str | os.PathLike[str], *, progress: ProgressSink = False) -> int:
         """Write all images, records and vectors, to one portable file; return how many.
 
-        A image that is replaced meanwhile is in it as it was or as it is, but whole.
+        An image that is replaced meanwhile is in it as it was or as it is, but whole.
 
         Args:
             path: The file, a zip; an existing one is replaced when the new one is whole

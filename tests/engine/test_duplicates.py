@@ -11,13 +11,18 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import pdist
 
 from onnxsearch import (
+    CollectionSpec,
     Embedder,
+    Filter,
     ImageInput,
     InMemoryMetadataStore,
     InMemoryVectorStore,
     InvalidArgumentError,
+    Match,
     SearchEngine,
     Tensor,
+    Vectors,
+    VectorStore,
 )
 
 
@@ -39,8 +44,8 @@ def chord(degrees: float) -> float:
     return float(2 * np.sin(np.deg2rad(degrees) / 2))
 
 
-def engine_of(degrees: Sequence[float]) -> SearchEngine:
-    engine = SearchEngine([Angle()], InMemoryVectorStore(), InMemoryMetadataStore())
+def engine_of(degrees: Sequence[float], store: VectorStore | None = None) -> SearchEngine:
+    engine = SearchEngine([Angle()], store or InMemoryVectorStore(), InMemoryMetadataStore())
     for number, angle in enumerate(degrees):
         tenths = round(angle * 10)
         pixel = np.array([[[tenths // 256, tenths % 256, number % 256]]], np.uint8)
@@ -101,3 +106,26 @@ def test_a_threshold_where_nothing_parts_them() -> None:
 def test_bad_input_is_told(call: Callable[[SearchEngine], object], message: str) -> None:
     with pytest.raises(InvalidArgumentError, match=message):
         call(engine_of([10, 20]))
+
+
+class Rounding(InMemoryVectorStore):
+    """Gives distances a little too great, as float32 products do."""
+
+    def _search(
+        self, spec: CollectionSpec, queries: Vectors, limit: int, filter: Filter | None
+    ) -> list[list[Match]]:
+        found = super()._search(spec, queries, limit, filter)
+        return [[Match(key, distance + 2e-4) for key, distance in row] for row in found]
+
+
+@pytest.mark.parametrize("store", [InMemoryVectorStore, Rounding])
+def test_a_threshold_fits_the_duplicates_in_every_store(store: type[VectorStore]) -> None:
+    engine = engine_of([10, 12], store())
+    threshold = engine.duplicate_threshold([("0", "1")])
+    # There is no rival, so the distance of the pair itself is the border, exactly.
+    assert engine.duplicates(threshold.max_distance) == [("0", "1")]
+    assert engine.duplicates(np.nextafter(threshold.max_distance, 0)) == []
+    many = [10, 11, 30, 32, 60, 61.5, 80, 85]
+    pairs = [("0", "1"), ("2", "3"), ("5", "4")]
+    expected = engine_of(many).duplicate_threshold(pairs)
+    assert engine_of(many, store()).duplicate_threshold(pairs) == expected

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from PIL import Image
 from sklearn.metrics import average_precision_score, ndcg_score
 
 from onnxsearch import (
     CollectionSpec,
     Evaluation,
+    F,
     Filter,
     InMemoryMetadataStore,
     InMemoryVectorStore,
     InvalidArgumentError,
+    JSONValue,
     Match,
     Query,
     SearchEngine,
+    Tensor,
     UnknownModelError,
     Vectors,
 )
@@ -27,7 +33,11 @@ LABELS = {f"{kind}{number}": kind for kind in ("ant", "bee", "cat") for number i
 LABELS["dog0"] = "dog"
 
 
-STORES = InMemoryVectorStore(), InMemoryMetadataStore()
+def stores() -> tuple[InMemoryVectorStore, InMemoryMetadataStore]:
+    return InMemoryVectorStore(), InMemoryMetadataStore()
+
+
+STORES = stores()
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +133,7 @@ def test_depth_cuts_the_rankings(engine: SearchEngine) -> None:
 def test_it_prints_a_table(engine: SearchEngine) -> None:
     evaluation: Evaluation = engine.evaluate(LABELS)
     lines = repr(evaluation).splitlines()
-    assert lines[0] == "<Evaluation of 15 queries among 16 pictures>"
+    assert lines[0] == "<Evaluation of 15 queries among 16 images>"
     titles = ["model", "P@1", "P@5", "P@10", "R@1", "R@5", "R@10", "mAP", "nDCG"]
     assert lines[1].split() == titles
     assert [line.split()[0] for line in lines[2:]] == ["one", "two", "one+two"]
@@ -135,8 +145,8 @@ def test_it_prints_a_table(engine: SearchEngine) -> None:
     [
         (lambda engine: engine.evaluate(), "either labels or pairs"),
         (lambda engine: engine.evaluate(LABELS, pairs=[("ant0", "ant1")]), "not both"),
-        (lambda engine: engine.evaluate({}), "no picture has a label"),
-        (lambda engine: engine.evaluate("no such field"), "no picture has a label"),
+        (lambda engine: engine.evaluate({}), "no image has a label"),
+        (lambda engine: engine.evaluate("no such field"), "no image has a label"),
         (lambda engine: engine.evaluate({"ant0": "a", "ant1": "b"}), "share one"),
         (lambda engine: engine.evaluate({"ant0": "a", "nobody": "a"}), "'nobody'"),
         (lambda engine: engine.evaluate(pairs=[]), "pairs are empty"),
@@ -184,4 +194,107 @@ def test_recall_tells_what_an_index_overlooks() -> None:
         estimate = engine.recall(limit=10, sample=40)
         assert estimate.value == pytest.approx(expected, abs=1e-9)
         assert estimate.low == estimate.high == estimate.value
-    assert engine.recall(limit=1000, sample=5).value == pytest.approx(0.5)
+    # Of all 60 rows it finds 30, the image that is searched for among them.
+    assert engine.recall(limit=1000, sample=5).value == pytest.approx(29 / 59)
+
+
+def test_recall_leaves_out_the_image_that_is_searched_for() -> None:
+    class Narcissus(InMemoryVectorStore):
+        """Finds of every query nothing but itself."""
+
+        def _search(
+            self, spec: CollectionSpec, queries: Vectors, limit: int, filter: Filter | None
+        ) -> list[list[Match]]:
+            return [found[:1] for found in super()._search(spec, queries, limit, filter)]
+
+    engine = SearchEngine([FakeEmbedder()], Narcissus(), InMemoryMetadataStore())
+    engine.add(picture("0"), id="0")
+    with pytest.raises(InvalidArgumentError, match="at least two"):
+        engine.recall()
+    for number in range(1, 20):
+        engine.add(picture(f"{number}"), id=f"{number}")
+    assert engine.recall(limit=5).value == 0
+    assert engine.tune(0.5).recall.value == 0
+
+
+class Palette(FakeEmbedder):
+    """Images of one red are alike; what is green in them tells them apart a little."""
+
+    def __init__(self) -> None:
+        super().__init__("palette", 4)
+
+    def prepare(self, image: Image.Image) -> Tensor:
+        return np.asarray(image.convert("RGB"), np.float32)[0, 0]
+
+    def run(self, batch: Tensor) -> NDArray[np.float32]:
+        rows = np.zeros((len(batch), 4), np.float32)
+        rows[np.arange(len(batch)), batch[:, 0].astype(int)] = 1
+        rows[:, 3] = batch[:, 1] / 1e4
+        return rows
+
+
+def test_depth_counts_ranks_of_the_pool_without_the_query() -> None:
+    """A perfect model scores 1 at the depth where its last right answer is."""
+    engine = SearchEngine(Palette(), InMemoryVectorStore(), InMemoryMetadataStore())
+    for red in range(3):
+        for green in range(6):
+            for blue, labelled in ((0, True), (1, False), (2, False)):
+                engine.add(
+                    Image.new("RGB", (2, 2), (red, green, blue)),
+                    id=f"{red} {green} {blue}",
+                    metadata={"label": red} if labelled else {},
+                )
+    scores = engine.evaluate("label", k=(1, 5), depth=5).scores["palette"]
+    assert scores.recall[5].value == scores.precision[5].value == 1
+    assert scores.mean_average_precision.value == scores.ndcg.value == 1
+    four = engine.evaluate("label", k=(1, 5), depth=4).scores["palette"]
+    assert four.recall[5].value == pytest.approx(4 / 5)
+
+
+@pytest.mark.parametrize("fusion", ["rrf", "scores"])
+def test_evaluate_judges_the_fusion_that_search_makes(
+    fusion: Literal["rrf", "scores"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ranks fused are so few here that the whole rankings would fuse to another order."""
+    for module in ("fusion", "retriever"):
+        monkeypatch.setattr(f"onnxsearch.search.{module}.FUSED_RANKS", 8)
+    engine = SearchEngine([FakeEmbedder("one", 4), FakeEmbedder("two", 6)], *stores())
+    labels = {f"{number}": number % 4 for number in range(60)}
+    for id, label in labels.items():
+        engine.add(picture(id), id=id, metadata={"id": id, "label": label})
+    precision = []
+    for id, label in labels.items():
+        found = engine.search(
+            Query.id(id),
+            models=["one", "two"],
+            fusion=fusion,
+            limit=100,
+            filter=F("id") != id,
+        )
+        right = np.array([labels[each] == label for each in found.ids])
+        precision.append(average_precision_score(right, -np.arange(len(right), dtype=float)))
+    for depth in (None, 59):
+        scores = engine.evaluate("label", fusion=fusion, depth=depth).scores["one+two"]
+        assert scores.mean_average_precision.value == pytest.approx(np.mean(precision), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("labels", "right"),
+    [
+        ([True, True, 1, 1.0, "1", "1"], 6),
+        ([{"a": 1, "b": 2}, {"b": 2.0, "a": 1}, {"a": True, "b": 2}, None], 2),
+        ([[1, 2], [1.0, 2], [2, 1], [True, 2]], 2),
+    ],
+)
+def test_labels_are_the_same_where_filters_take_them_for_the_same(
+    labels: list[JSONValue], right: int
+) -> None:
+    engine = SearchEngine(FakeEmbedder(), *stores())
+    for number, label in enumerate(labels):
+        engine.add(picture(f"{number}"), id=f"{number}", metadata={"x": label})
+    assert engine.evaluate("x", k=[1]).queries == right
+
+
+def test_a_label_that_cannot_be_compared_is_refused(engine: SearchEngine) -> None:
+    with pytest.raises(InvalidArgumentError, match="not hashable"):
+        engine.evaluate(lambda record: {record.id})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -319,3 +320,59 @@ def test_a_picture_is_prepared_once_for_several_models(
 def test_picture_of_a_name_is_a_query(engine: SearchEngine) -> None:
     engine.add(picture("cat"), id="cat")
     assert engine.search(picture("cat"), model="fake", limit=1).ids == ["cat"]
+
+
+@pytest.fixture(scope="module")
+def album() -> SearchEngine:
+    engine = make(FakeEmbedder("one", 12), FakeEmbedder("two", 20))
+    for number in range(470):
+        engine.add(picture(f"{number}"), id=f"{number}", metadata={"shelf": number % 90})
+    return engine
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"models": ["one", "two"]},
+        {"models": ["one", "two"], "fusion": "scores"},
+        {"models": ["one", "two"], "group_by": "shelf"},
+        {"models": ["one", "two"], "filter": F("shelf") < 40},
+        {"diversity": 0.5},
+        {"diversity": 0.9, "group_by": "shelf"},
+        {"diversity": 1, "max_distance": 1.4},
+    ],
+    ids=str,
+)
+def test_pages_continue_each_other_however_long_they_are(
+    album: SearchEngine, options: dict[str, Any]
+) -> None:
+    query = picture("query")
+    whole = album.search(query, limit=1000, **options)
+    assert len(set(whole.ids)) == len(whole)
+    assert len(whole) > 80
+    for length in (7, 60):
+        offsets = range(0, len(whole), length)
+        pages = [album.search(query, limit=length, offset=at, **options) for at in offsets]
+        assert [hit for page in pages for hit in page] == list(whole)
+    if "diversity" not in options:
+        assert [hit.distance for hit in whole] == sorted(hit.distance for hit in whole)
+
+
+def test_a_fused_search_through_a_store_that_gives_few_rows() -> None:
+    engine = SearchEngine([Colours(), FakeEmbedder()], Shallow(), InMemoryMetadataStore())
+    for shade in range(30):
+        engine.add(colour(200, shade, 0), id=f"{shade:02}")
+    found = engine.search(Query.id("00"), models=["colours", "fake"], limit=15)
+    assert engine.search(Query.id("00"), models=["colours", "fake"], limit=5).ids == found.ids[:5]
+    with pytest.raises(InvalidArgumentError, match="at most 20 rows"):
+        engine.search(Query.id("00"), models=["colours", "fake"], limit=50)
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.uint8, np.int64])
+def test_numbers_of_numpy_do_not_overflow(album: SearchEngine, kind: type[np.integer]) -> None:
+    query: dict[str, Any] = {"limit": kind(100), "offset": kind(100)}
+    for options in ({"diversity": 0.5}, {"group_by": "nothing"}, {"models": ["one", "two"]}):
+        expected = album.search(picture("q"), limit=100, offset=100, **options)  # type: ignore[arg-type]
+        assert album.search(picture("q"), **query, **options) == expected
+        assert len(expected) == 100

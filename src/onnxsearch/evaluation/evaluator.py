@@ -1,9 +1,10 @@
-"""How well models find what belongs together."""
+"""How well models find the images that belong together."""
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -12,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxsearch._internal.threads import batched
-from onnxsearch._internal.validation import integer
+from onnxsearch._internal.validation import integer, items, number
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.evaluation.bootstrap import Estimate, estimates
 from onnxsearch.evaluation.ground_truth import GroundTruth
 from onnxsearch.evaluation.metrics import RankingMeasures, measure
-from onnxsearch.search.fusion import Fusion
+from onnxsearch.search.fusion import Fusion, fused_as_searched, fused_ranks
 from onnxsearch.search.retriever import Retriever
 
 if TYPE_CHECKING:
@@ -30,12 +31,12 @@ _BATCH = 32
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """How good the rankings of one model are, as means over all queries."""
+    """The quality of one model's rankings, as means over all queries."""
 
     precision: Mapping[int, Estimate]
     """By k, the share of right answers among the first k."""
     recall: Mapping[int, Estimate]
-    """By k, the share of all right answers that is among the first k."""
+    """By k, the share of all right answers that are among the first k."""
     mean_average_precision: Estimate
     """The mean, over all right answers, of the precision at their ranks."""
     ndcg: Estimate
@@ -47,14 +48,14 @@ class Evaluation:
     """What `SearchEngine.evaluate` returns."""
 
     scores: Mapping[str, Scores]
-    """By model; the fusion's name is that of all models, parted by "+"."""
+    """By model; the fusion's name is that of all models, separated by "+"."""
     queries: int
-    """How many pictures were searched for."""
+    """How many images were searched for."""
     pictures: int
-    """Among how many."""
+    """How many images were ranked for each."""
 
     def __repr__(self) -> str:
-        head = f"<Evaluation of {self.queries} queries among {self.pictures} pictures>"
+        head = f"<Evaluation of {self.queries} queries among {self.pictures} images>"
         ks = list(next(iter(self.scores.values())).precision)
         width = max(len("model"), *map(len, self.scores))
         titles = [*(f"P@{k}" for k in ks), *(f"R@{k}" for k in ks), "mAP", "nDCG"]
@@ -80,29 +81,38 @@ class Evaluator:
     fusion: Fusion
     ks: Sequence[int]
     depth: int | None
+    """Ranks of the pool that are looked at, the query not counted; None for all."""
 
     def __post_init__(self) -> None:
-        if not self.ks or min(self.ks) < 1:
-            raise InvalidArgumentError(f"k={tuple(self.ks)}: expected ranks from 1 on")
+        object.__setattr__(self, "ks", _checked_ranks(self.ks))
         if self.depth is not None:
-            integer("depth", self.depth, least=1)
+            object.__setattr__(self, "depth", integer("depth", self.depth, least=1))
 
     def evaluate(
         self, truth: GroundTruth, *, confidence: float, resamples: int, seed: int
     ) -> Evaluation:
-        """Measure each model and, where there are several, their fusion."""
-        if not 0 < confidence < 1 or resamples < 1:
+        """Measure each model and, where there is more than one, their fusion.
+
+        Raises:
+            InvalidArgumentError: `confidence` is not between 0 and 1, `resamples` is below
+                1 or `seed` below 0, or an image has no vector of a model.
+        """
+        if not 0 < number("confidence", confidence) < 1:
             raise InvalidArgumentError(
-                f"confidence {confidence}, resamples {resamples}: expected a share between 0 and "
-                "1, and at least one resample"
+                f"confidence {confidence}: expected a share above 0 and below 1"
             )
+        means = partial(
+            estimates,
+            confidence=confidence,
+            resamples=integer("resamples", resamples, least=1),
+            seed=integer("seed", seed, least=0),
+        )
         measures: dict[str, list[RankingMeasures]] = defaultdict(list)
         for query, rankings in self._rankings(truth):
             right = truth.right[query] - {query}
             for name, ids in rankings.items():
                 relevant = np.array([id in right for id in ids], bool)
                 measures[name].append(measure(relevant, len(right), self.ks))
-        means = partial(estimates, confidence=confidence, resamples=resamples, seed=seed)
         scores = {name: self._scores(each, means) for name, each in measures.items()}
         return Evaluation(scores, len(truth.right), len(truth.pool))
 
@@ -123,33 +133,76 @@ class Evaluator:
         )
 
     def _rankings(self, truth: GroundTruth) -> Iterator[tuple[str, dict[str, list[str]]]]:
-        """Yield each query with what every model finds, best first, without the query."""
+        """Yield each query with the ids that every model finds, without the query's own."""
         records = self.retriever.catalog.records
-        ids = {
+        pool = {
             stored.key: id
             for batch in batched(sorted(truth.pool), 1024)
             for id, stored in records.find(batch).items()
         }
         for queries in batched(sorted(truth.right), _BATCH):
-            found = {e.name: self._matches(e, queries) for e in self.embedders}
+            found = {e.name: self._pool_rankings(e, queries, pool) for e in self.embedders}
             for position, query in enumerate(queries):
-                rankings = {
-                    name: [m for m in rows[position] if m.key in ids and ids[m.key] != query]
-                    for name, rows in found.items()
-                }
+                rankings = {name: rows[position] for name, rows in found.items()}
                 if len(rankings) > 1:
-                    rankings["+".join(rankings)] = self.fusion.merge(rankings)
-                yield query, {name: [ids[m.key] for m in r] for name, r in rankings.items()}
+                    rankings["+".join(rankings)] = fused_as_searched(self.fusion, rankings)
+                yield (
+                    query,
+                    {
+                        name: [pool[match.key] for match in matches[: self.depth]]
+                        for name, matches in rankings.items()
+                    },
+                )
 
-    def _matches(self, embedder: Embedder, queries: Sequence[str]) -> list[list[Match]]:
+    def _pool_rankings(
+        self, embedder: Embedder, queries: Sequence[str], pool: Mapping[str, str]
+    ) -> list[list[Match]]:
+        """Return a ranking of the pool for each query, as deep as it is looked at or fused."""
         rows = self.retriever.rows(embedder, queries)
         missing = [id for id in queries if id not in rows]
         if missing:
             raise InvalidArgumentError(
-                f"picture {missing[0]!r} has no vector of model {embedder.name!r}: "
-                f"engine.backfill({embedder.name!r}) fills what is missing"
+                f"image {missing[0]!r} has no vector of model {embedder.name!r}: "
+                f"engine.backfill({embedder.name!r}) adds what is missing"
             )
-        store = self.retriever.vectors
+        matrix = np.stack([rows[id] for id in queries])
         collection = self.retriever.catalog.collection(embedder.name)
-        depth = self.depth or store.count(collection)
-        return store.search(collection, np.stack([rows[id] for id in queries]), depth)
+        rankings: list[list[Match]] = []
+        for depth in self._store_depths(collection, len(pool)):
+            found = self.retriever.vectors.search(collection, matrix, depth)
+            rankings = [
+                [match for match in matches if pool.get(match.key, query) != query]
+                for query, matches in zip(queries, found, strict=True)
+            ]
+            if all(
+                len(matches) < depth or len(ranking) >= self._ranks
+                for ranking, matches in zip(rankings, found, strict=True)
+            ):
+                break
+        return rankings
+
+    @property
+    def _ranks(self) -> float:
+        """How many ranks of the pool are needed."""
+        if self.depth is None:
+            return math.inf
+        return fused_ranks(self.depth) if len(self.embedders) > 1 else self.depth
+
+    def _store_depths(self, collection: str, pool: int) -> Iterable[int]:
+        """Return how many rows to ask the store for, until the pool is ranked deep enough."""
+        stored = max(1, self.retriever.vectors.count(collection))
+        if self.depth is None:
+            return [stored]
+        # Rows outside the pool, and the query, take up ranks of the store.
+        return self.retriever.depths(math.ceil((self._ranks + 1) * max(1.0, stored / pool)))
+
+
+def _checked_ranks(ks: Sequence[int]) -> tuple[int, ...]:
+    expected = "ranks from 1 on, such as (1, 5, 10)"
+    try:
+        ranks = tuple(integer("k", k, least=1) for k in items("k", ks, expected))
+    except InvalidArgumentError:
+        ranks = ()
+    if not ranks:
+        raise InvalidArgumentError(f"k {ks!r:.80}: expected {expected}")
+    return ranks

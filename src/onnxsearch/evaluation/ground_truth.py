@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from onnxsearch._internal.threads import batched
+from onnxsearch._internal.validation import pairs as checked_pairs
+from onnxsearch.catalog.keys import check_id
 from onnxsearch.errors import InvalidArgumentError
+from onnxsearch.filters.values import identity
 from onnxsearch.types import Record
 
 if TYPE_CHECKING:
@@ -17,17 +19,18 @@ if TYPE_CHECKING:
 
 Labels: TypeAlias = "Mapping[str, Hashable] | str | Callable[[Record], object]"
 """What an image shows: by id, or the name of a metadata field, or a function of an
-image's record. None stands for an unknown label."""
+image's record. None stands for an unknown label. Labels are the same where filters take
+them for the same: 1 and 1.0 are, 1 and True are not."""
 
 
 @dataclass(frozen=True, slots=True)
 class GroundTruth:
-    """Which pictures are right answers to which."""
+    """Which images are right answers to which."""
 
     right: Mapping[str, frozenset[str]]
     """By id of a query; the query itself may be among them and does not count."""
     pool: frozenset[str]
-    """The pictures that are ranked."""
+    """The images that are ranked."""
 
     @classmethod
     def of(
@@ -50,12 +53,16 @@ class GroundTruth:
 
     @classmethod
     def of_labels(cls, labels: Labels, records: RecordIndex) -> GroundTruth:
-        """Images of one label are right answers to each other; others aren't ranked."""
-        known = {id: label for id, label in _labelled(labels, records) if label is not None}
+        """Images of one label are right answers to each other; others are not ranked.
+
+        Raises:
+            InvalidArgumentError: No two images share a label, a label is not hashable, or
+                an id is not stored.
+        """
+        known = {id: _identity(id, label) for id, label in _labelled(labels, records)}
+        known = {id: label for id, label in known.items() if label is not None}
         if not known:
-            raise InvalidArgumentError(
-                "no picture has a label: expected at least two that share one"
-            )
+            raise InvalidArgumentError("no image has a label: expected at least two that share one")
         _check_stored(known, records)
         classes: dict[Hashable, list[str]] = defaultdict(list)
         for id, label in known.items():
@@ -63,7 +70,7 @@ class GroundTruth:
         sets = {label: frozenset(ids) for label, ids in classes.items() if len(ids) > 1}
         if not sets:
             raise InvalidArgumentError(
-                f"{len(known)} pictures have {len(classes)} labels: expected at least two pictures "
+                f"{len(known)} images have {len(classes)} labels: expected at least two images "
                 "that share one"
             )
         right = {id: sets[label] for id, label in known.items() if label in sets}
@@ -71,28 +78,45 @@ class GroundTruth:
 
     @classmethod
     def of_pairs(cls, pairs: Iterable[tuple[str, str]], records: RecordIndex) -> GroundTruth:
-        """Of each pair, one is a right answer to the other; the whole album is ranked."""
+        """Of each pair, one is a right answer to the other; the whole album is ranked.
+
+        Raises:
+            InvalidArgumentError: There is no pair, or an id is not stored.
+        """
         right: dict[str, set[str]] = defaultdict(set)
-        for one, other in pairs:
-            if one == other:
-                raise InvalidArgumentError(f"a pair holds {one!r} twice: expected two pictures")
+        for one, other in checked_pairs("pairs", pairs):
             right[one].add(other)
             right[other].add(one)
-        if not right:
-            raise InvalidArgumentError("pairs are empty: expected at least one pair of ids")
         _check_stored(right, records)
         pool = frozenset(record.id for record in records.values())
         return cls({id: frozenset(others) for id, others in right.items()}, pool)
 
 
-def _labelled(labels: Labels, records: RecordIndex) -> Iterator[tuple[str, Hashable]]:
+def _labelled(labels: Labels, records: RecordIndex) -> Iterator[tuple[str, object]]:
+    """Yield ids with their labels."""
     if isinstance(labels, Mapping):
-        yield from labels.items()
+        for id, label in labels.items():
+            yield check_id(id), label
         return
+    if not isinstance(labels, str) and not callable(labels):
+        raise InvalidArgumentError(
+            f"labels {labels!r:.80}: expected a mapping by id, the name of a metadata field, or a "
+            "function of a record"
+        )
     for record in records.values():
-        label = record.metadata.get(labels) if isinstance(labels, str) else labels(record)
-        # A list of tags is a label, too, and no dictionary takes it as a key.
-        yield record.id, json.dumps(label) if isinstance(label, list | dict) else label
+        yield record.id, record.metadata.get(labels) if isinstance(labels, str) else labels(record)
+
+
+def _identity(id: str, label: object) -> Hashable:
+    if label is None:
+        return None
+    try:
+        return identity(label)
+    except TypeError as error:
+        raise InvalidArgumentError(
+            f"labels: {label!r:.80}, the label of image {id!r:.200}, is not hashable: expected a "
+            "string, a number, or a list of these"
+        ) from error
 
 
 def _check_stored(ids: Iterable[str], records: RecordIndex) -> None:
@@ -100,5 +124,5 @@ def _check_stored(ids: Iterable[str], records: RecordIndex) -> None:
         unknown = set(batch).difference(records.find(batch))
         if unknown:
             raise InvalidArgumentError(
-                f"no picture of id {min(unknown)!r} is stored. A file's id is its absolute path"
+                f"no image of id {min(unknown)!r} is stored. A file's id is its absolute path"
             )

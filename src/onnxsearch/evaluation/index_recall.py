@@ -33,12 +33,16 @@ class Sample:
 
     Recall as in Aumüller, Bernhardsson and Faithfull, "ANN-Benchmarks" (Information
     Systems 87, 2020): the share of the rows returned that are no further away than the
-    `limit`-th row of the exact answer.
+    `limit`-th row of the exact answer. A query is a stored row, and always the nearest to
+    itself; it is left out of both answers.
     """
 
+    keys: list[str]
+    """The key of each query."""
     queries: Vectors
     limit: int
     exact: list[list[Match]]
+    """The `limit` nearest other rows of each query."""
     seed: int
 
     @classmethod
@@ -48,25 +52,43 @@ class Sample:
         """Draw rows and find what is nearest to them: all rows are read, in bounded memory.
 
         Raises:
-            InvalidArgumentError: `limit` or `sample` is below 1, or there is no row.
+            InvalidArgumentError: `limit` or `sample` is below 1, `seed` below 0, or there
+                are fewer than two rows.
         """
         limit = integer("limit", limit, least=1)
         sample = integer("sample", sample, least=1)
-        keys = _sampled(store, collection, sample, seed)
-        if not keys:
+        seed = integer("seed", seed, least=0)
+        rows = store.fetch(collection, _sampled(store, collection, sample, seed))
+        if store.count(collection) < 2 or not rows:
             raise InvalidArgumentError(
-                "nothing is stored yet: index pictures before measuring recall"
+                "nothing is stored yet, or a single image: index at least two before measuring "
+                "recall"
             )
-        rows = store.fetch(collection, keys)
-        queries = np.stack([rows[key] for key in keys if key in rows])
-        return cls(queries, limit, _exactly(store, collection, queries, limit), seed)
+        keys = list(rows)
+        queries = np.stack(list(rows.values()))
+        exact = _without(keys, _exactly(store, collection, queries, limit + 1), limit)
+        return cls(keys, queries, limit, exact, seed)
+
+    @property
+    def rows_to_ask_for(self) -> int:
+        """How many rows an answer holds: the query is among them."""
+        return self.limit + 1
 
     def recall(self, given: list[list[Match]]) -> Estimate:
-        """Compare the answers to all queries with the exact ones; a 95 % interval."""
-        shares = [_share(found, best) for found, best in zip(given, self.exact, strict=True)]
-        rows = np.array(shares)[:, None]
-        (estimate,) = estimates(rows, confidence=0.95, resamples=1000, seed=self.seed)
+        """Compare answers of `rows_to_ask_for` rows with the exact ones; a 95 % interval."""
+        found = _without(self.keys, given, self.limit)
+        shares = [_share(rows, best) for rows, best in zip(found, self.exact, strict=True)]
+        table = np.array(shares)[:, None]
+        (estimate,) = estimates(table, confidence=0.95, resamples=1000, seed=self.seed)
         return estimate
+
+
+def _without(keys: list[str], answers: list[list[Match]], limit: int) -> list[list[Match]]:
+    """Leave out of each answer the query's own key."""
+    return [
+        [match for match in answer if match.key != key][:limit]
+        for key, answer in zip(keys, answers, strict=True)
+    ]
 
 
 def index_recall(
@@ -78,7 +100,7 @@ def index_recall(
         InvalidArgumentError: `limit` or `sample` is below 1, or there is no row.
     """
     drawn = Sample.draw(store, collection, limit=limit, sample=sample, seed=seed)
-    return drawn.recall(store.search(collection, drawn.queries, limit))
+    return drawn.recall(store.search(collection, drawn.queries, drawn.rows_to_ask_for))
 
 
 def _sampled(store: VectorStore, collection: str, sample: int, seed: int) -> list[str]:

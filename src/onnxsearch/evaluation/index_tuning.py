@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from onnxsearch._internal.validation import number
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.evaluation.index_recall import Sample
 from onnxsearch.vectors.capabilities import Tunable, Variant
@@ -80,21 +81,22 @@ def tune(
         InvalidArgumentError: `target_recall` is not above 0 and at most 1, `limit` or
             `sample` is below 1, or there is no row.
     """
-    if not 0 < target_recall <= 1:
+    if not 0 < number("target_recall", target_recall) <= 1:
         raise InvalidArgumentError(
             f"target_recall {target_recall}: expected a share above 0, at most 1"
         )
     drawn = Sample.draw(store, collection, limit=limit, sample=sample, seed=seed)
+    rows = drawn.rows_to_ask_for
     if isinstance(store, Tunable):
-        variants = store.variants(collection, limit)
+        variants = store.variants(collection, rows)
     else:
         variants = [Variant(None, partial(store.search, collection))]
     # What a store does only once, such as flushing, is not the first variant's cost.
-    variants[0].search(drawn.queries[:1], limit)
+    variants[0].search(drawn.queries[:1], rows)
     trials: list[Trial] = []
     for variant in variants:
         started = time.perf_counter()
-        found = variant.search(drawn.queries, limit)
+        found = variant.search(drawn.queries, rows)
         seconds = time.perf_counter() - started
         recall = drawn.recall(found)
         trials.append(Trial(variant.index, recall, seconds / len(drawn.queries) * 1000))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable, Mapping
 from typing import TypeAlias
 
 from onnxsearch.errors import InvalidArgumentError
@@ -23,6 +24,25 @@ def with_type(value: JSONValue) -> Typed | None:
     if isinstance(value, bool):
         return "boolean", value
     return ("number", value) if isinstance(value, (int, float)) else None
+
+
+def identity(value: object) -> Hashable:
+    """Return what is equal for exactly those values that are the same.
+
+    As filters have it: 1 and 1.0 are the same, 1 and True are not. Lists and objects are
+    the same if all in them is, in whatever order an object has its fields.
+
+    Raises:
+        TypeError: The value, or one in it, is not hashable.
+    """
+    if isinstance(value, bool | str | int | float):
+        return with_type(value)
+    if isinstance(value, list | tuple):
+        return "list", tuple(identity(each) for each in value)
+    if isinstance(value, Mapping):
+        return "object", frozenset((key, identity(each)) for key, each in value.items())
+    hash(value)
+    return "other", value
 
 
 def checked(value: Scalar) -> Typed:

@@ -12,6 +12,11 @@ from onnxsearch.types import Metric
 if TYPE_CHECKING:
     from onnxsearch.vectors.base import Vectors
 
+POOL = 100
+"""Nearest hits out of which diverse ones are chosen, before any of the next as many are.
+It does not depend on the limit of a search, so that a small limit gives the beginning of
+what a large limit gives."""
+
 
 def most_diverse(
     metric: Metric, query: Vectors, candidates: Vectors, count: int, diversity: float
@@ -19,14 +24,15 @@ def most_diverse(
     """Choose rows by maximal marginal relevance; return their positions, best first.
 
     Carbonell and Goldstein, "The Use of MMR, Diversity-Based Reranking" (SIGIR 1998):
-    each step takes the row with the greatest (1 - diversity) * likeness to the query
-    - diversity * greatest likeness to a row that was taken before. Likeness is the
-    cosine; for `Metric.HAMMING`, which counts a bit as +1 or -1, too.
+    each step takes the row with the greatest (1 - diversity) * similarity to the query
+    - diversity * greatest similarity to a row that was taken before. Similarity is the
+    cosine; for `Metric.HAMMING`, where a bit counts as +1 or -1, too. Rows are taken out
+    of the first `POOL` candidates until none is left there, then out of the next ones.
 
     Args:
-        metric: Tells bits from numbers.
+        metric: How the vectors are compared; bits are told from numbers by it.
         query: Of shape (columns,).
-        candidates: Of shape (n, columns).
+        candidates: Of shape (n, columns), nearest first.
         count: How many to choose, at most.
         diversity: 0 ranks by nearness alone, 1 by unlikeness alone.
     """
@@ -35,14 +41,16 @@ def most_diverse(
     # Before the first is taken there is nothing to be unlike.
     repetition = np.zeros(len(rows))
     chosen: list[int] = []
-    left = np.ones(len(rows), bool)
-    for _ in range(min(count, len(rows))):
-        merit = np.where(left, relevance - diversity * repetition, -np.inf)
-        best = int(merit.argmax())
-        likeness = rows @ rows[best]
-        repetition = np.maximum(repetition, likeness) if chosen else likeness
+    available = np.ones(len(rows), bool)
+    for taken in range(min(count, len(rows))):
+        start = taken - taken % POOL
+        pool = slice(start, start + POOL)
+        merit = relevance[pool] - diversity * repetition[pool]
+        best = start + int(np.where(available[pool], merit, -np.inf).argmax())
+        similarity = rows @ rows[best]
+        repetition = np.maximum(repetition, similarity) if chosen else similarity
         chosen.append(best)
-        left[best] = False
+        available[best] = False
     return chosen
 
 

@@ -1,29 +1,42 @@
-"""One ranking out of several models' rankings."""
+"""One ranking out of the rankings of different models."""
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
+from onnxsearch._internal.validation import instance, number
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.search.results import SearchResults
 from onnxsearch.types import Hit
 from onnxsearch.vectors.base import Match
 
+FUSED_RANKS = 400
+"""Ranks of each model that are fused at first, whatever the limit of a search: an image
+that one model ranks low can still come first on account of the others, and a ranking that
+began with fewer for a smaller limit would be another ranking."""
+
+DEEPENING = 4
+"""How many times as deep a search looks that was not deep enough."""
+
+_GREATEST = 1e9
+"""Of a weight, and of k: rounding would make equal whatever is added to more."""
+
 
 class Fusion(ABC):
-    """How the rankings of several models become one.
+    """How the rankings of different models become one.
 
     A ranking gives each of its hits points between 0 and 1; a hit that a model did not
     return gets none from it. The fused score is the mean of the points, weighted by
     model, and the fused distance is 1 - score.
 
-    A subclass writes `points`. What depends on a hit's position only is robust; what
-    depends on distances sees how much better one hit is than the next.
+    A subclass writes `points`. Points that depend on a hit's position only are robust;
+    points that depend on distances show how much better one hit is than the next.
     """
 
     weights: Mapping[str, float] = MappingProxyType({})
@@ -43,46 +56,37 @@ class Fusion(ABC):
         Hits of equal scores come in the order of the models, then of their ranks.
 
         Raises:
-            InvalidArgumentError: A weight is negative or not finite, or all are 0.
+            InvalidArgumentError: A weight is negative or not finite, all are 0, or one
+                names a model without a ranking.
         """
-        weights = {model: float(self.weights.get(model, 1.0)) for model in rankings}
-        total = sum(weights.values())
-        if not all(math.isfinite(w) and w >= 0 for w in weights.values()) or total <= 0:
-            raise InvalidArgumentError(
-                f"weights {weights}: expected finite numbers from 0 on, not all of them 0"
-            )
-        scores: dict[str, float] = {}
+        weights = _weights_of(self.weights, rankings)
+        total = math.fsum(weights.values())
+        shares: dict[str, list[float]] = defaultdict(list)
         for model, matches in rankings.items():
             if matches:
-                share = weights[model] / total
                 given = self.points([match.distance for match in matches])
                 for match, points in zip(matches, given, strict=True):
-                    scores[match.key] = scores.get(match.key, 0.0) + share * points
+                    shares[match.key].append(weights[model] / total * points)
+        # The exact sum does not depend on the order of the models, so that equal scores are equal.
+        scores = {key: math.fsum(parts) for key, parts in shares.items()}
         ranked = sorted(scores.items(), key=lambda item: -item[1])
         return [Match(key, 1.0 - score) for key, score in ranked]
 
     def fuse(self, results: Mapping[str, SearchResults]) -> SearchResults:
-        """Fuse what several models found; see `merge`."""
-        unknown = self.weights.keys() - results.keys()
-        if unknown:
-            raise InvalidArgumentError(
-                f"weights name {', '.join(sorted(unknown))}, which is not among the models "
-                f"searched: {', '.join(results)}"
-            )
-        name = "+".join(results)
-        known: dict[str, Hit] = {}
-        for hits in results.values():
-            for hit in hits:
-                known.setdefault(hit.id, hit)
+        """Fuse the results of different models, by id; see `merge`."""
+        hits: dict[str, Hit] = {}
+        for hit in (hit for found in results.values() for hit in found):
+            hits.setdefault(hit.id, hit)
         fused = self.merge(
             {
-                model: [Match(h.id, h.distance) for h in ranking]
-                for model, ranking in results.items()
+                model: [Match(hit.id, hit.distance) for hit in found]
+                for model, found in results.items()
             }
         )
+        name = "+".join(results)
         return SearchResults(
             tuple(
-                replace(known[id], distance=distance, score=1.0 - distance, model=name)
+                replace(hits[id], distance=distance, score=1.0 - distance, model=name)
                 for id, distance in fused
             ),
             model=name,
@@ -104,8 +108,8 @@ class RankFusion(Fusion):
     weights: Mapping[str, float] = field(default_factory=dict[str, float])
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.k) and self.k >= 0):
-            raise InvalidArgumentError(f"k {self.k}: expected a finite number from 0 on")
+        number("k", self.k, least=0, most=_GREATEST)
+        _check_weights(self.weights)
 
     def points(self, distances: Sequence[float]) -> Sequence[float]:
         """Return (k + 1) / (k + rank) for each rank."""
@@ -122,6 +126,9 @@ class ScoreFusion(Fusion):
     """
 
     weights: Mapping[str, float] = field(default_factory=dict[str, float])
+
+    def __post_init__(self) -> None:
+        _check_weights(self.weights)
 
     def points(self, distances: Sequence[float]) -> Sequence[float]:
         """Return (last - distance) / (last - first) for each distance."""
@@ -144,8 +151,69 @@ def as_fusion(choice: FusionChoice) -> Fusion:
     if isinstance(choice, Fusion):
         return choice
     named: dict[str, Fusion] = {"rrf": RankFusion(), "scores": ScoreFusion()}
-    if choice not in named:
+    if not isinstance(choice, str) or choice not in named:  # type: ignore[redundant-expr]
         raise InvalidArgumentError(
-            f"fusion {choice!r}: expected 'rrf', 'scores', or a RankFusion or ScoreFusion"
+            f"fusion {choice!r:.80}: expected 'rrf', 'scores', or a RankFusion or ScoreFusion"
         )
     return named[choice]
+
+
+def extended(ranking: Sequence[Match], deeper: Iterable[Match]) -> list[Match]:
+    """Append to a fused ranking what the fusion of deeper rankings adds.
+
+    The order of what was ranked before stays, so that a search with a small limit gives
+    the beginning of one with a large limit. Distances never fall.
+    """
+    known = {match.key for match in ranking}
+    least = ranking[-1].distance if ranking else -math.inf
+    added = (Match(key, max(distance, least)) for key, distance in deeper if key not in known)
+    return [*ranking, *added]
+
+
+def fused_ranks(depth: int) -> int:
+    """Return how many ranks of each model it takes to fuse the first `depth` ranks."""
+    ranks = FUSED_RANKS
+    while ranks < depth:
+        ranks *= DEEPENING
+    return ranks
+
+
+def fused_as_searched(fusion: Fusion, rankings: Mapping[str, Sequence[Match]]) -> list[Match]:
+    """Fuse whole rankings into the one that a search through all of it returns."""
+    longest = max(len(ranking) for ranking in rankings.values())
+    fused: list[Match] = []
+    depth = FUSED_RANKS
+    while True:
+        fused = extended(fused, fusion.merge({m: r[:depth] for m, r in rankings.items()}))
+        if depth >= longest:
+            return fused
+        depth *= DEEPENING
+
+
+def _check_weights(weights: Mapping[str, float]) -> None:
+    instance("weights", weights, Mapping, "a mapping from model names to numbers")
+    for model, weight in weights.items():
+        instance("weights", model, str, "names of models")
+        if not math.isfinite(number(f"weights[{model!r}]", weight, least=0)):
+            raise InvalidArgumentError(
+                f"weights {dict(weights)}: expected finite numbers from 0 on"
+            )
+
+
+def _weights_of(weights: Mapping[str, float], models: Iterable[str]) -> dict[str, float]:
+    """Return the weight of each model.
+
+    Raises:
+        InvalidArgumentError: See `Fusion.merge`.
+    """
+    _check_weights(weights)
+    given = {model: float(weights.get(model, 1.0)) for model in models}
+    unknown = weights.keys() - given.keys()
+    if unknown:
+        raise InvalidArgumentError(
+            f"weights name {', '.join(sorted(unknown))}, which is not among the models "
+            f"searched: {', '.join(given)}"
+        )
+    if not any(given.values()):
+        raise InvalidArgumentError(f"weights {given}: expected at least one above 0")
+    return given

@@ -1,4 +1,4 @@
-"""Pictures that are nearly the same, and how near that is."""
+"""Images that are nearly the same, and how near that is."""
 
 from __future__ import annotations
 
@@ -10,133 +10,166 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from onnxsearch._internal.threads import batched
+from onnxsearch._internal.validation import number, pairs
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.search.retriever import Retriever, Selection
 from onnxsearch.vectors.exact_search import Floats, distances
 
 if TYPE_CHECKING:
     from onnxsearch.embedders.base import Embedder
+    from onnxsearch.search.results import SearchResults
     from onnxsearch.vectors.base import Vectors
 
 _BATCH = 64
-"""Pictures searched for at once."""
+"""Images searched for at once."""
 _FEW = 16
-"""Neighbours asked for at first: nearly every picture has fewer twins."""
+"""Neighbours asked for at first: nearly every image has fewer duplicates."""
+_ROUNDING = 1e-3
+"""By how much a store may round a distance between unit vectors: the square root of what
+float32 loses in their product. Distances this near the border are measured again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """A distance that parts pictures that belong together from others."""
+    """A distance that separates images that belong together from others."""
 
     max_distance: float
     """What to pass to `SearchEngine.duplicates`."""
     precision: float
-    """Share of true pairs among the known pairs and rivals that are no further apart."""
+    """Share of true pairs among the known pairs and rivals that are at most this distant."""
     recall: float
-    """Share of the known pairs that are no further apart."""
+    """Share of the known pairs that are at most this distant."""
 
 
 def clusters(
-    retrieval: Retriever, embedder: Embedder, max_distance: float
+    retriever: Retriever, embedder: Embedder, max_distance: float
 ) -> list[tuple[str, ...]]:
-    """Join all pictures that are at most `max_distance` apart, also by way of others.
+    """Join all images that are at most `max_distance` from each other, or from a third one.
 
-    Each picture is searched for, many at a time; no matrix of all pairs is ever made.
+    Each image is searched for, many at a time; a matrix of all pairs is never made.
+
+    Raises:
+        InvalidArgumentError: `max_distance` is not a number, or NaN.
     """
+    max_distance = number("max_distance", max_distance)
     groups = _Groups()
-    for batch in batched(retrieval.catalog.records.values(), _BATCH):
-        rows = retrieval.rows(embedder, [record.id for record in batch])
-        for id, near in _near(retrieval, embedder, rows, max_distance):
-            for other in near:
+    for batch in batched(retriever.catalog.records.values(), _BATCH):
+        rows = retriever.rows(embedder, [record.id for record in batch])
+        for id, neighbours in _neighbours(retriever, embedder, rows, max_distance):
+            for other in neighbours:
                 groups.join(id, other)
-    return groups.several()
+    return groups.of_two_or_more()
 
 
 def calibrate(
-    retrieval: Retriever, embedder: Embedder, pairs: Iterable[tuple[str, str]]
+    retriever: Retriever, embedder: Embedder, known_pairs: Iterable[tuple[str, str]]
 ) -> Threshold:
-    """Find the distance that parts known pairs from their nearest rivals best.
+    """Find the distance that separates known pairs from their nearest rivals best.
 
-    A rival is the nearest picture that is not known to belong to the one searched for.
-    The distance is the one of greatest F1 (van Rijsbergen, Information Retriever, 1979),
+    A rival is the nearest image that is not known to belong to the one searched for.
+    The distance is the one of greatest F1 (van Rijsbergen, Information Retrieval, 1979),
     half-way to the next one.
 
     Raises:
-        InvalidArgumentError: There is no pair, or a picture has no vector of the model.
+        InvalidArgumentError: There is no pair, or an image has no vector of the model.
     """
-    known = {frozenset(pair) for pair in pairs}
+    known = {frozenset(pair) for pair in pairs("pairs", known_pairs)}
     partners: dict[str, set[str]] = defaultdict(set)
     for pair in known:
-        if len(pair) != 2:
-            raise InvalidArgumentError(f"{sorted(pair)} is no pair: expected two pictures")
         for id in pair:
             partners[id] |= pair
-    if not known:
-        raise InvalidArgumentError("pairs are empty: expected at least one pair of ids")
-    rows = retrieval.rows(embedder, sorted(partners))
+    rows = retriever.rows(embedder, sorted(partners))
     missing = partners.keys() - rows.keys()
     if missing:
         raise InvalidArgumentError(
-            f"picture {min(missing)!r} is not stored, or has no vector of {embedder.name!r}"
+            f"image {min(missing)!r} is not stored, or has no vector of {embedder.name!r}"
         )
-    right = [_apart(embedder, *(rows[id] for id in pair)) for pair in known]
-    return _best_border(np.array(right), np.array(_rivals(retrieval, embedder, rows, partners)))
+    right = [_distance(embedder, *(rows[id] for id in pair)) for pair in known]
+    return _best_border(np.array(right), np.array(_rivals(retriever, embedder, rows, partners)))
 
 
-def _near(
-    retrieval: Retriever, embedder: Embedder, rows: Mapping[str, Vectors], max_distance: float
+def _neighbours(
+    retriever: Retriever, embedder: Embedder, rows: Mapping[str, Vectors], max_distance: float
 ) -> Iterator[tuple[str, list[str]]]:
-    """Yield each row's id with the ids of all pictures that are near it."""
-    left, width = list(rows), _FEW
-    while left:
-        matrix = np.stack([rows[id] for id in left])
-        selection = Selection(width, max_distance=max_distance)
-        found = retrieval.search(embedder, matrix, selection)
+    """Yield each row's id with the ids of all images that are at most `max_distance` from it."""
+    pending, width = list(rows), _FEW
+    while pending:
+        matrix = np.stack([rows[id] for id in pending])
+        selection = Selection(width, max_distance=max_distance + _ROUNDING)
+        found = retriever.search(embedder, matrix, selection)
         full = []
-        for id, results in zip(left, found, strict=True):
+        for id, results in zip(pending, found, strict=True):
             if len(results) == width:
                 full.append(id)
             else:
-                yield id, results.ids
-        left, width = full, 4 * width
+                yield id, _within(retriever, embedder, rows[id], results, max_distance)
+        pending, width = full, 4 * width
+
+
+def _within(
+    retriever: Retriever,
+    embedder: Embedder,
+    row: Vectors,
+    results: SearchResults,
+    max_distance: float,
+) -> list[str]:
+    """Return the ids of the hits that are at most `max_distance` from `row`.
+
+    Stores round distances, each in its own way: the ones in doubt are measured here, as
+    `calibrate` measures them, so that both agree in every store.
+    """
+    doubtful = [hit.id for hit in results if hit.distance > max_distance - _ROUNDING]
+    others = retriever.rows(embedder, doubtful)
+    beyond = {id for id in doubtful if id not in others}
+    beyond |= {id for id in others if _distance(embedder, row, others[id]) > max_distance}
+    return [hit.id for hit in results if hit.id not in beyond]
 
 
 def _rivals(
-    retrieval: Retriever,
+    retriever: Retriever,
     embedder: Embedder,
     rows: Mapping[str, Vectors],
     partners: Mapping[str, set[str]],
 ) -> list[float]:
-    """Return for each row the distance of the nearest picture that is no partner."""
+    """Return for each row the distance of the nearest image that is not a partner."""
     nearest: list[float] = []
     for ids in batched(rows, _BATCH):
         matrix = np.stack([rows[id] for id in ids])
-        # One more than all partners, the picture itself among them, must hold a rival.
+        # One more than all partners, the image itself among them, must hold a rival.
         limit = 1 + max(len(partners[id]) for id in ids)
-        results = retrieval.search(embedder, matrix, Selection(limit))
-        for id, found in zip(ids, results, strict=True):
-            nearest += [hit.distance for hit in found if hit.id not in partners[id]][:1]
+        results = retriever.search(embedder, matrix, Selection(limit))
+        rivals = {
+            id: hit.id
+            for id, found in zip(ids, results, strict=True)
+            for hit in [hit for hit in found if hit.id not in partners[id]][:1]
+        }
+        others = retriever.rows(embedder, list(set(rivals.values())))
+        nearest += [
+            _distance(embedder, rows[id], others[rival])
+            for id, rival in rivals.items()
+            if rival in others
+        ]
     return nearest
 
 
-def _apart(embedder: Embedder, one: Vectors, other: Vectors) -> float:
+def _distance(embedder: Embedder, one: Vectors, other: Vectors) -> float:
     (distance,) = distances(embedder.metric, one[np.newaxis], np.array([0]), other)
     return float(distance)
 
 
 def _best_border(right: Floats, wrong: Floats) -> Threshold:
     """Return the distance of greatest F1 between right pairs and wrong ones."""
-    apart = np.concatenate([right, wrong])
-    order = np.argsort(apart, kind="stable")
-    apart, hits = apart[order], np.cumsum(order < len(right))
-    precision, recall = hits / np.arange(1, len(apart) + 1), hits / len(right)
-    # Equal distances cannot be parted: only the last of them is a border.
-    border = np.append(apart[1:] > apart[:-1], True)
+    measured = np.concatenate([right, wrong])
+    order = np.argsort(measured, kind="stable")
+    measured, hits = measured[order], np.cumsum(order < len(right))
+    precision, recall = hits / np.arange(1, len(measured) + 1), hits / len(right)
+    # Equal distances cannot be separated: only the last of them is a border.
+    border = np.append(measured[1:] > measured[:-1], True)
     f1 = np.where(border, 2 * precision * recall / np.maximum(precision + recall, 1e-9), -1.0)
     best = int(f1.argmax())
-    following = apart[min(best + 1, len(apart) - 1)]
+    following = measured[min(best + 1, len(measured) - 1)]
     return Threshold(
-        float((apart[best] + following) / 2), float(precision[best]), float(recall[best])
+        float((measured[best] + following) / 2), float(precision[best]), float(recall[best])
     )
 
 
@@ -149,8 +182,8 @@ class _Groups:
     def join(self, one: str, other: str) -> None:
         self._parents[self._root(one)] = self._root(other)
 
-    def several(self) -> list[tuple[str, ...]]:
-        """Return the groups of two and more: the largest first, ids in order."""
+    def of_two_or_more(self) -> list[tuple[str, ...]]:
+        """Return the groups of at least two: the largest first, ids in order."""
         members: dict[str, list[str]] = defaultdict(list)
         for id in self._parents:
             members[self._root(id)].append(id)

@@ -1,22 +1,24 @@
-"""From query vectors to hits: nearest rows of the one store, records of the other."""
+"""From query vectors to hits: nearest rows of the vector store, records of the other store."""
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onnxsearch._internal.validation import integer, number
+from onnxsearch._internal.validation import instance, integer, number
 from onnxsearch.catalog.catalog import Catalog
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.filters import Filter, check_filter
-from onnxsearch.search.diversity import most_diverse
+from onnxsearch.filters.values import identity
+from onnxsearch.images.reading import READ_STRICTLY, ReadPolicy
+from onnxsearch.search.diversity import POOL, most_diverse
+from onnxsearch.search.fusion import DEEPENING, FUSED_RANKS, extended
 from onnxsearch.search.results import SearchResults
-from onnxsearch.types import Hit
+from onnxsearch.types import Hit, Metric
 
 if TYPE_CHECKING:
     from onnxsearch.catalog.records import StoredImage
@@ -27,17 +29,10 @@ if TYPE_CHECKING:
 _ROUNDS = 10
 """Searches at most for one call, however busy the writers are."""
 
-_POOL = 4
-"""Hits to choose a diverse one from."""
-
-_FUSED = 100
-"""Ranks of each model that are fused at least: a picture that one model ranks low can
-still come first on the others' account."""
-
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which of the ranked pictures a search returns."""
+    """Which of the ranked images a search returns."""
 
     limit: int = 10
     offset: int = 0
@@ -49,20 +44,26 @@ class Selection:
     def __post_init__(self) -> None:
         if self.filter is not None:
             check_filter(self.filter)
-        integer("limit", self.limit, least=1)
-        integer("offset", self.offset, least=0)
+        # As Python's own numbers: numpy's small integers overflow when they are added up.
+        object.__setattr__(self, "limit", integer("limit", self.limit, least=1))
+        object.__setattr__(self, "offset", integer("offset", self.offset, least=0))
         if self.max_distance is not None:
-            number("max_distance", self.max_distance)
-        if not isinstance(self.group_by, str | None):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidArgumentError(f"group_by {self.group_by!r:.80}: expected a field's name")
-        number("diversity", self.diversity, least=0, most=1)
+            object.__setattr__(self, "max_distance", number("max_distance", self.max_distance))
+        if self.group_by is not None:
+            instance("group_by", self.group_by, str, "the name of a metadata field")
+        object.__setattr__(self, "diversity", number("diversity", self.diversity, least=0, most=1))
+
+    @property
+    def end(self) -> int:
+        """The rank of the last hit that is returned."""
+        return self.offset + self.limit
 
     @property
     def wanted(self) -> int:
-        """How many hits it takes to serve this."""
-        return (self.offset + self.limit) * (_POOL if self.diversity else 1)
+        """How many candidates it takes to serve this: for diversity whole pools."""
+        return math.ceil(self.end / POOL) * POOL if self.diversity else self.end
 
-    def candidates(self, ranking: SearchResults) -> list[Hit]:
+    def candidates(self, ranking: Sequence[Hit]) -> list[Hit]:
         """Return the hits that may be returned, in order, as many as are wanted."""
         limit = math.inf if self.max_distance is None else self.max_distance
         hits = [hit for hit in ranking if hit.distance <= limit]
@@ -70,11 +71,12 @@ class Selection:
             hits = _first_of_each(hits, self.group_by)
         return hits[: self.wanted]
 
-    def is_served_by(self, ranking: SearchResults, depth: int) -> bool:
-        """Return whether a ranking of the first `depth` says all that there is to say."""
-        if len(ranking) < depth or len(self.candidates(ranking)) == self.wanted:
+    def is_served_by(self, ranking: Sequence[Hit]) -> bool:
+        """Return whether a deeper ranking would give the same candidates."""
+        if len(self.candidates(ranking)) == self.wanted:
             return True
-        return self.max_distance is not None and ranking[-1].distance > self.max_distance
+        limit = math.inf if self.max_distance is None else self.max_distance
+        return bool(ranking) and ranking[-1].distance > limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,25 +85,37 @@ class Retriever:
 
     catalog: Catalog
     vectors: VectorStore
+    reading: ReadPolicy = READ_STRICTLY
+    """How reports on the results open image files."""
 
     def search(
         self, embedder: Embedder, queries: Vectors, selection: Selection
     ) -> list[SearchResults]:
-        """Return the results for each row of `queries`."""
+        """Return the results for each row of `queries`.
 
-        def ranked(depth: int) -> list[SearchResults]:
-            return self._ranked(embedder, queries, depth, selection.filter)
-
-        rankings = self._deep_enough(ranked, selection, selection.wanted)
-        chosen = [selection.candidates(ranking) for ranking in rankings]
-        if selection.diversity:
-            chosen = [
-                self._diverse(embedder, query, hits, selection)
-                for query, hits in zip(queries, chosen, strict=True)
-            ]
+        Raises:
+            InvalidArgumentError: The store cannot look as deep.
+        """
+        hits: list[list[Hit]] = []
+        for depth in self.depths(selection.wanted):
+            found, known = self._ranked({embedder.name: queries}, depth, selection.filter)
+            rankings = found[embedder.name]
+            hits = [[_hit(embedder, match, known[match.key]) for match in r] for r in rankings]
+            if all(
+                selection.is_served_by(each) or self._is_whole(ranking, depth)
+                for each, ranking in zip(hits, rankings, strict=True)
+            ):
+                break
+        else:
+            self._check_deep_enough(hits, selection)
         return [
-            SearchResults(tuple(hits[selection.offset :]), embedder.name, embedder.metric)
-            for hits in chosen
+            self._results(
+                self._chosen(embedder, query, selection.candidates(each), selection),
+                selection,
+                embedder.name,
+                embedder.metric,
+            )
+            for query, each in zip(queries, hits, strict=True)
         ]
 
     def fused(
@@ -111,19 +125,33 @@ class Retriever:
         fusion: Fusion,
         selection: Selection,
     ) -> SearchResults:
-        """Return one ranking by several models; `query` holds a vector for each."""
+        """Return one ranking by different models; `query` holds a vector for each.
 
-        def ranked(depth: int) -> list[SearchResults]:
-            rankings = {
-                e.name: self._ranked(e, query[e.name][np.newaxis], depth, selection.filter)[0]
-                for e in embedders
-            }
-            return [fusion.fuse(rankings)]
+        The first `FUSED_RANKS` of each model are fused. If that is not enough, what the
+        fusion of deeper rankings adds comes after it; the order of the hits does not
+        depend on how many are asked for.
 
-        depth = max(_FUSED, _POOL * selection.wanted)
-        (ranking,) = self._deep_enough(ranked, selection, depth)
-        hits = selection.candidates(ranking)[selection.offset :]
-        return SearchResults(tuple(hits), ranking.model, ranking.metric)
+        Raises:
+            InvalidArgumentError: The store cannot look as deep.
+        """
+        name = "+".join(embedder.name for embedder in embedders)
+        queries = {model: row[np.newaxis] for model, row in query.items()}
+        records: dict[str, StoredImage] = {}
+        ranking: list[Match] = []
+        hits: list[Hit] = []
+        for depth in self.depths(FUSED_RANKS):
+            found, known = self._ranked(queries, depth, selection.filter)
+            rankings = {model: matches for model, (matches,) in found.items()}
+            ranking = extended(ranking, fusion.merge(rankings))
+            records.update(known)
+            hits = _fused_hits(name, ranking, records)
+            if selection.is_served_by(hits) or all(
+                self._is_whole(matches, depth) for matches in rankings.values()
+            ):
+                break
+        else:
+            self._check_deep_enough([hits], selection)
+        return self._results(selection.candidates(hits), selection, name, None)
 
     def rows(self, embedder: Embedder, ids: Sequence[str]) -> dict[str, Vectors]:
         """Return the stored vectors by id, each of shape (columns,); absent ones are left out."""
@@ -132,60 +160,79 @@ class Retriever:
         found = self.vectors.fetch(collection, list(keys.values()))
         return {id: found[key] for id, key in keys.items() if key in found}
 
-    def _diverse(
-        self, embedder: Embedder, query: Vectors, hits: Sequence[Hit], selection: Selection
-    ) -> list[Hit]:
-        rows = self.rows(embedder, [hit.id for hit in hits])
-        # One that was removed since it was found has no vector any more.
-        there = [hit for hit in hits if hit.id in rows]
-        if not there:
-            return []
-        matrix = np.stack([rows[hit.id] for hit in there])
-        count = selection.offset + selection.limit
-        order = most_diverse(embedder.metric, query, matrix, count, selection.diversity)
-        return [there[position] for position in order]
+    def depths(self, first: int) -> Iterator[int]:
+        """Yield how deep to look: `first`, then deeper and deeper, up to what the store can."""
+        depth = first
+        while self.vectors.max_rows is None or depth < self.vectors.max_rows:
+            yield depth
+            depth *= DEEPENING
+        yield self.vectors.max_rows
 
-    def _deep_enough(
-        self, ranked: Callable[[int], list[SearchResults]], selection: Selection, depth: int
-    ) -> list[SearchResults]:
-        """Rank deeper and deeper until every ranking serves the selection.
+    def _results(
+        self, hits: Sequence[Hit], selection: Selection, model: str, metric: Metric | None
+    ) -> SearchResults:
+        page = tuple(hits[selection.offset : selection.end])
+        return SearchResults(page, model, metric, self.reading)
+
+    def _chosen(
+        self, embedder: Embedder, query: Vectors, hits: Sequence[Hit], selection: Selection
+    ) -> Sequence[Hit]:
+        """Return the hits in the order in which diversity chooses them."""
+        if not selection.diversity:
+            return hits
+        rows = self.rows(embedder, [hit.id for hit in hits])
+        # An image that was removed since it was found has no vector any more.
+        present = [hit for hit in hits if hit.id in rows]
+        if not present:
+            return []
+        matrix = np.stack([rows[hit.id] for hit in present])
+        order = most_diverse(embedder.metric, query, matrix, selection.end, selection.diversity)
+        return [present[position] for position in order]
+
+    def _is_whole(self, ranking: Sequence[Match], depth: int) -> bool:
+        """Return whether a ranking of at most `depth` rows holds all that there are."""
+        return len(ranking) < depth
+
+    def _check_deep_enough(self, rankings: Sequence[Sequence[Hit]], selection: Selection) -> None:
+        """Check rankings that are as deep as the store can look.
 
         Raises:
-            InvalidArgumentError: The store cannot look as deep.
+            InvalidArgumentError: One is too short, and rows are left that it lacks.
         """
-        while True:
-            depth = self._at_most(depth)
-            rankings = ranked(depth)
-            if all(selection.is_served_by(ranking, depth) for ranking in rankings):
-                return rankings
-            if depth == self.vectors.max_rows:
-                # Unless there are no more rows than that.
-                if self.catalog.records.count() <= depth:
-                    return rankings
-                raise InvalidArgumentError(
-                    f"limit {selection.limit}, offset {selection.offset}, max_distance "
-                    f"{selection.max_distance}, group_by {selection.group_by!r}: {self.vectors!r} "
-                    f"returns at most {depth} rows a search, and these hold too few such "
-                    "pictures. Ask for fewer, or leave others out by a filter"
-                )
-            depth *= 4
+        short = any(len(selection.candidates(ranking)) < selection.end for ranking in rankings)
+        most = self.vectors.max_rows
+        if short and most is not None and self.catalog.records.count() > most:
+            raise InvalidArgumentError(
+                f"limit {selection.limit}, offset {selection.offset}, max_distance "
+                f"{selection.max_distance}, group_by {selection.group_by!r}: {self.vectors!r} "
+                f"returns at most {most} rows a search, and these hold too few such "
+                "images. Ask for fewer, or exclude others with a filter"
+            )
 
     def _at_most(self, depth: int) -> int:
         return depth if self.vectors.max_rows is None else min(depth, self.vectors.max_rows)
 
     def _ranked(
-        self, embedder: Embedder, queries: Vectors, depth: int, filter: Filter | None
-    ) -> list[SearchResults]:
-        """Return the nearest `depth` pictures for each query."""
-        collection = self.catalog.collection(embedder.name)
+        self, queries: Mapping[str, Vectors], depth: int, filter: Filter | None
+    ) -> tuple[dict[str, list[list[Match]]], Mapping[str, StoredImage]]:
+        """Return by model the nearest `depth` images for each of its queries, and their records."""
+        collections = {model: self.catalog.collection(model) for model in queries}
         known: Mapping[str, StoredImage] = {}
         width = self._at_most(depth)
         dropped: set[str] = set()
-        found: list[list[Match]] = []
+        found: dict[str, list[list[Match]]] = {}
         for _ in range(_ROUNDS):
-            found = self.vectors.search(collection, queries, width, filter=filter)
-            keys = {match.key for matches in found for match in matches}
-            # All of them anew: what was there a round ago may have a successor in this one.
+            found = {
+                model: self.vectors.search(collections[model], rows, width, filter=filter)
+                for model, rows in queries.items()
+            }
+            keys = {
+                match.key
+                for rankings in found.values()
+                for matches in rankings
+                for match in matches
+            }
+            # All of them again: what had a record a round ago may have a successor in this one.
             known = self.catalog.records.resolve(list(keys))
             # A row without record belongs to a write that is under way, or to one that
             # was replaced a moment ago. Ask again, and for as many more, until nothing
@@ -195,27 +242,20 @@ class Retriever:
                 break
             dropped |= without
             width = self._at_most(depth + len(dropped))
-        return [_results(embedder, matches, known, depth) for matches in found]
+        return {
+            model: [[match for match in r if match.key in known][:depth] for r in rankings]
+            for model, rankings in found.items()
+        }, known
 
 
 def _first_of_each(hits: Sequence[Hit], field: str) -> list[Hit]:
     """Keep the first hit of each value of a metadata field; without a value, all."""
-    firsts: dict[str, Hit] = {}
+    firsts: dict[object, Hit] = {}
     for place, hit in enumerate(hits):
         value = hit.metadata.get(field)
-        if isinstance(value, float) and value.is_integer():
-            value = int(value)  # 1 and 1.0 are one value, as they are to a filter
-        # No value looks like this: JSON never begins with a hash sign.
-        group = f"#{place}" if value is None else json.dumps(value, sort_keys=True)
-        firsts.setdefault(group, hit)
+        # A rank is never equal to the identity of a value, which is a pair.
+        firsts.setdefault(place if value is None else identity(value), hit)
     return list(firsts.values())
-
-
-def _results(
-    embedder: Embedder, matches: Sequence[Match], known: Mapping[str, StoredImage], limit: int
-) -> SearchResults:
-    hits = [_hit(embedder, match, known[match.key]) for match in matches if match.key in known]
-    return SearchResults(tuple(hits[:limit]), embedder.name, embedder.metric)
 
 
 def _hit(embedder: Embedder, match: Match, stored: StoredImage) -> Hit:
@@ -227,3 +267,24 @@ def _hit(embedder: Embedder, match: Match, stored: StoredImage) -> Hit:
         metadata=stored.record.metadata,
         model=embedder.name,
     )
+
+
+def _fused_hits(
+    models: str, ranking: Sequence[Match], records: Mapping[str, StoredImage]
+) -> list[Hit]:
+    hits: dict[str, Hit] = {}
+    for match in ranking:
+        record = records[match.key].record
+        # An image that was replaced between two depths was found under both of its keys.
+        hits.setdefault(
+            record.id,
+            Hit(
+                id=record.id,
+                uri=record.uri,
+                distance=match.distance,
+                score=1.0 - match.distance,
+                metadata=record.metadata,
+                model=models,
+            ),
+        )
+    return list(hits.values())
