@@ -1,8 +1,7 @@
-"""Everything that is checked: `nox -l` lists it, CONTRIBUTING.md explains it."""
+"""The checks of this project: `nox -l` lists them, CONTRIBUTING.md explains them."""
 
 from __future__ import annotations
 
-import itertools
 import shutil
 from pathlib import Path
 
@@ -16,7 +15,7 @@ nox.options.sessions = ["lint", "typing", "tests", "docs"]
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PYPROJECT)
 OLDEST = PYTHONS[0]
-EXTRAS = ("lite", "cli", "onnx", "text")
+EXTRAS = ("lite", "cli", "onnx", "text", "heif")
 
 
 def group(name: str) -> tuple[str, ...]:
@@ -27,7 +26,7 @@ def group(name: str) -> tuple[str, ...]:
 def tests(session: nox.Session) -> None:
     """The fast suite, and every code block of the documentation."""
     session.install("-e", ".[all]", *group("tests"))
-    # By file: the code blocks of a page build on one another.
+    # By file, because the code blocks of a page depend on each other.
     session.run("pytest", "-n", "2", "--dist", "loadfile", *session.posargs)
 
 
@@ -63,11 +62,12 @@ def parity(session: nox.Session, family: str) -> None:
 
 @nox.session(python=OLDEST)
 def lint(session: nox.Session) -> None:
-    """Style, likely bugs, and the direction of imports."""
+    """Style, likely bugs, spelling, and the direction of imports."""
     session.install(*group("lint"))
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("lint-imports", env={"PYTHONPATH": "src"})
+    session.run("codespell")
 
 
 @nox.session(python=OLDEST)
@@ -93,26 +93,25 @@ def docs(session: nox.Session) -> None:
     "extras",
     [
         nox.param(chosen, id="+".join(chosen) or "none")
-        for size in range(len(EXTRAS) + 1)
-        for chosen in itertools.combinations(EXTRAS, size)
+        for chosen in ((), *((extra,) for extra in EXTRAS), EXTRAS)
     ],
 )
 def extras(session: nox.Session, extras: tuple[str, ...]) -> None:
-    """Each combination of extras, none included, works or says what is missing."""
+    """Without extras, with each one alone and with all, it works or says what is missing."""
     session.install("-e", f".[{','.join(extras)}]")
     session.run("python", "tests/smoke.py", *extras)
 
 
 @nox.session(python=PYTHONS)
 def wheel(session: nox.Session) -> None:
-    """What users install: the wheel, built from the sdist, in an environment of its own."""
+    """The wheel, built from the sdist and installed into an environment of its own."""
     dist = Path(session.create_tmp()) / "dist"
     shutil.rmtree(dist, ignore_errors=True)
     session.install("build[uv]")
     session.run("python", "-m", "build", "--installer", "uv", "--outdir", str(dist))
     (built,) = dist.glob("*.whl")
     session.install(f"{built}[all]")
-    # A venv that is used again may hold an earlier build of the same version.
+    # A reused environment may contain an earlier build of the same version.
     session.install("--force-reinstall", "--no-deps", str(built))
     session.run("python", "tests/smoke.py", *EXTRAS)
     session.run("python", "tests/distributions.py", str(dist))
@@ -120,13 +119,13 @@ def wheel(session: nox.Session) -> None:
 
 @nox.session(python=OLDEST)
 def export(session: nox.Session) -> None:
-    """Keras' models through ONNX to vectors, compared with Keras; installs TensorFlow."""
+    """Vectors of Keras models exported to ONNX, compared with Keras; installs TensorFlow."""
     session.install("-e", ".", "-r", "tools/requirements/keras.txt")
     session.run("python", "tools/export_keras.py", "--verify")
 
 
 @nox.session(python=OLDEST)
 def benchmarks(session: nox.Session) -> None:
-    """How fast it is on this machine."""
+    """The speed on this machine."""
     session.install("-e", ".[all]")
     session.run("python", "-m", "benchmarks", *session.posargs)

@@ -1,7 +1,7 @@
-"""Is what is installed here whole? `python tests/smoke.py [EXTRA ...]`, without pytest.
+"""Check the installed package without pytest: `python tests/smoke.py [EXTRA ...]`.
 
-The arguments are the extras that were installed: those work, the others say how to
-get them.
+The arguments are the installed extras. Features of these extras must work; features of the
+others must say how to install them.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ def main(extras: set[str]) -> None:
         command_line("cli" in extras)
         edits_models("onnx" in extras, folder / "model.onnx")
         reads_text("text" in extras)
+        reads_heic("heif" in extras, folder / "photo.heic")
     print(f"onnxsearch {onnxsearch.__version__} works with: {sorted(extras) or 'no extras'}")
 
 
@@ -95,6 +96,22 @@ def reads_text(installed: bool) -> None:
         assert "onnxsearch[text]" in str(error), error
     except onnxsearch.ModelLoadError:
         assert installed
+
+
+def reads_heic(installed: bool, path: Path) -> None:
+    if installed:
+        import pillow_heif
+
+        pillow_heif.from_pillow(Image.new("RGB", (64, 48), "gold")).save(path)
+        assert onnxsearch.open_image(path).size == (64, 48)
+        return
+    path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    try:
+        onnxsearch.open_image(path)
+    except onnxsearch.UnsupportedImageError as error:
+        assert "onnxsearch[heif]" in str(error), error
+    else:
+        raise AssertionError("pillow-heif is not installed, but a HEIC file was opened")
 
 
 if __name__ == "__main__":
