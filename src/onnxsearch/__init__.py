@@ -79,6 +79,7 @@ if TYPE_CHECKING:
         StoreCorruptError as StoreCorruptError,
         StoreError as StoreError,
         StoreLockedError as StoreLockedError,
+        StoreMismatchError as StoreMismatchError,
         StoreUnavailableError as StoreUnavailableError,
         UnknownModelError as UnknownModelError,
         UnsupportedImageError as UnsupportedImageError,

@@ -129,7 +129,9 @@ class SearchEngine(Closeable):
         self._owned: list[Embedder | VectorStore | MetadataStore] = []
         self._closed = False
         self._process = HomeProcess()
-        # Recover first: it may still have to drop one of these collections.
+        # Compare first: whatever comes later may delete vectors.
+        self._catalog.identity.open(self._embedders)
+        # Recover next: it may still have to drop one of these collections.
         self._catalog.recover()
         ensure_collections(self._catalog, self._embedders.values())
 

@@ -24,7 +24,8 @@
         ├── StoreLockedError          held by another process
         ├── StoreCorruptError         what it holds cannot be read
         ├── CollectionNotFoundError   no collection of that name
-        └── SpaceMismatchError        the collection belongs to another vector space
+        ├── SpaceMismatchError        the collection belongs to another vector space
+        └── StoreMismatchError        the vectors belong to other records
 
 Catch `OnnxSearchError` to catch all of them. None derives from `ValueError` or `OSError`, so
 a handler for those does not catch one by accident. The underlying exception, if there is one, is
@@ -166,3 +167,7 @@ class CollectionNotFoundError(StoreError):
 
 class SpaceMismatchError(StoreError):
     """The collection was filled by another model, profile, output or dimension."""
+
+
+class StoreMismatchError(StoreError):
+    """The vectors were stored with the records of another metadata store."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from onnxsearch.catalog.identity import StoreIdentity
 from onnxsearch.catalog.journal import Entry, State, encode_entry
 from onnxsearch.catalog.keys import check_namespace, new_key
 from onnxsearch.catalog.records import RecordIndex, StoredImage, same_content
@@ -21,7 +22,7 @@ from onnxsearch.metadata.base import MetadataStore
 from onnxsearch.types import Record
 
 if TYPE_CHECKING:
-    from onnxsearch.vectors.base import Vectors, VectorStore
+    from onnxsearch.vectors.base import CollectionSpec, Vectors, VectorStore
 
 logger = logging.getLogger("onnxsearch")
 
@@ -61,6 +62,7 @@ class Catalog:
         self.metadata = metadata
         self.records = RecordIndex(metadata, namespace)
         self.rows = VectorRows(vectors, namespace)
+        self.identity = StoreIdentity(vectors, metadata, self.records, self.rows)
         self.recovery = Recovery(metadata, self.records, self.rows)
 
     def collection(self, model: str) -> str:
@@ -85,6 +87,20 @@ class Catalog:
                     "namespaces hold different images, and each has its own engine"
                 )
         return ""
+
+    def ensure_collection(self, model: str, space: CollectionSpec) -> None:
+        """Create the collection of a model, or check that it is of this space.
+
+        Args:
+            model: The model.
+            space: What the collection must hold; its name and owner do not count.
+
+        Raises:
+            SpaceMismatchError: It is of another space.
+            StoreMismatchError: Its vectors belong to other records.
+        """
+        owner = self.identity.owner_of(model)
+        self.vectors.ensure_collection(replace(space, name=self.collection(model), owner=owner))
 
     def put(self, items: Iterable[NewImage]) -> None:
         """Store images, each in place of what its id held before.
@@ -122,6 +138,7 @@ class Catalog:
         Raises:
             StoreError: A store failed.
         """
+        self.identity.confirm()
         self.recovery.retry()
         wanted = list(ids)
         op = new_key()
@@ -150,6 +167,7 @@ class Catalog:
         Raises:
             StoreError: A store failed; the next write continues the drop.
         """
+        self.identity.confirm()
         self.recovery.drop(model)
 
     def vectors_of(self, images: Collection[StoredImage]) -> dict[str, dict[str, Vectors]]:
@@ -166,6 +184,7 @@ class Catalog:
         return self.recovery.settle_all()
 
     def _write(self, plan: _Plan) -> None:
+        self.identity.confirm()
         self.recovery.retry()
         state = State.BEGUN
         for _ in attempts():

@@ -50,9 +50,11 @@ def verify(catalog: Catalog, *, repair: bool = False) -> VerifyReport:
         repair: Also mend the damage, as `Defect` describes.
 
     Raises:
+        StoreMismatchError: The vectors belong to other records. Nothing was changed.
         StoreCorruptError: A journal entry, or the key of a vector, cannot be read.
         StoreError: A store failed.
     """
+    catalog.identity.check()
     return _Check(catalog, repair).run()
 
 

@@ -64,6 +64,7 @@ class RecordIndex:
         self.ids_table = f"{namespace}:ids"
         self.records_table = f"{namespace}:records"
         self.journal_table = f"{namespace}:journal"
+        self.identity_table = f"{namespace}:identity"
         self.contents_table = f"{namespace}:contents"
 
     def find(self, ids: Iterable[str]) -> dict[str, StoredImage]:

@@ -23,7 +23,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -109,7 +109,15 @@ def _write_part(
 
 
 def _manifest(spaces: Mapping[str, CollectionSpec], images: int, parts: int) -> bytes:
-    models = [{**asdict(space), "name": name} for name, space in spaces.items()]
+    models = [
+        {
+            "name": name,
+            "dimension": space.dimension,
+            "fingerprint": space.fingerprint,
+            "metric": space.metric.value,
+        }
+        for name, space in spaces.items()
+    ]
     values = {"format": _FORMAT, "version": _VERSION, "pictures": images, "parts": parts}
     return json.dumps({**values, "models": models}, indent=2).encode("ascii")
 

@@ -169,7 +169,7 @@ def transfer(
     copied = unchanged = 0
     for batch in source.batches():
         for model in {model for item in batch for model in item.vectors} - known:
-            target.vectors.ensure_collection(_space(source, target, model))
+            target.ensure_collection(model, source.space(model))
             known.add(model)
         stored = _store({item.record.id: item for item in batch}, target)
         copied += stored
@@ -190,11 +190,7 @@ def _check_spaces(source: ImageSource, target: Catalog, searched: Collection[str
     existing = target.collections()
     for model in models:
         if target.collection(model) in existing:
-            target.vectors.ensure_collection(_space(source, target, model))
-
-
-def _space(source: ImageSource, target: Catalog, model: str) -> CollectionSpec:
-    return replace(source.space(model), name=target.collection(model))
+            target.ensure_collection(model, source.space(model))
 
 
 def _store(items: Mapping[str, NewImage], target: Catalog) -> int:

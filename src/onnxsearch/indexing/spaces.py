@@ -18,14 +18,16 @@ def ensure_collections(catalog: Catalog, embedders: Iterable[Embedder]) -> None:
     Raises:
         SpaceMismatchError: A collection was filled by another model, profile, output
             or dimension.
+        StoreMismatchError: A collection belongs to other records.
         StoreError: The store failed.
     """
     for embedder in embedders:
-        catalog.vectors.ensure_collection(
+        catalog.ensure_collection(
+            embedder.name,
             CollectionSpec(
                 name=catalog.collection(embedder.name),
                 dimension=embedder.dimension,
                 fingerprint=embedder.fingerprint,
                 metric=embedder.metric,
-            )
+            ),
         )

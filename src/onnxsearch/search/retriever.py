@@ -216,6 +216,7 @@ class Retriever:
         self, queries: Mapping[str, Vectors], depth: int, filter: Filter | None
     ) -> tuple[dict[str, list[list[Match]]], Mapping[str, StoredImage]]:
         """Return by model the nearest `depth` images for each of its queries, and their records."""
+        self.catalog.identity.confirm()
         collections = {model: self.catalog.collection(model) for model in queries}
         known: Mapping[str, StoredImage] = {}
         width = self._at_most(depth)

@@ -35,6 +35,9 @@ class FaultyVectorStore(VectorStore):
         with self._faults.around("create"):
             self._store._create(spec)
 
+    def _set_owner(self, spec: CollectionSpec) -> None:
+        self._store._set_owner(spec)
+
     def _collections(self) -> list[str]:
         with self._faults.around("collections"):
             return self._store._collections()

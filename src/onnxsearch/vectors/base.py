@@ -15,11 +15,10 @@ from onnxsearch._internal.validation import integer
 from onnxsearch.errors import (
     CollectionNotFoundError,
     InvalidArgumentError,
-    SpaceMismatchError,
 )
 from onnxsearch.filters import Filter, check_filter
 from onnxsearch.types import Metadata, Metric, Vectors as Vectors
-from onnxsearch.vectors.collection import NAME, CollectionSpec as CollectionSpec, mismatch
+from onnxsearch.vectors.collection import NAME, CollectionSpec as CollectionSpec, check_same
 
 _KEY = re.compile(r"[0-9a-f]{32}")
 
@@ -61,10 +60,12 @@ class VectorStore(Closeable):
         """Create the collection, or check that the one there is the same.
 
         Args:
-            spec: Name, dimension, metric and fingerprint.
+            spec: Name, dimension, metric, fingerprint and owner. A collection without
+                an owner gets this one.
 
         Raises:
             SpaceMismatchError: There is one of that name for another space.
+            StoreMismatchError: There is one of that name with another owner.
             InvalidArgumentError: The store does not know that metric.
         """
         if spec.metric not in self.metrics:
@@ -77,8 +78,10 @@ class VectorStore(Closeable):
             self._create(spec)
             # Another process may have been faster; what counts is what is there now.
             found = self._describe(spec.name)
-        if found != spec:
-            raise SpaceMismatchError(mismatch(spec, found))
+        check_same(spec, found)
+        if found is not None and found.owner is None and spec.owner is not None:
+            self._set_owner(spec)
+            check_same(spec, self._describe(spec.name))
 
     def describe(self, collection: str) -> CollectionSpec:
         """Return what `collection` holds.
@@ -216,6 +219,13 @@ class VectorStore(Closeable):
     @abstractmethod
     def _create(self, spec: CollectionSpec) -> None:
         """Create the collection; if one appears meanwhile, leave that alone."""
+
+    def _set_owner(self, spec: CollectionSpec) -> None:
+        """Write the owner of a collection that has none; if it has one meanwhile, keep that.
+
+        A store that keeps the owner with `_create` and returns it with `_describe` implements
+        this hook too. One that does not keep it leaves the hook out.
+        """
 
     @abstractmethod
     def _collections(self) -> list[str]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from onnxsearch._internal.validation import integer
-from onnxsearch.errors import InvalidArgumentError
+from onnxsearch.errors import InvalidArgumentError, SpaceMismatchError, StoreMismatchError
 from onnxsearch.types import Metric
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,199}")
@@ -26,6 +26,9 @@ class CollectionSpec:
     fingerprint: str
     """Identifies the vector space; see `Embedder.fingerprint`."""
     metric: Metric = Metric.L2
+    owner: str | None = field(default=None, compare=False)
+    """Identity of the records that the vectors belong to; None if it is unknown. It makes
+    no difference to what the collection holds."""
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
@@ -57,10 +60,26 @@ class CollectionSpec:
         return self.metric.dtype
 
 
-def mismatch(wanted: CollectionSpec, found: CollectionSpec | None) -> str:
-    """Tell what a collection was made as, and what it is opened as."""
+def check_same(wanted: CollectionSpec, found: CollectionSpec | None) -> None:
+    """Raise unless the collection that is there is the one that is wanted.
+
+    Raises:
+        SpaceMismatchError: It vanished, or holds vectors of another space.
+        StoreMismatchError: Its vectors belong to other records.
+    """
     if found is None:
-        return f"collection {wanted.name!r} vanished while it was opened"
+        raise SpaceMismatchError(f"collection {wanted.name!r} vanished while it was opened")
+    if found != wanted:
+        raise SpaceMismatchError(_space_mismatch(wanted, found))
+    if wanted.owner is not None and found.owner not in (None, wanted.owner):
+        raise StoreMismatchError(
+            f"collection {wanted.name!r} belongs to records with the identity {found.owner}, and "
+            f"is now opened with records of the identity {wanted.owner}. Open it with the records "
+            "that it was made with"
+        )
+
+
+def _space_mismatch(wanted: CollectionSpec, found: CollectionSpec) -> str:
     return (
         f"collection {wanted.name!r} holds vectors of another space: it was made with "
         f"dimension {found.dimension}, metric {found.metric.value}, fingerprint "

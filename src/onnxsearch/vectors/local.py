@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -29,6 +30,9 @@ _PAGE_BYTES = 16_384
 """Of the file: a vector of 1,280 numbers takes one such page, or two of the default size."""
 _REMEMBERED = 100_000
 """Removals that are kept for other processes to learn of; who missed more reads all."""
+
+# Not a column of `collections`, which releases without owners made. They pass it over.
+_OWNERS = "CREATE TABLE IF NOT EXISTS owners (collection INTEGER PRIMARY KEY, owner TEXT NOT NULL)"
 
 # AUTOINCREMENT never gives a number twice, and a replaced row gets a new one. So
 # what changed since are the rows above the highest number that was seen.
@@ -94,7 +98,8 @@ class LocalVectorStore(VectorStore):
     def _describe(self, name: str) -> CollectionSpec | None:
         with self._database.read() as connection:
             found = _find(connection, name)
-        return None if found is None else found.spec
+            owner = None if found is None else _owner(connection, found.number)
+        return None if found is None else replace(found.spec, owner=owner)
 
     def _create(self, spec: CollectionSpec) -> None:
         with self._database.write() as connection:
@@ -103,6 +108,11 @@ class LocalVectorStore(VectorStore):
                 "VALUES (?, ?, ?, ?)",
                 (spec.name, spec.dimension, spec.metric.value, spec.fingerprint),
             )
+            _own(connection, spec)
+
+    def _set_owner(self, spec: CollectionSpec) -> None:
+        with self._database.write() as connection:
+            _own(connection, spec)
 
     def _collections(self) -> list[str]:
         with self._database.read() as connection:
@@ -115,6 +125,8 @@ class LocalVectorStore(VectorStore):
                 connection.execute("DELETE FROM vectors WHERE collection = ?", (found.number,))
                 connection.execute("DELETE FROM removals WHERE collection = ?", (found.number,))
                 connection.execute("DELETE FROM collections WHERE number = ?", (found.number,))
+                connection.execute(_OWNERS)
+                connection.execute("DELETE FROM owners WHERE collection = ?", (found.number,))
                 self._loaded.pop(found.number, None)
 
     def _upsert(
@@ -270,6 +282,21 @@ def _find(connection: sqlite3.Connection, name: str) -> _Found | None:
             f"collection {name!r} is of dimension {dimension!r} and metric {metric!r}, which "
             "onnxsearch did not write. Restore the file, or index again into another"
         ) from error
+
+
+def _owner(connection: sqlite3.Connection, number: int) -> str | None:
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'owners'").fetchone():
+        return None
+    row = connection.execute("SELECT owner FROM owners WHERE collection = ?", (number,)).fetchone()
+    return None if row is None else str(row[0])
+
+
+def _own(connection: sqlite3.Connection, spec: CollectionSpec) -> None:
+    """Write the owner of a collection, if it is of this space and has none."""
+    found = _find(connection, spec.name)
+    if spec.owner is not None and found is not None and found.spec == spec:
+        connection.execute(_OWNERS)
+        connection.execute("INSERT OR IGNORE INTO owners VALUES (?, ?)", (found.number, spec.owner))
 
 
 def _number(connection: sqlite3.Connection, spec: CollectionSpec) -> int:

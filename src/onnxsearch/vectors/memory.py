@@ -33,6 +33,12 @@ class InMemoryVectorStore(VectorStore):
     def _create(self, spec: CollectionSpec) -> None:
         self._open_tables().setdefault(spec.name, (spec, Table(spec)))
 
+    def _set_owner(self, spec: CollectionSpec) -> None:
+        tables = self._open_tables()
+        found = tables.get(spec.name)
+        if found is not None and found[0].owner is None:
+            tables[spec.name] = (spec, found[1])
+
     def _collections(self) -> list[str]:
         return list(self._open_tables())
 

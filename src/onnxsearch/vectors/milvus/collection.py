@@ -32,17 +32,11 @@ def create_collection(
     kind = DataType.BINARY_VECTOR if spec.metric is Metric.HAMMING else DataType.FLOAT_VECTOR
     schema.add_field("vector", kind, dim=spec.dimension)
     schema.add_field("metadata", DataType.JSON)
-    mark = {
-        "format": _FORMAT,
-        "dimension": spec.dimension,
-        "metric": spec.metric.value,
-        "fingerprint": spec.fingerprint,
-    }
     try:
         client.create_collection(
             spec.name,
             schema=schema,
-            properties={_MARK: json.dumps(mark)},
+            properties={_MARK: _mark_of(spec)},
             consistency_level=consistency,
             timeout=timeout,
         )
@@ -64,7 +58,11 @@ def read_spec(client: MilvusClient, name: str, *, timeout: float) -> CollectionS
         mark = json.loads(text)
         if mark["format"] == _FORMAT:
             return CollectionSpec(
-                name, mark["dimension"], mark["fingerprint"], Metric(mark["metric"])
+                name,
+                mark["dimension"],
+                mark["fingerprint"],
+                Metric(mark["metric"]),
+                mark.get("owner"),
             )
     except (ValueError, KeyError, TypeError, InvalidArgumentError) as error:
         raise StoreCorruptError(
@@ -79,9 +77,28 @@ def read_spec(client: MilvusClient, name: str, *, timeout: float) -> CollectionS
     )
 
 
+def write_owner(client: MilvusClient, spec: CollectionSpec, *, timeout: float) -> None:
+    """Write the owner of a collection that has none."""
+    found = read_spec(client, spec.name, timeout=timeout)
+    if found == spec and found.owner is None:
+        client.alter_collection_properties(
+            spec.name, properties={_MARK: _mark_of(spec)}, timeout=timeout
+        )
+
+
 def is_ours(client: MilvusClient, name: str, *, timeout: float) -> bool:
     """Tell whether onnxsearch made the collection, in whatever format."""
     return _mark(client, name, timeout) is not None
+
+
+def _mark_of(spec: CollectionSpec) -> str:
+    mark = {
+        "format": _FORMAT,
+        "dimension": spec.dimension,
+        "metric": spec.metric.value,
+        "fingerprint": spec.fingerprint,
+    }
+    return json.dumps(mark if spec.owner is None else {**mark, "owner": spec.owner})
 
 
 def _mark(client: MilvusClient, name: str, timeout: float) -> str | None:

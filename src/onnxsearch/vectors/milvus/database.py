@@ -17,6 +17,7 @@ from onnxsearch.vectors.milvus.collection import (
     is_ours,
     make_ready,
     read_spec,
+    write_owner,
 )
 from onnxsearch.vectors.milvus.connection import MilvusConnection
 from onnxsearch.vectors.milvus.index import MilvusIndex
@@ -77,7 +78,8 @@ class MilvusDatabase:
         if known is None:
             return
         with suppress(CollectionNotFoundError), self.read(name) as client:
-            if read_spec(client, name, timeout=self._timeout) != known:
+            found = read_spec(client, name, timeout=self._timeout)
+            if found != known or found.owner != known.owner:
                 self._specs.pop(name, None)
 
     def create(self, spec: CollectionSpec) -> None:
@@ -85,6 +87,14 @@ class MilvusDatabase:
         self._index.kind_for(spec.metric)
         with self._connection.call() as client:
             create_collection(client, spec, consistency=self._consistency, timeout=self._timeout)
+
+    def set_owner(self, spec: CollectionSpec) -> None:
+        """Write the owner of a collection that has none."""
+        with self.write(spec.name) as client:
+            write_owner(client, spec, timeout=self._timeout)
+            found = read_spec(client, spec.name, timeout=self._timeout)
+        if found is not None:
+            self._specs[spec.name] = found
 
     def names(self) -> list[str]:
         """Return the names of the collections that onnxsearch made."""
