@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import repeat
 
 import pytest
 
-from onnxsearch.errors import CollectionNotFoundError, InvalidArgumentError, SpaceMismatchError
+from onnxsearch.errors import (
+    CollectionNotFoundError,
+    InvalidArgumentError,
+    SpaceMismatchError,
+    StoreMismatchError,
+)
 from onnxsearch.testing.vector_contract.fixtures import VectorStoreFixtures
 from onnxsearch.testing.vector_samples import PHOTOS, key, random_vectors
 from onnxsearch.types import Metric
@@ -42,6 +48,23 @@ class CollectionTests(VectorStoreFixtures):
         with pytest.raises(SpaceMismatchError, match="model-1"):
             photos.ensure_collection(other)
         assert photos.describe("photos") == PHOTOS
+
+    def test_keeps_the_owner_of_a_collection(self, store: VectorStore) -> None:
+        """The store loses or replaces an owner, so that records of others delete the vectors."""
+        store.ensure_collection(PHOTOS)
+        mine = replace(PHOTOS, owner="1" * 32)
+        store.ensure_collection(mine)
+        owner = store.describe(PHOTOS.name).owner
+        if owner is None:
+            pytest.skip(f"{store!r} does not keep the owner of a collection")
+        assert owner == mine.owner
+        store.ensure_collection(PHOTOS)
+        with pytest.raises(StoreMismatchError, match="1" * 32):
+            store.ensure_collection(replace(PHOTOS, owner="2" * 32))
+        assert store.describe(PHOTOS.name).owner == mine.owner
+        store.drop(PHOTOS.name)
+        store.ensure_collection(replace(PHOTOS, owner="2" * 32))
+        assert store.describe(PHOTOS.name).owner == "2" * 32
 
     def test_refuses_a_metric_it_does_not_have(self, store: VectorStore) -> None:
         """The store takes a metric and measures by another one."""

@@ -151,6 +151,9 @@ class MilvusVectorStore(VectorStore):
     def _create(self, spec: CollectionSpec) -> None:
         self._database.create(spec)
 
+    def _set_owner(self, spec: CollectionSpec) -> None:
+        self._database.set_owner(spec)
+
     def _collections(self) -> list[str]:
         return self._database.names()
 
