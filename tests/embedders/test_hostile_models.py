@@ -1,4 +1,4 @@
-"""Models that are damaged, or made to do harm: each is refused, and the reason told."""
+"""Models that are damaged, or made to do harm: each is refused, with the reason."""
 
 from __future__ import annotations
 
@@ -95,10 +95,12 @@ def test_refused_with_the_reason(tmp_path: Path, model: bytes, reason: str) -> N
     (tmp_path / "short.bin").write_bytes(bytes(4))
     path = tmp_path / "model.onnx"
     path.write_bytes(model)
-    with pytest.raises(ModelLoadError, match=rf"cannot load model .*model\.onnx.*{reason}") as told:
+    with pytest.raises(
+        ModelLoadError, match=rf"cannot load model .*model\.onnx.*{reason}"
+    ) as caught:
         OnnxEmbedder(path, profile=SMALL)
-    assert told.value.__cause__ is not None
-    assert "onnxruntime_src" not in str(told.value)
+    assert caught.value.__cause__ is not None
+    assert "onnxruntime_src" not in str(caught.value)
 
 
 @pytest.mark.parametrize("location", ["../secret.bin", "sub/../../secret.bin", "link.bin"])

@@ -108,7 +108,7 @@ def test_outputs_and_pooling_are_asked_for(tmp_path: Path) -> None:
     assert called(tokens.call).dimension == 8
 
 
-def test_text_towers(tmp_path: Path) -> None:
+def test_text_models_are_inspected(tmp_path: Path) -> None:
     tokenizer(tmp_path)
     (tmp_path / "onnx").mkdir()
     vectors = inspect_model(written(tmp_path / "onnx", text_model(tokens=64)))
@@ -136,12 +136,12 @@ def test_models_for_both_and_for_neither(tmp_path: Path) -> None:
         assert reason in report.missing[0].reason
 
 
-def test_what_is_no_model(tmp_path: Path) -> None:
+def test_what_is_not_a_model(tmp_path: Path) -> None:
     for content in (b"", b"garbage", b"\x80" * 100):
         path = written(tmp_path, content)
         with pytest.raises(ModelLoadError, match=r"model\.onnx"):
             inspect_model(path)
-        with pytest.raises(ModelLoadError, match=r"model\.onnx.* is no ONNX file"):
+        with pytest.raises(ModelLoadError, match=r"model\.onnx.* is not an ONNX file"):
             read_header(path)
     with pytest.raises(ModelLoadError, match="does not exist"):
         inspect_model(tmp_path / "missing.onnx")

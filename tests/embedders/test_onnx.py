@@ -148,7 +148,7 @@ def test_nan_is_an_error_and_not_a_vector() -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", colour_model()[:200]])
-def test_files_that_are_no_models(tmp_path: Path, content: bytes) -> None:
+def test_files_that_are_not_models(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "bad.onnx"
     path.write_bytes(content)
     with pytest.raises(ModelLoadError, match=r"bad\.onnx"):
@@ -164,7 +164,7 @@ def test_a_missing_model_and_a_folder(tmp_path: Path) -> None:
         OnnxEmbedder(tmp_path, profile=SMALL)
 
 
-def test_a_model_that_takes_no_pictures() -> None:
+def test_a_model_that_does_not_take_images() -> None:
     text = onnx.parser.parse_model(
         '<ir_version: 8, opset_import: ["": 17]>'
         "agraph (int64[n, m] input_ids) => (int64[n, m] y) { y = Identity(input_ids) }"
@@ -225,13 +225,13 @@ def test_names(tmp_path: Path) -> None:
 
 
 def test_numbers_of_threads_are_checked() -> None:
-    with pytest.raises(InvalidArgumentError, match="threads=0"):
+    with pytest.raises(InvalidArgumentError, match="threads 0"):
         OnnxEmbedder(colour_model(), profile=SMALL, threads=0)
-    with pytest.raises(InvalidArgumentError, match="workers=0"):
+    with pytest.raises(InvalidArgumentError, match="workers 0"):
         OnnxEmbedder(colour_model(), profile=SMALL).parallel(0)
 
 
-def test_errors_of_pictures_pass_through(tmp_path: Path) -> None:
+def test_errors_of_images_pass_through(tmp_path: Path) -> None:
     embedder = OnnxEmbedder(colour_model(), profile=SMALL, reading=ReadPolicy(max_pixels=100))
     with pytest.raises(ImageNotFoundError):
         embedder.embed(tmp_path / "missing.jpg")
@@ -328,7 +328,7 @@ def test_a_cache_in_which_model_and_weights_are_links(tmp_path: Path) -> None:
     assert sorted(file.name for file in blobs.iterdir()) == ["0dd5", "5e1f"]
 
 
-# --- models that take one picture at a time
+# --- models that take one image at a time
 
 
 def one_at_a_time(nodes: str) -> bytes:
@@ -356,7 +356,7 @@ BATCHES = {
 
 
 @pytest.mark.parametrize("kind", BATCHES)
-def test_one_picture_at_a_time_is_opened_where_that_changes_nothing(kind: str) -> None:
+def test_one_image_at_a_time_is_opened_where_that_changes_nothing(kind: str) -> None:
     nodes, batch = BATCHES[kind]
     model = one_at_a_time(nodes)
     embedder = OnnxEmbedder(model, profile=SMALL, runtime=OPENED)
@@ -388,7 +388,7 @@ def test_opening_a_batch_needs_the_package_onnx(monkeypatch: pytest.MonkeyPatch)
         OnnxEmbedder(colour_model(batch=1), profile=SMALL, runtime=OPENED)
 
 
-def test_on_the_cpu_one_picture_at_a_time_is_run_so() -> None:
+def test_on_the_cpu_one_image_at_a_time_is_run_so() -> None:
     embedder = OnnxEmbedder(colour_model(batch=1), profile=SMALL)
     assert embedder.input.batch == 1
     assert np.allclose(embedder.embed(photos()), expected(photos()), atol=1e-6)
@@ -417,10 +417,10 @@ def test_shrinking_needs_an_arena() -> None:
 
 def test_many_threads_share_an_embedder() -> None:
     embedder = OnnxEmbedder(colour_model(), profile=SMALL)
-    picture = Image.fromarray(photos()[0])
-    vector = embedder.embed(picture)
+    image = Image.fromarray(photos()[0])
+    vector = embedder.embed(image)
     with ThreadPoolExecutor(16) as pool:
-        for other in pool.map(embedder.embed, [picture] * 200):
+        for other in pool.map(embedder.embed, [image] * 200):
             assert np.array_equal(other, vector)
 
 
@@ -495,7 +495,7 @@ def test_a_subclass_prepares_its_own_way() -> None:
     assert mirrored.fingerprint != plain.fingerprint
 
 
-def test_pooling_that_gives_no_vectors_is_refused() -> None:
+def test_pooling_that_does_not_give_vectors_is_refused() -> None:
     class Flat(OnnxEmbedder):
         def pool(self, output: Tensor) -> Tensor:
             return output.reshape(-1)
@@ -514,12 +514,12 @@ def test_the_bundled_models(name: str, size: int) -> None:
     embedder = OnnxEmbedder.bundled(name)
     assert (embedder.name, embedder.dimension) == (name, 1280)
     assert embedder.profile == PreprocessingProfile.named("efficientnet-lite", size)
-    picture = np.full((300, 400, 3), (200, 120, 40), np.uint8)
-    vector = embedder.embed(picture)
+    image = np.full((300, 400, 3), (200, 120, 40), np.uint8)
+    vector = embedder.embed(image)
     assert np.linalg.norm(vector) == pytest.approx(1)
 
 
-def test_a_bundled_model_that_there_is_not() -> None:
+def test_a_missing_bundled_model() -> None:
     with pytest.raises(UnknownModelError, match="efficientnet-lite2 and efficientnet-lite0"):
         OnnxEmbedder.bundled("resnet50")
     assert issubclass(UnknownModelError, ModelError)

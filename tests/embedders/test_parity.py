@@ -14,14 +14,14 @@ from PIL import Image
 from onnxsearch import InvalidArgumentError, OnnxEmbedder, PreprocessingProfile
 from tests.embedders.models import colour_model
 
-PICTURES = np.random.default_rng(5).integers(0, 256, (3, 20, 30, 3), dtype=np.uint8)
-PICTURES[0, :, :, 0] = PICTURES[1, :, :, 2] = 255  # so that colours differ
+IMAGES = np.random.default_rng(5).integers(0, 256, (3, 20, 30, 3), dtype=np.uint8)
+IMAGES[0, :, :, 0] = IMAGES[1, :, :, 2] = 255  # so that colours differ
 
 
 def reference(folder: Path, embedder: OnnxEmbedder, **more: NDArray[np.generic]) -> Path:
     path = folder / "reference.npz"
-    tensors = np.stack([embedder.prepare(picture) for picture in PICTURES])
-    arrays = {"images": PICTURES, "vectors": embedder.run(tensors), "tensors": tensors, **more}
+    tensors = np.stack([embedder.prepare(image) for image in IMAGES])
+    arrays = {"images": IMAGES, "vectors": embedder.run(tensors), "tensors": tensors, **more}
     np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
     return path
 
@@ -42,15 +42,15 @@ def test_the_same_is_the_same(tmp_path: Path) -> None:
 
 
 def test_images_as_paths_and_tensors_in_the_other_order(tmp_path: Path) -> None:
-    for number, picture in enumerate(PICTURES):
-        Image.fromarray(picture).save(tmp_path / f"{number}.png")
+    for number, image in enumerate(IMAGES):
+        Image.fromarray(image).save(tmp_path / f"{number}.png")
     path = reference(tmp_path, made(layout="NHWC"), images=np.array(["0.png", "1.png", "2.png"]))
     assert made(layout="NCHW").verify(path).tensor_difference == 0
     path = reference(tmp_path, made(layout="NCHW"))
     assert made(layout="NHWC").verify(path).ok
 
 
-def test_the_wrong_profile_is_told_and_the_right_one_named(tmp_path: Path) -> None:
+def test_the_wrong_profile_is_reported_and_the_right_profile_named(tmp_path: Path) -> None:
     report = made("keras-tf").verify(reference(tmp_path, made("keras-caffe")))
     assert not report.ok
     assert report.parts == "preprocessing"
@@ -61,23 +61,23 @@ def test_the_wrong_profile_is_told_and_the_right_one_named(tmp_path: Path) -> No
     assert "keras-caffe" in str(report)
 
 
-def test_the_wrong_model_is_told(tmp_path: Path) -> None:
+def test_the_wrong_model_is_reported(tmp_path: Path) -> None:
     other = OnnxEmbedder(colour_model(output="two"), profile="keras-caffe", output="a")
     report = made().verify(reference(tmp_path, other))
     assert (report.parts, report.tensor_difference) == ("model", 0)
-    assert "part in the model" in str(report)
+    assert "differ in the model" in str(report)
     assert made("keras-tf").verify(reference(tmp_path, other)).parts == "both"
 
 
 def test_without_tensors(tmp_path: Path) -> None:
     path = tmp_path / "reference.npz"
-    np.savez(path, images=PICTURES, vectors=made("keras-raw").embed(list(PICTURES)) * 7)
+    np.savez(path, images=IMAGES, vectors=made("keras-raw").embed(list(IMAGES)) * 7)
     right, wrong = made("keras-raw").verify(path), made("keras-tf").verify(path)
     assert right.ok
     assert (right.tensor_difference, right.model_cosine) == (None, None)
     assert wrong.parts == "preprocessing"
     assert "keras-raw" in wrong.profiles
-    np.savez(path, images=PICTURES, vectors=np.eye(3, 8))
+    np.savez(path, images=IMAGES, vectors=np.eye(3, 8))
     lost = made().verify(path)
     assert (lost.parts, lost.profiles) == ("unknown", ())
     assert "add tensors=" in str(lost)
@@ -87,14 +87,14 @@ def test_without_tensors(tmp_path: Path) -> None:
     "arrays",
     [
         {},
-        {"images": PICTURES},
-        {"images": PICTURES, "vectors": np.ones((2, 8))},
-        {"images": PICTURES, "vectors": np.ones(3)},
-        {"images": PICTURES, "vectors": np.zeros((3, 8))},
-        {"images": PICTURES, "vectors": np.full((3, 8), np.nan)},
-        {"images": PICTURES, "vectors": np.ones((3, 9))},
-        {"images": PICTURES[:0], "vectors": np.ones((0, 8))},
-        {"images": PICTURES, "vectors": np.ones((3, 8)), "tensors": np.ones((3, 3, 4, 4))},
+        {"images": IMAGES},
+        {"images": IMAGES, "vectors": np.ones((2, 8))},
+        {"images": IMAGES, "vectors": np.ones(3)},
+        {"images": IMAGES, "vectors": np.zeros((3, 8))},
+        {"images": IMAGES, "vectors": np.full((3, 8), np.nan)},
+        {"images": IMAGES, "vectors": np.ones((3, 9))},
+        {"images": IMAGES[:0], "vectors": np.ones((0, 8))},
+        {"images": IMAGES, "vectors": np.ones((3, 8)), "tensors": np.ones((3, 3, 4, 4))},
         {"images": np.array([object()] * 3), "vectors": np.ones((3, 8))},
     ],
 )
@@ -113,7 +113,7 @@ def test_references_that_cannot_be_read(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(InvalidArgumentError, match="cannot be read"):
             made().verify(path)
-    np.save(tmp_path / "one.npy", PICTURES)
+    np.save(tmp_path / "one.npy", IMAGES)
     with pytest.raises(InvalidArgumentError, match="cannot be read"):
         made().verify(tmp_path / "one.npy")
 

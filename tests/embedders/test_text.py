@@ -1,4 +1,4 @@
-"""Text towers: pictures found by words."""
+"""Text models: images found by words."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def rows_of(*tokens: str) -> NDArray[np.float32]:
 @pytest.mark.parametrize("tokens", [77, "tokens"])
 @pytest.mark.parametrize("batch", [1, "n"])
 @pytest.mark.parametrize("integers", ["int32", "int64"])
-def test_a_clip_shaped_tower(
+def test_a_clip_shaped_text_model(
     words: Path, tokens: int | str, batch: int | str, integers: str
 ) -> None:
     model = text_model("clip", tokens=tokens, batch=batch, integers=integers)
@@ -71,7 +71,7 @@ def test_a_clip_shaped_tower(
     assert np.allclose(vectors, unit(np.stack([first, second])), atol=1e-6)
 
 
-def test_a_siglip_shaped_tower_sees_the_padding(words: Path) -> None:
+def test_a_siglip_shaped_text_model_sees_the_padding(words: Path) -> None:
     model = text_model("siglip", inputs=("input_ids",))
     embedder = OnnxTextEmbedder(model, words, profile=SIGLIP)
     assert embedder.output == "pooler_output"
@@ -113,13 +113,13 @@ def test_a_vector_does_not_depend_on_its_neighbours(words: Path) -> None:
 
 
 @pytest.mark.parametrize("text", [b"red", 7, None, "\ud800"])
-def test_what_is_no_text(words: Path, text: object) -> None:
+def test_what_is_not_a_text(words: Path, text: object) -> None:
     embedder = OnnxTextEmbedder(text_model(), words, profile=CLIP)
     with pytest.raises(InvalidArgumentError, match=r"expected a text|not valid Unicode"):
         embedder.embed([text])  # type: ignore[list-item]
 
 
-def test_models_that_are_no_text_tower(words: Path) -> None:
+def test_models_that_are_not_text_models(words: Path) -> None:
     with pytest.raises(ModelLoadError, match="'x' tensor"):
         OnnxTextEmbedder(colour_model(), words, profile=CLIP)
     model = text_model("siglip", inputs=("input_ids", "ears"))
@@ -136,7 +136,7 @@ def test_a_single_input_may_have_any_name(words: Path) -> None:
     assert OnnxTextEmbedder(model, words, profile=SIGLIP).embed("red").shape == (1, FEATURES)
 
 
-def test_a_model_with_both_towers_in_one_graph_is_refused(words: Path) -> None:
+def test_a_model_for_text_and_images_in_one_graph_is_refused(words: Path) -> None:
     import onnx
 
     both = onnx.parser.parse_model(
@@ -235,11 +235,11 @@ def test_an_embedder_with_words(words: Path) -> None:
 
 def test_an_embedder_without_words() -> None:
     embedder = OnnxEmbedder(colour_model(), profile=IMAGES, name="colours")
-    with pytest.raises(InvalidArgumentError, match=r"'colours' knows no words.*text="):
+    with pytest.raises(InvalidArgumentError, match=r"'colours' takes no text.*text="):
         embedder.embed_text("red")
 
 
-def test_the_towers_have_to_be_of_one_dimension(words: Path) -> None:
+def test_both_models_have_to_have_one_dimension(words: Path) -> None:
     text = OnnxTextEmbedder(text_model(), words, profile=PLAIN)
     with pytest.raises(ModelOutputError, match=r"gives 8 numbers.*gives 512.*'embedding_max'"):
         OnnxEmbedder(wide_model(), profile=IMAGES, output="embedding", text=text)
@@ -260,19 +260,19 @@ def wide_model() -> bytes:
     return bytes(model.SerializeToString())
 
 
-def test_an_engine_finds_pictures_by_words(words: Path) -> None:
+def test_an_engine_finds_images_by_words(words: Path) -> None:
     text = OnnxTextEmbedder(text_model(), words, profile=PLAIN)
     colours = OnnxEmbedder(colour_model(), profile=IMAGES, name="colours", text=text)
     plain = OnnxEmbedder(colour_model(), profile=IMAGES, name="plain")
     with InMemoryVectorStore() as vectors, InMemoryMetadataStore() as metadata:
         engine = SearchEngine([colours, plain], vectors, metadata)
         for number, name in enumerate(("red", "green", "blue")):
-            picture = np.zeros((4, 4, 3), np.uint8)
-            picture[..., number] = 255
-            engine.add(picture, id=name)
+            image = np.zeros((4, 4, 3), np.uint8)
+            image[..., number] = 255
+            engine.add(image, id=name)
         for name in ("red", "green", "blue"):
             assert engine.search(text=name, limit=1)[0].id == name
-        with pytest.raises(InvalidArgumentError, match="'plain' knows no words"):
+        with pytest.raises(InvalidArgumentError, match="'plain' takes no text"):
             engine.search(text="red", model="plain")
 
 

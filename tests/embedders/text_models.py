@@ -1,4 +1,4 @@
-"""Small text towers and their tokenizers, made on the spot."""
+"""Small text models and their tokenizers, made on the spot."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def text_model(
     integers: str = "int64",
     inputs: tuple[str, ...] = ("input_ids", "attention_mask"),
 ) -> bytes:
-    """Make a text tower.
+    """Make a text model.
 
     Args:
         kind: `clip` (outputs `last_hidden_state` and `text_embeds`, the mean of what the

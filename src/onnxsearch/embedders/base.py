@@ -1,4 +1,4 @@
-"""The seam between the engine and whatever turns pictures into vectors."""
+"""The abstraction of whatever turns images into vectors."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from onnxsearch.errors import EmbeddingError
 from onnxsearch.types import ImageInput, Metric, Vectors
 
 Tensor: TypeAlias = "NDArray[np.number]"
-"""What a model is fed: an array of any shape and type."""
+"""A model's input or output: an array of any shape and type."""
 
 DEFAULT_BATCH = 8
-"""Pictures per run of the model. On a CPU larger batches are no faster and take more
+"""Images per run of the model. On a CPU larger batches are no faster and take more
 memory; on a GPU pass a larger one."""
 
 
 class Embedder(Closeable):
-    """Turns pictures into vectors, in two steps.
+    """Turns images into vectors, in two steps.
 
-    `prepare` makes of one picture the tensor that the model is fed; `run` makes
-    of several tensors as many vectors. The engine decodes a picture once, has
-    every embedder prepare it, and runs each on batches. Both steps may be called
-    from several threads at once.
+    `prepare` makes the model's input tensor of one image; `run` turns a batch of
+    such tensors into vectors. The engine decodes an image once, lets every embedder
+    prepare it, and runs each model on batches. Several threads may call both steps
+    at once.
 
-    A subclass writes `prepare`, `run` and three properties. What is concrete here
-    batches, checks and normalises.
+    A subclass writes `prepare`, `run` and three properties. The concrete methods
+    batch, check and normalise.
 
     Example:
         >>> import numpy as np
@@ -64,32 +64,32 @@ class Embedder(Closeable):
     def fingerprint(self) -> str:
         """Identifies the vector space.
 
-        Two embedders with one fingerprint give the same vector for the same
-        picture; whatever changes a vector must change the fingerprint.
+        Two embedders with the same fingerprint give the same vector for the same
+        image. Every setting that changes a vector must change the fingerprint.
         """
 
     @abstractmethod
     def prepare(self, image: ImageInput) -> Tensor:
-        """Make of one picture the tensor that the model is fed, without batch axis.
+        """Make the model's input tensor of one image, without batch axis.
 
-        The engine passes a Pillow image that is loaded, of any mode, and shared
-        with other embedders: read it, don't change it.
+        The engine passes a loaded Pillow image of any mode, which other embedders
+        share: read the image, don't change it.
 
         Raises:
-            ImageError: The picture cannot be used.
+            ImageError: The image cannot be used.
         """
 
     @abstractmethod
     def run(self, batch: Tensor) -> Tensor:
-        """Make of n tensors, stacked on a first axis, an array (n, dimension).
+        """Turn n tensors, stacked on a first axis, into an array (n, dimension).
 
-        Need not be normalised. For `Metric.HAMMING`: (n, dimension / 8) uint8.
+        The rows need not be normalised. For `Metric.HAMMING`: (n, dimension / 8) uint8.
         """
 
     def parallel(self, workers: int) -> Embedder:
         """Return an embedder to the same space, tuned for `workers` threads at once.
 
-        The bulk pipeline calls it once. The default has nothing to tune.
+        The indexing pipeline calls it once. The default returns the embedder itself.
         """
         del workers
         return self
@@ -103,16 +103,16 @@ class Embedder(Closeable):
         """Return the vectors of `images`, one a row, in order.
 
         Args:
-            images: Pictures, or a single one (which gives one row). They are
-                taken from an iterator as they are needed.
-            batch_size: Pictures per run of the model, at least 1.
+            images: Images, or a single image (which gives one row). An iterator is
+                read as its images are needed.
+            batch_size: Images per run of the model, at least 1.
 
         Returns:
             Matrix (n, dimension) float32 of unit vectors; for `Metric.HAMMING`
             (n, dimension / 8) uint8.
 
         Raises:
-            ImageError: A picture cannot be used.
+            ImageError: An image cannot be used.
             EmbeddingError: The model gave NaN, zeros or another shape.
 
         Example:
@@ -133,9 +133,18 @@ class Embedder(Closeable):
         """Run the model on tensors from `prepare`, check and normalise its output.
 
         Raises:
-            EmbeddingError: The model gave NaN, zeros or another shape.
+            EmbeddingError: The model gave NaN, zeros or another shape, or the tensors
+                differ in shape.
         """
-        return self._checked(self.run(np.stack(tensors)), len(tensors))
+        try:
+            batch = np.stack(tensors)
+        except ValueError as error:
+            shapes = sorted({np.shape(tensor) for tensor in tensors})
+            raise EmbeddingError(
+                f"prepare() of model {self.name!r} made tensors of shapes {shapes}: expected "
+                "one shape for all images"
+            ) from error
+        return self._checked(self.run(batch), len(tensors))
 
     @property
     def columns(self) -> int:
@@ -145,7 +154,7 @@ class Embedder(Closeable):
     def _checked(self, output: Tensor, rows: int) -> Vectors:
         if output.shape != (rows, self.columns):
             raise EmbeddingError(
-                f"model {self.name!r} returned shape {output.shape} for {rows} pictures: "
+                f"model {self.name!r} returned shape {output.shape} for {rows} images: "
                 f"expected {(rows, self.columns)}"
             )
         if self.metric is Metric.HAMMING:
@@ -162,24 +171,24 @@ class Embedder(Closeable):
 
 @runtime_checkable
 class TextQueries(Protocol):
-    """What an embedder that also understands words has beside `Embedder`'s methods.
+    """Protocol of embedders that can also embed text.
 
     `SearchEngine.search(text=...)` asks for it.
     """
 
     def embed_text(self, texts: str | Iterable[str]) -> Vectors:
-        """Return the vectors of `texts`, one a row, in the space of the pictures.
+        """Return the vectors of `texts`, one a row, in the space of the images.
 
         Args:
             texts: Descriptions such as "a red apple", or a single one (which gives
                 one row).
 
         Returns:
-            Matrix (n, dimension), of what `Embedder.embed` returns.
+            Matrix (n, dimension), like that of `Embedder.embed`.
 
         Raises:
-            InvalidArgumentError: The embedder has no text tower, or was given
-                something else than text.
+            InvalidArgumentError: The embedder has no text model, or an argument is not
+                a text.
             EmbeddingError: The model gave NaN, zeros or another shape.
         """
         ...
@@ -198,14 +207,14 @@ def unit_vectors(output: Tensor, model: str) -> Vectors:
     if not (np.isfinite(norms).all() and (norms > 0).all()):
         raise EmbeddingError(
             f"model {model!r} returned NaN, infinity or only zeros. Float16 models overflow on "
-            "some pictures: try the float32 export"
+            "some images: try the float32 export"
         )
     return (vectors / norms).astype(np.float32)
 
 
 def _as_iterable(images: ImageInput | Iterable[ImageInput]) -> Iterable[ImageInput]:
-    # Paths, bytes, open files, pictures and arrays are pictures; several of these
-    # can be iterated over as well, so the only honest way is to ask what they are.
+    # A path, bytes, an open file and an array are images, and some of them can be
+    # iterated over as well: only their types distinguish them from lists of images.
     from PIL import Image
 
     single = (str, os.PathLike, bytes, bytearray, memoryview, Image.Image, np.ndarray)

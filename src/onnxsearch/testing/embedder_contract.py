@@ -1,4 +1,4 @@
-"""What an `Embedder` must do, as tests that the authors of one inherit."""
+"""The contract of an `Embedder`, as tests that authors of embedders inherit."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16")
 
 
 class EmbedderContract(ABC):
-    """Inherit it in a test module, tell how to make an embedder, and run pytest.
+    """Inherit it in a test module, write `make_embedder`, and run pytest.
 
     Each test's docstring says what its failure means.
 
@@ -37,11 +37,11 @@ class EmbedderContract(ABC):
     """
 
     tolerance: float = 1e-5
-    """How far two vectors of one picture may be apart in any number. Models add up
-    in another order when the batch has another size, hence not 0."""
+    """How far two vectors of the same image may differ in any number. Models add up in
+    another order when the batch has another size, hence not 0."""
 
     picklable: bool = False
-    """Whether the embedder promises to survive `pickle`, for other processes."""
+    """Whether the embedder can be pickled, for other processes."""
 
     @abstractmethod
     def make_embedder(self) -> Embedder:
@@ -56,7 +56,7 @@ class EmbedderContract(ABC):
 
     @pytest.fixture
     def pictures(self) -> list[Image.Image]:
-        """Give five pictures of several sizes: smooth, noisy, wide, tall, small."""
+        """Give five images of several sizes: smooth, noisy, wide, tall, small."""
         rng = np.random.default_rng(7)
         ramp = np.linspace(0, 255, 64, dtype=np.uint8)
         smooth = np.stack(np.broadcast_arrays(ramp, ramp[:, None], np.uint8(90)), axis=2)
@@ -65,7 +65,7 @@ class EmbedderContract(ABC):
         return [Image.fromarray(np.ascontiguousarray(array)) for array in (smooth, *noisy)]
 
     def same(self, some: Vectors, others: Vectors) -> bool:
-        """Tell whether two matrices of vectors are equal, within `tolerance`."""
+        """Return whether two matrices of vectors are equal, within `tolerance`."""
         return some.shape == others.shape and bool(
             np.allclose(some, others, rtol=0, atol=self.tolerance)
         )
@@ -96,12 +96,12 @@ class EmbedderContract(ABC):
             np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, rtol=0, atol=1e-5)
 
     def test_tells_pictures_apart(self, embedder: Embedder, pictures: list[Image.Image]) -> None:
-        """Every picture has the same vector: the input does not reach the model."""
+        """Every image has the same vector: the input does not reach the model."""
         vectors = embedder.embed(pictures)
         assert len(np.unique(vectors, axis=0)) > 1
 
     def test_repeats_itself(self, embedder: Embedder, pictures: list[Image.Image]) -> None:
-        """The vector depends on chance, or on what was embedded before."""
+        """The vector depends on chance, or on images that were embedded before."""
         first = embedder.embed(pictures)
         embedder.embed(pictures[::-1])
         assert np.array_equal(first, embedder.embed(pictures))
@@ -118,7 +118,7 @@ class EmbedderContract(ABC):
     def test_ignores_the_batch(
         self, embedder: Embedder, pictures: list[Image.Image], batch_size: int
     ) -> None:
-        """A vector depends on the pictures beside it, or rows come in another order."""
+        """A vector depends on the images beside it, or rows come in another order."""
         singles = np.concatenate([embedder.embed(picture) for picture in pictures])
         assert self.same(embedder.embed(pictures, batch_size=batch_size), singles)
         backwards = embedder.embed(pictures[::-1], batch_size=batch_size)
@@ -127,7 +127,7 @@ class EmbedderContract(ABC):
     def test_takes_iterators_and_nothing(
         self, embedder: Embedder, pictures: list[Image.Image]
     ) -> None:
-        """`embed` wants a list, or fails where there is no picture."""
+        """`embed` takes lists only, or fails without images."""
         assert self.same(embedder.embed(iter(pictures)), embedder.embed(pictures))
         nothing = embedder.embed([])
         assert nothing.shape == (0, embedder.columns)
@@ -146,7 +146,7 @@ class EmbedderContract(ABC):
     def test_takes_every_mode(
         self, embedder: Embedder, pictures: list[Image.Image], mode: str
     ) -> None:
-        """`prepare` takes only RGB; or it changes the image, which others read too."""
+        """`prepare` takes only RGB; or it changes the image, which other embedders share."""
         picture = pictures[0].convert("L" if mode == "I;16" else mode)
         picture = picture.convert("I").convert("I;16") if mode == "I;16" else picture
         before = picture.mode, picture.size, picture.tobytes(), dict(picture.info)
@@ -156,7 +156,7 @@ class EmbedderContract(ABC):
     def test_refuses_what_is_no_picture(
         self, embedder: Embedder, pictures: list[Image.Image], tmp_path: Path
     ) -> None:
-        """An error that is no `ImageError` ends a run over many files."""
+        """An error that is not an `ImageError` ends a run over many files."""
         png = _as_kind("bytes", pictures[1], tmp_path)
         assert isinstance(png, bytes)
         bad: list[ImageInput] = [b"", b"text", png[: len(png) // 2], tmp_path, tmp_path / "none"]
@@ -197,20 +197,20 @@ class EmbedderContract(ABC):
     def test_survives_pickle(self, embedder: Embedder, pictures: list[Image.Image]) -> None:
         """Other processes get another model, or none."""
         if not self.picklable:
-            pytest.skip("does not promise to be picklable")
+            pytest.skip("the embedder does not promise to be picklable")
         copy: Embedder = pickle.loads(pickle.dumps(embedder))
         assert (copy.name, copy.fingerprint) == (embedder.name, embedder.fingerprint)
         assert self.same(copy.embed(pictures), embedder.embed(pictures))
         copy.close()
 
     def test_closes_twice(self) -> None:
-        """Closing what is closed raises."""
+        """Closing a closed embedder raises."""
         embedder = self.make_embedder()
         embedder.close()
         embedder.close()
 
     def test_has_a_name_for_messages(self, embedder: Embedder) -> None:
-        """The repr, which error messages show, does not tell the model."""
+        """The repr, which error messages show, does not contain the model's name."""
         assert embedder.name in repr(embedder)
 
 

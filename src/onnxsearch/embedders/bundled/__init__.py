@@ -8,7 +8,7 @@ from pathlib import Path
 from onnxsearch.errors import UnknownModelError
 
 DEFAULT_MODEL = "efficientnet-lite2"
-"""The better one of the two: 1280 numbers, 5 MB."""
+"""The better of the two: 1280 numbers, 5 MB."""
 
 _FILES = {name: f"{name}.int8.onnx" for name in ("efficientnet-lite2", "efficientnet-lite0")}
 
@@ -22,10 +22,10 @@ def bundled_model(name: str = DEFAULT_MODEL) -> Path:
     """Return the path of a model that comes with the package.
 
     Raises:
-        UnknownModelError: None has this name; the message lists those there are.
+        UnknownModelError: No model has this name; the message lists all names.
     """
     if name not in _FILES:
         raise UnknownModelError(
-            f"no model named {name!r} comes with onnxsearch; there is {' and '.join(_FILES)}"
+            f"no model named {name!r} comes with onnxsearch; it has {' and '.join(_FILES)}"
         )
     return Path(str(files(__name__) / _FILES[name]))

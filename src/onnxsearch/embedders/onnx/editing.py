@@ -1,4 +1,4 @@
-"""Edits models, with the package onnx: opens their batch, writes their profile."""
+"""Editing of models with the package onnx: opening their batch, writing their profile."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 
 def onnx_is_installed() -> bool:
-    """Return whether the package onnx, which edits models, is there."""
+    """Return whether the package onnx, which edits models, is installed."""
     return find_spec("onnx") is not None
 
 
 def open_batch(model: str | bytes) -> bytes:
     """Return the model with a batch of any size where its own is 1.
 
-    Its first axes get a name instead of a number, and a `Reshape` to a constant shape
-    that begins with 1 keeps whatever length it is given there. That can be wrong, as a
-    1 need not mean the batch: compare the result with the model's own before using it.
-    Versions of format and operators stay.
+    The first axes of inputs and outputs get a name instead of a number, and a `Reshape`
+    to a constant shape that begins with 1 keeps the length of its input there. That can
+    be wrong, as a 1 need not mean the batch: compare the edited model with the original
+    before using it. Versions of format and operators stay.
 
     Args:
         model: Path of the model, or its bytes.
@@ -33,7 +33,7 @@ def open_batch(model: str | bytes) -> bytes:
     Raises:
         MissingExtraError: The package onnx is not installed.
         ModelLoadError: The package onnx cannot read the model, or its weights are in
-            other files, which a model in memory cannot refer to.
+            other files, to which a model in memory cannot refer.
     """
     proto = _read(model)
     if any(weights.external_data for weights in proto.graph.initializer):
@@ -45,8 +45,8 @@ def open_batch(model: str | bytes) -> bytes:
 def write_metadata(path: str, key: str, value: str) -> None:
     """Set an entry of a model's metadata; the rest of the file stays as it is.
 
-    The file is replaced at once, so that whoever reads it, or a crash, finds the old
-    one or the new one. Of a link, the file that it leads to is replaced.
+    The file is replaced at once, so that a reader, or a crash, finds the old file or the
+    new one. Of a link, the file that it leads to is replaced.
 
     Raises:
         MissingExtraError: The package onnx is not installed.
@@ -95,7 +95,7 @@ def _open(graph: GraphProto) -> None:
     for value in (*graph.input, *graph.output):
         if value.name not in weights:
             _open_value(value)
-    # Shapes in between were inferred for one picture.
+    # Shapes of intermediate values were inferred for a single image.
     del graph.value_info[:]
     for node in list(graph.node):
         if node.op_type == "Reshape":
@@ -120,7 +120,7 @@ def _open_reshape(graph: GraphProto, node: NodeProto) -> None:
         shape[0] = 0
         graph.initializer.append(onnx.helper.make_tensor(name, 7, [len(shape)], shape))
     node.input[1] = name
-    # With it, 0 would mean an axis of no length instead of the length that is there.
+    # With it, 0 would mean an axis of length 0 instead of the length of the input.
     kept = [attribute for attribute in node.attribute if attribute.name != "allowzero"]
     del node.attribute[:]
     node.attribute.extend(kept)

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 
 from onnxsearch._internal.cpu import available_cores
-from onnxsearch._internal.validation import check_name
+from onnxsearch._internal.paths import absolute_path, target_path
+from onnxsearch._internal.validation import check_name, integer, number
 from onnxsearch.embedders.base import Embedder, Tensor
 from onnxsearch.embedders.bundled import DEFAULT_MODEL, bundled_model
 from onnxsearch.embedders.onnx.external_data import model_name
-from onnxsearch.embedders.onnx.fingerprint import fingerprint
-from onnxsearch.embedders.onnx.image_model import ImageModel
-from onnxsearch.embedders.onnx.parity import Verification, verify
+from onnxsearch.embedders.onnx.fingerprint import (
+    fingerprint,
+    model_digest,
+    subclass_parameters,
+)
+from onnxsearch.embedders.onnx.image_model import ImageModel, probe_images
+from onnxsearch.embedders.onnx.parity import Reference, Verification, compare
 from onnxsearch.embedders.onnx.pooling import Pooling, pool
-from onnxsearch.embedders.onnx.profile_lookup import PROFILE_KEY, resolve_profile
+from onnxsearch.embedders.onnx.profile_lookup import PROFILE_KEY, resolve_profile, usual_layout
 from onnxsearch.embedders.onnx.session import (
     CPU,
     Provider,
@@ -26,60 +32,66 @@ from onnxsearch.embedders.onnx.session import (
     Sessions,
     check_providers,
 )
-from onnxsearch.embedders.onnx.signature import ImageInputSpec, choose_output
+from onnxsearch.embedders.onnx.signature import ImageInputSpec
 from onnxsearch.embedders.onnx.text_embedder import OnnxTextEmbedder
-from onnxsearch.errors import InvalidArgumentError, ModelOutputError
-from onnxsearch.images.preprocessing.profile import PreprocessingProfile
+from onnxsearch.errors import InvalidArgumentError, ModelOutputError, ProfileError
+from onnxsearch.images.preprocessing.presets import profile_names
+from onnxsearch.images.preprocessing.profile import Layout, PreprocessingProfile
 from onnxsearch.images.reading import READ_STRICTLY, ReadPolicy, open_image
-from onnxsearch.types import ImageInput, Vectors
+from onnxsearch.types import ImageInput, JSONValue, Metric, Vectors
 
 _ONE_PROVIDER = (CPU,)
 _FAIR_SHARE = RuntimeOptions()
 
 
 class OnnxEmbedder(Embedder):
-    """An ONNX model that turns a picture into a vector.
+    """An ONNX model that turns an image into a vector.
 
     The file says much about itself: the order of its axes, its number type, often
-    the picture's size. It does not say how its pictures were prepared in training,
-    and the wrong preparation gives wrong neighbours without any error: so a
-    profile has to be named, unless the file carries one.
+    the image's size. It does not say how images were prepared in training, and the
+    wrong preparation gives wrong neighbours without any error: so a profile has to be
+    named, unless the file carries one.
 
-    Override `prepare` for preprocessing of your own, or `pool` for another way
-    from the model's output to vectors. Such a class has fingerprints of its own, made
-    with its name: change the name when you change what it does.
+    Loading runs the model on four small batches of noise, the cost of four images. This
+    finds the shapes of its outputs, and models that look across the batch: dynamic
+    quantisation, batch normalisation left in training mode. Those are run image by
+    image, so that a vector never depends on the images beside it.
+
+    Override `prepare` for preprocessing of your own, or `pool` for another way from the
+    model's output to vectors. The fingerprint of such a class contains the class's name
+    and its `parameters`: change the name when you change what the code does.
 
     Args:
         model: Path of an .onnx file, or its bytes. Pickling keeps the path, so the
-            file must be there when the embedder is read back.
-        name: What the engine calls the model. By default the file's name.
-        profile: How pictures are prepared: a name such as `keras-caffe`, or a
-            profile. By default the one in the model's metadata, or what the
-            configuration of transformers, timm or OpenCLIP beside it says.
-        output: The output that holds the vector. By default the only one that can,
+            file must exist when the embedder is unpickled.
+        name: The model's name in the engine. By default the file's name.
+        profile: How images are prepared: a name such as `keras-caffe`, or a profile. By
+            default the profile in the model's metadata, or that of the configuration of
+            transformers, timm or OpenCLIP beside it.
+        output: The output that holds the vector. By default the only output that can,
             or one with a usual name.
         pooling: How to make a vector of tokens (`cls`, `mean`, `max`) or of a feature
             map (`avg`, `max`).
-        providers: ONNX Runtime's execution providers, the preferred one first. Unlike
-            ONNX Runtime, this never falls back to another one.
+        layout: The order of the input's axes, `NCHW` or `NHWC`, where the graph leaves
+            it open. By default the names of the axes and of the input decide, then the
+            profile.
+        metric: How distances are measured. By default as the class says, `Metric.L2`.
+        providers: ONNX Runtime's execution providers, the preferred provider first.
+            Unlike ONNX Runtime, this never falls back to another provider.
         threads: Cores for one run. By default all that this process may use.
         runtime: How ONNX Runtime uses the machine otherwise.
-        reading: How picture files are opened.
-        text: The model's text tower, so that pictures are found by words. Vectors of
-            pictures stay the same, and so does the fingerprint.
-
-    Attributes:
-        profile: The `PreprocessingProfile` in use.
-        output: Name of the model's output in use.
+        reading: How image files are opened.
+        text: The model's text model, so that texts find images. Vectors of images stay
+            the same, and so does the fingerprint.
 
     Raises:
-        ModelLoadError: There is no such file, ONNX Runtime refuses it, or it takes no
-            pictures.
-        ModelOutputError: Which output to take, or how to pool it, is unclear; or it is
-            of another dimension than the text tower's.
+        ModelLoadError: There is no such file, ONNX Runtime refuses it, it does not take
+            images, or the order of its axes is unclear.
+        ModelOutputError: Which output to take, or how to pool it, is unclear; or it has
+            another dimension than the text model's.
         ProfileError: No profile is known, or it does not fit the model.
         ProviderError: A provider is not available.
-        InvalidArgumentError: The name or the number of threads cannot be used.
+        InvalidArgumentError: An argument is of another type or range.
 
     Example:
         >>> from onnxsearch import OnnxEmbedder
@@ -87,12 +99,22 @@ class OnnxEmbedder(Embedder):
         >>> embedder.embed(["a.jpg", "b.jpg"]).shape
         (2, 2048)
 
-        A pooling of one's own, here the generalised mean:
+        A subclass with its own pooling, here the generalised mean:
 
         >>> class GeM(OnnxEmbedder):
         ...     def pool(self, output):
         ...         return (output.clip(1e-6) ** 3).mean((2, 3)) ** (1 / 3)
     """
+
+    # Annotated here, so that `parameters` knows which attributes are not a subclass's.
+    _name: str
+    _reading: ReadPolicy
+    _pooling: Pooling | None
+    _model: ImageModel
+    _profile: PreprocessingProfile
+    _output: str
+    _dimension: int
+    _text: OnnxTextEmbedder | None
 
     def __init__(
         self,
@@ -102,40 +124,36 @@ class OnnxEmbedder(Embedder):
         profile: str | PreprocessingProfile | None = None,
         output: str | None = None,
         pooling: Pooling | None = None,
+        layout: Layout | None = None,
+        metric: Metric | None = None,
         providers: str | Sequence[Provider] = _ONE_PROVIDER,
         threads: int | None = None,
         runtime: RuntimeOptions = _FAIR_SHARE,
         reading: ReadPolicy = READ_STRICTLY,
         text: OnnxTextEmbedder | None = None,
     ) -> None:
-        if threads is not None and threads < 1:
-            raise InvalidArgumentError(f"threads={threads}: expected at least 1")
-        source = model if isinstance(model, bytes) else os.path.abspath(model)
-        self._name = check_name(model_name(model) if name is None else name)
+        cores = available_cores() if threads is None else integer("threads", threads, least=1)
+        source = model if isinstance(model, bytes) else absolute_path(model)
+        path = None if isinstance(source, bytes) else source
+        self._name = check_name(model_name(source) if name is None else name)
         self._reading = reading
-        self._pooling: Pooling | None = pooling
+        self._pooling = pooling
+        if metric is not None:
+            self.metric = Metric(metric)
         sessions = Sessions(source, check_providers(providers), runtime)
-        self._model = ImageModel(sessions, threads or available_cores(), self._name)
-        self.profile: PreprocessingProfile = resolve_profile(
-            profile,
-            self._model.metadata.get(PROFILE_KEY),
-            self.input,
-            None if isinstance(model, bytes) else model,
+        carried = sessions.metadata(cores).get(PROFILE_KEY)
+        self._model = ImageModel(
+            sessions, cores, self._name, layout, usual_layout(profile, carried, path)
         )
-        shapes = self._model.output_shapes(self.profile.size)
-        self.output: str = choose_output(shapes, output, pooling)
-        # Ones, since a subclass may divide by what it is given.
-        pooled = self.pool(np.ones(shapes[self.output], np.float32))
-        if pooled.ndim != 2:
-            raise ModelOutputError(
-                f"pool() made shape {pooled.shape} of output {self.output!r}: expected "
-                "(pictures, dimension)"
-            )
-        self._dimension = int(pooled.shape[1])
-        self._model = self._model.with_open_batch(self.profile.size, self.output)
+        self._profile = resolve_profile(profile, carried, self.input, path)
+        probes = probe_images(self._profile, self.input)
+        alone = self._model.outputs(probes[1])
+        self._output = self._model.choose_output(alone, output, pooling)
+        self._dimension = self._pooled_dimension(alone[self._output].shape)
         if text is not None:
-            text.check_dimension(self._dimension, self.output, shapes)
+            text.check_dimension(self._dimension, self._output, self._model.listed_outputs(alone))
         self._text = text
+        self._model = self._model.batched_safely(probes, alone[self._output], self._output)
 
     @classmethod
     def bundled(
@@ -179,71 +197,90 @@ class OnnxEmbedder(Embedder):
         return self._model.input
 
     @property
+    def profile(self) -> PreprocessingProfile:
+        """The `PreprocessingProfile` in use."""
+        return self._profile
+
+    @property
+    def output(self) -> str:
+        """Name of the model's output in use."""
+        return self._output
+
+    @property
     def fingerprint(self) -> str:
-        """Identifies the vector space: sha256 of all that makes a vector.
+        """Identifies the vector space: sha256 of everything that makes a vector.
 
-        That is the model's bytes, also those in other files, the profile, the output,
-        its pooling and normalisation. The same on every machine.
+        It covers the model's bytes, also those in other files, the profile, the output,
+        its pooling and normalisation, drafts of the `ReadPolicy`, and `parameters`. It is
+        the same on every machine.
         """
-        return self._fingerprint
+        settings: dict[str, JSONValue] = {
+            "format": "1",
+            "profile": self._profile.content(),
+            "output": self._output,
+            "pooling": self._pooling,
+            "normalisation": "l2",
+            "class": self._own_class,
+        }
+        # Younger than the format: absent where they have their default.
+        if self._reading.draft is not None:
+            settings["draft"] = self._reading.draft
+        if self._own_class is not None and (parameters := self.parameters()):
+            settings["parameters"] = dict(parameters)
+        return fingerprint(self._digest, settings)
 
-    @cached_property
-    def _fingerprint(self) -> str:
-        own = (OnnxEmbedder.prepare, OnnxEmbedder.run, OnnxEmbedder.pool)
-        cls = type(self)
-        return fingerprint(
-            self._model.sessions.model,
-            {
-                "format": "1",
-                "profile": self.profile.content(),
-                "output": self.output,
-                "pooling": self._pooling,
-                "normalisation": "l2",
-                "class": None if (cls.prepare, cls.run, cls.pool) == own else cls.__qualname__,
-            },
-        )
+    def parameters(self) -> Mapping[str, JSONValue]:
+        """Return the settings of a subclass that change its vectors, by name.
+
+        They are part of the fingerprint. The default returns every attribute of class and
+        instance that the subclass adds, such as `p = 3.0`, if it is a number, a text, an
+        array, or a list or dictionary of these. Override it where another value counts,
+        or where an attribute, such as a counter, does not change vectors.
+        """
+        return subclass_parameters(self, OnnxEmbedder)
 
     def prepare(self, image: ImageInput) -> Tensor:
-        """Return the tensor that the model is fed for `image`, without batch axis.
+        """Return the model's input tensor for `image`, without batch axis.
 
-        Shape (3, height, width) or (height, width, 3), float32 or float16, as the
-        model takes it.
+        Shape (3, height, width) or (height, width, 3), and float32, float16 or uint8, as
+        the model takes it.
 
         Raises:
-            ImageError: The picture cannot be used.
+            ImageError: The image cannot be used.
         """
-        picture = open_image(image, self._reading)
-        return self.profile.apply(picture, self.input.layout, self.input.dtype)
+        opened = open_image(image, self._reading)
+        return self._profile.apply(opened, self.input.layout, self.input.dtype)
 
     def run(self, batch: Tensor) -> Tensor:
-        """Make of n tensors an array (n, dimension), not normalised.
+        """Turn n tensors into an array (n, dimension), not normalised.
 
-        A model that fixes its batch is run as often as it takes, the last time filled
-        up with zeros, unless `RuntimeOptions.open_batch` opens it.
+        A model that fixes its batch is run as often as needed, the last time filled up
+        with copies of the last image, unless `RuntimeOptions.open_batch` opens it. A
+        model that looks across the batch is run image by image.
 
         Raises:
             EmbeddingError: ONNX Runtime failed.
         """
-        return self.pool(self._model.run(batch, self.output))
+        return self.pool(self._model.run(batch, self._output))
 
     def embed_text(self, texts: str | Iterable[str]) -> Vectors:
-        """Return the vectors of `texts`, one a row, in the space of the pictures.
+        """Return the vectors of `texts`, one a row, in the space of the images.
 
         Raises:
-            InvalidArgumentError: There is no text tower, or something is no text.
-            EmbeddingError: The text tower gave NaN or zeros.
+            InvalidArgumentError: There is no text model, or an argument is not a text.
+            EmbeddingError: The text model gave NaN or zeros.
         """
         if self._text is None:
             raise InvalidArgumentError(
-                f"model {self.name!r} knows no words: expected OnnxEmbedder(..., "
-                "text=OnnxTextEmbedder(...)), with the text tower of the same model"
+                f"model {self.name!r} takes no text: expected OnnxEmbedder(..., "
+                "text=OnnxTextEmbedder(...)), with the text model that belongs to it"
             )
         return self._text.embed(texts)
 
     def pool(self, output: Tensor) -> Tensor:
-        """Make vectors (n, dimension) of the model's output (n, ...).
+        """Turn the model's output (n, ...) into vectors (n, dimension).
 
-        Override it for a way of your own.
+        Override it for another pooling.
 
         Raises:
             ModelOutputError: The output needs pooling, and none or another was given.
@@ -253,49 +290,95 @@ class OnnxEmbedder(Embedder):
     def verify(
         self, reference: str | os.PathLike[str], *, least_cosine: float = 0.9999
     ) -> Verification:
-        """Compare with the vectors that the framework gave for the same pictures.
+        """Compare with the vectors that the framework gave for the same images.
 
         Args:
             reference: What `np.savez("reference.npz", images=..., vectors=...)` wrote
-                beside the framework: paths relative to it, or an array (n, height,
-                width, 3) of uint8; and the vectors (n, dimension) of its model. With
-                `tensors=...`, what that model was fed, the report says where they part.
-            least_cosine: From which on vectors agree. The default is met by another
-                resizing of the same kind, and missed by a wrong one or by wrong
-                statistics. A model in 8 bits is further from its original than that.
+                with the framework: paths relative to it, or an array (n, height, width,
+                3) of uint8; and the vectors (n, dimension) of its model. With
+                `tensors=...`, the inputs of that model, the report says where the two
+                differ.
+            least_cosine: The cosine from which on vectors agree, -1 to 1. Another resizing
+                of the same kind reaches the default; a wrong resizing and wrong statistics
+                do not. A model in 8 bits differs more from its original.
 
         Raises:
             InvalidArgumentError: The reference cannot be read, or does not fit.
-            ImageError: A picture cannot be used.
+            ImageError: An image cannot be used.
 
         Example:
             >>> print(OnnxEmbedder("resnet50.onnx", profile="keras-caffe").verify("reference.npz"))
-            8 pictures: cosine with the reference at least 1.000000
+            8 images: cosine with the reference at least 1.000000
             they agree
         """
-        return verify(self, reference, least_cosine)
+        least_cosine = number("least_cosine", least_cosine, least=-1, most=1)
+        shape = self.input.shape(self._profile.size)
+        expected = Reference.read(target_path(reference))
+        return compare(self, shape, self._under_other_profiles(), expected, least_cosine)
 
     def parallel(self, workers: int) -> OnnxEmbedder:
         """Return an embedder to the same space for `workers` threads at once.
 
-        Its session shares out the cores: on a CPU that is the fastest way through many
-        pictures, while a single one is fastest with all cores. The weights are then in
-        memory twice. Other providers do their own scheduling, and get the embedder itself.
+        Its session divides the cores among them: on a CPU that is the fastest way through
+        many images, while a single image is fastest with all cores. The weights are then
+        in memory twice. Other providers do their own scheduling, and get the embedder
+        itself.
         """
-        if workers < 1:
-            raise InvalidArgumentError(f"workers={workers}: expected at least 1")
+        workers = integer("workers", workers, least=1)
         threads = max(1, self._model.threads // workers)
         if threads == self._model.threads or self._model.sessions.providers != _ONE_PROVIDER:
             return self
-        sibling = copy.copy(self)
-        sibling._model = self._model.with_threads(threads)  # noqa: SLF001
-        return sibling
+        return self._with(_model=self._model.with_threads(threads))
 
     def close(self) -> None:
         """Release the model's memory, also that of `parallel` embedders.
 
-        Using one of them again loads it anew.
+        The next use of any of them loads the model again.
         """
         self._model.sessions.close()
         if self._text is not None:
             self._text.close()
+
+    @cached_property
+    def _digest(self) -> bytes:
+        return model_digest(self._model.sessions.model)
+
+    @property
+    def _own_class(self) -> str | None:
+        """Name of the class, if it makes vectors in another way than this one."""
+        names = ("prepare", "run", "pool", "embed", "embed_tensors")
+        cls = type(self)
+        same = all(getattr(cls, name) == getattr(OnnxEmbedder, name) for name in names)
+        return None if same else cls.__qualname__
+
+    def _pooled_dimension(self, shape: tuple[int, ...]) -> int:
+        # Ones, since a subclass may divide by what it is given.
+        pooled = self.pool(np.ones(shape, np.float32))
+        if pooled.ndim != 2:
+            raise ModelOutputError(
+                f"pool() made shape {pooled.shape} of output {self._output!r}: expected "
+                "(images, dimension)"
+            )
+        if self.metric is not Metric.HAMMING:
+            return int(pooled.shape[1])
+        if pooled.dtype != np.uint8:
+            raise InvalidArgumentError(
+                f"metric=Metric.HAMMING, and the model's vectors are {pooled.dtype}: expected a "
+                "subclass whose pool() packs bits, as np.packbits(output > 0, axis=1) does"
+            )
+        return int(pooled.shape[1]) * 8
+
+    def _under_other_profiles(self) -> Iterator[tuple[str, OnnxEmbedder]]:
+        """Yield this embedder under each named profile that fits the model."""
+        for name in profile_names():
+            try:
+                profile = resolve_profile(name, None, self.input)
+            except ProfileError:
+                continue
+            yield name, self._with(_profile=profile)
+
+    def _with(self, **attributes: object) -> Self:
+        """Return a shallow copy with other attributes."""
+        sibling = copy.copy(self)
+        vars(sibling).update(attributes)
+        return sibling

@@ -6,90 +6,170 @@ import hashlib
 import mmap
 import os
 import re
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from onnxsearch.embedders.onnx.header import varint
+from onnxsearch.embedders.onnx.protobuf import Data, fields
 from onnxsearch.errors import ModelLoadError
 
-_FOREIGN = re.compile(r"[^A-Za-z0-9._-]+")
+_UNFIT_FOR_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
 
-# How a reference to a file with weights is stored in a model: the protobuf message
-# StringStringEntryProto, key "location", then the value's tag; its length and text follow.
-_LOCATION = re.compile(rb"\x0a\x08location\x12")
+_MOST_FIELDS = 5_000_000
+"""Fields that are read of one file. Graphs of large models have some 100,000."""
+
+# Where tensors are in a model: the messages of onnx.proto that hold them, each with the
+# numbers of the fields that lead to others.
+_TENSOR = "TensorProto"
+_NESTED: Mapping[str, Mapping[int, str]] = {
+    "ModelProto": {7: "GraphProto", 20: "TrainingInfoProto", 25: "FunctionProto"},
+    "GraphProto": {1: "NodeProto", 5: _TENSOR, 15: "SparseTensorProto"},
+    "NodeProto": {5: "AttributeProto"},
+    "AttributeProto": {
+        5: _TENSOR,
+        6: "GraphProto",
+        10: _TENSOR,
+        11: "GraphProto",
+        22: "SparseTensorProto",
+        23: "SparseTensorProto",
+    },
+    "SparseTensorProto": {1: _TENSOR, 2: _TENSOR},
+    "FunctionProto": {7: "NodeProto", 11: "AttributeProto"},
+    "TrainingInfoProto": {1: "GraphProto", 2: "GraphProto"},
+}
+_EXTERNAL_DATA, _DATA_LOCATION, _EXTERNAL = 13, 14, 1
+_KEY, _VALUE = 1, 2
 
 
-def model_name(model: str | os.PathLike[str] | bytes) -> str:
-    """Return what a model is called by default: its file's name, or a hash of its bytes."""
+def model_name(model: str | bytes) -> str:
+    """Return a model's default name: that of its file, or a hash of its bytes."""
     if isinstance(model, bytes):
         return f"onnx-{hashlib.sha256(model).hexdigest()[:12]}"
-    stem = os.path.splitext(os.path.basename(os.fspath(model)))[0]
-    return _FOREIGN.sub("-", stem).strip("._-")[:100] or "model"
+    stem = os.path.splitext(os.path.basename(model))[0]
+    return _UNFIT_FOR_NAMES.sub("-", stem).strip("._-")[:100] or "model"
 
 
-def external_data(model: str | bytes) -> dict[str, Path]:
-    """Return the files with weights that `model` refers to, by name, sorted.
+def external_data(model: str) -> dict[str, Path]:
+    """Return the files with weights that the model at `model` refers to, by name, sorted.
 
-    They lie beside the model. Where the model is a link, they lie beside the file that
-    it leads to; or beside the link, as links to files there: so it is in caches of
-    Hugging Face models. Files anywhere else are left out, as ONNX Runtime refuses
-    them. For a model in memory, it looks in the current folder.
-    """
-    if isinstance(model, bytes):
-        return _found(_names(model), Path(), Path())
-    path, real = Path(model), Path(model).resolve()
-    with real.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return _found(_names(data), real.parent, path.parent)
-
-
-@contextmanager
-def loadable(model: str) -> Iterator[str]:
-    """Yield a path under which ONNX Runtime takes `model`, and the weights beside it.
-
-    It refuses weights that are links out of the model's folder, or beside a link to
-    the model. So a model in a cache of links gets a folder of other names for its
-    files, for as long as it is being loaded.
+    They are stored beside the model or in folders below. Where the model is a link,
+    they are stored beside the file that it leads to; or beside the link, as links to
+    files there, as in caches of Hugging Face models. Files outside that folder are left
+    out: ONNX Runtime refuses such models.
 
     Raises:
-        ModelLoadError: It cannot be made.
+        ModelLoadError: The model is not a valid ONNX file.
     """
-    real = os.path.realpath(model)
-    # A link that is a model's only file is followed, which is all it takes.
-    weights = external_data(model) if real != os.path.abspath(model) else {}
-    if all(path == Path(real).parent / name for name, path in weights.items()):
-        yield real
-        return
+    path, real = Path(model), Path(os.path.realpath(model))
     try:
-        # On the same disc, where a second name costs nothing.
-        with tempfile.TemporaryDirectory(dir=Path(real).parent) as folder:
-            for name, path in (("model.onnx", Path(real)), *weights.items()):
-                os.link(path, Path(folder) / name)
-            yield str(Path(folder) / "model.onnx")
-    except OSError as error:
-        raise ModelLoadError(
-            f"model {model!r} and its weights are links, which ONNX Runtime refuses, and other "
-            f"names for them cannot be made: {error}. Copy them into one folder"
-        ) from error
-
-
-def _names(data: bytes | mmap.mmap) -> list[str]:
-    found = {_text_at(data, match.end()) for match in _LOCATION.finditer(data)}
-    return [name.decode(errors="replace") for name in sorted(found)]
-
-
-def _found(names: list[str], real: Path, link: Path) -> dict[str, Path]:
+        with (
+            real.open("rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
+        ):
+            names = _locations(data)
+    except (OSError, ValueError) as error:
+        raise ModelLoadError(f"{model!r} is not a valid ONNX file: {error}") from error
     found = {}
     for name in names:
-        beside, linked = real / name, (link / name).resolve()
-        if beside.is_file():
-            found[name] = beside
-        elif linked.is_file() and linked.parent == real.resolve():
-            found[name] = linked
+        for folder in (real.parent, path.parent):
+            if _is_file_below(folder / name, real.parent):
+                found[name] = folder / name
+                break
     return found
 
 
-def _text_at(data: bytes | mmap.mmap, position: int) -> bytes:
-    length, start = varint(data, position)
-    return data[start : start + length]
+def external_locations(model: bytes) -> list[str]:
+    """Return the names of the files with weights that a model in memory refers to, sorted.
+
+    Raises:
+        ModelLoadError: It is not a valid ONNX model.
+    """
+    try:
+        return _locations(model)
+    except ValueError as error:
+        raise ModelLoadError(
+            f"the {len(model)} bytes are not a valid ONNX model: {error}"
+        ) from error
+
+
+def loadable_path(model: str) -> str:
+    """Return the path under which ONNX Runtime takes `model`, and the weights beside it.
+
+    ONNX Runtime follows links of weights only from beside a link to the model, and looks
+    for weights beside the path that it is given.
+
+    Raises:
+        ModelLoadError: The model is a link, and what it leads to not a valid ONNX file.
+    """
+    real = os.path.realpath(model)
+    if real == model:
+        return real
+    beside_real = all(
+        path == Path(real).parent / name for name, path in external_data(model).items()
+    )
+    return real if beside_real else model
+
+
+def _is_file_below(path: Path, folder: Path) -> bool:
+    # A name can be anything: `isfile` takes NUL and lengths that the system refuses.
+    return os.path.isfile(path) and Path(os.path.realpath(path)).is_relative_to(folder)
+
+
+def _locations(data: Data) -> list[str]:
+    """Return the names of the files that tensors of a model are stored in, sorted.
+
+    Raises:
+        ValueError: The model is malformed, or has too many fields.
+    """
+    if data.find(b"location") < 0:
+        return []
+    reader = _BoundedReader(data)
+    names = {reader.location(tensor) for tensor in reader.tensors()}
+    return sorted(name for name in names if name is not None)
+
+
+class _BoundedReader:
+    """Reads the tensors of a model, and no more than `_MOST_FIELDS` fields in all."""
+
+    def __init__(self, data: Data) -> None:
+        self._data = data
+        self._left = _MOST_FIELDS
+
+    def tensors(self) -> Iterator[slice]:
+        """Yield the slice of each tensor, wherever in the graph it is."""
+        # Messages nest as deep as a file likes: a list has no limit of recursion.
+        waiting = [("ModelProto", slice(0, len(self._data)))]
+        while waiting:
+            kind, message = waiting.pop()
+            nested = _NESTED[kind]
+            for number, value in self._fields(message):
+                child = nested.get(number)
+                if child is None or isinstance(value, int):
+                    continue
+                if child == _TENSOR:
+                    yield value
+                else:
+                    waiting.append((child, value))
+
+    def location(self, tensor: slice) -> str | None:
+        """Return the name of the file that holds a tensor; None if the model itself does."""
+        external = False
+        name = None
+        for number, value in self._fields(tensor):
+            if number == _DATA_LOCATION:
+                external = value == _EXTERNAL
+            elif number == _EXTERNAL_DATA and isinstance(value, slice):
+                entry = {
+                    key: self._data[text]
+                    for key, text in self._fields(value)
+                    if isinstance(text, slice)
+                }
+                if entry.get(_KEY) == b"location":
+                    name = os.fsdecode(entry.get(_VALUE, b""))
+        return name if external else None
+
+    def _fields(self, message: slice) -> Iterator[tuple[int, int | slice]]:
+        for field in fields(self._data, message):
+            self._left -= 1
+            if self._left < 0:
+                raise ValueError(f"it has more than {_MOST_FIELDS} fields")
+            yield field

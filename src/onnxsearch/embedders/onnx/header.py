@@ -1,22 +1,38 @@
-"""What the head of an ONNX file says; read without the package onnx.
+"""The header of an ONNX file, read without the package onnx; and what other files look like.
 
-The format is Protocol Buffers' (https://protobuf.dev/programming-guides/encoding/), the
-numbers of the fields are those of `ModelProto` in onnx.proto.
+The numbers of the fields are those of `ModelProto` in onnx.proto.
 """
 
 from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from onnxsearch.embedders.onnx.protobuf import Data, fields
 from onnxsearch.errors import ModelLoadError
 
-_SIZES = {1: 8, 5: 4}  # of fixed numbers, in bytes, by the type of the field
-_VARINT = 0
 _IR_VERSION, _PRODUCER, _PRODUCER_VERSION, _OPSET_IMPORT = 1, 2, 3, 8
 _DOMAIN, _VERSION = 1, 2
+
+_HEAD = 512
+"""Bytes at the beginning of a file that show its format."""
+
+_DOWNLOAD_AGAIN = "download the file itself (on Hugging Face the address has /resolve/, not /blob/)"
+_EXPORT = "export the model to ONNX, see docs/exporting.md"
+_FETCH_POINTER = "run `git lfs pull` in its repository, or download the file that it stands for"
+_OTHER_FORMATS: tuple[tuple[int, bytes, str], ...] = (
+    (0, b"version https://git-lfs.github.com/spec/", f"a git-lfs pointer: {_FETCH_POINTER}"),
+    (0, b"<!doctype html", f"an HTML page: {_DOWNLOAD_AGAIN}"),
+    (0, b"<html", f"an HTML page: {_DOWNLOAD_AGAIN}"),
+    (0, b"<?xml", f"an XML document: {_DOWNLOAD_AGAIN}"),
+    (0, b"pk\x03\x04", f"a zip archive, perhaps a checkpoint of PyTorch or Keras: {_EXPORT}"),
+    (0, b"\x89hdf", f"an HDF5 file, perhaps a Keras model: {_EXPORT}"),
+    (4, b"tfl3", f"a TensorFlow Lite model: {_EXPORT}"),
+    (0, b"gguf", f"a GGUF file: {_EXPORT}"),
+)
+"""Position, first bytes in lower case, and description of files that are not ONNX."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +47,10 @@ class OnnxHeader:
 
 
 def read_header(path: str | os.PathLike[str]) -> OnnxHeader:
-    """Return the header of the model at `path`; its graph is passed over.
+    """Return the header of the model at `path`; its graph is skipped.
 
     Raises:
-        ModelLoadError: It cannot be read, or is no ONNX file.
+        ModelLoadError: The file cannot be read, or is not an ONNX file.
     """
     numbers: dict[int, int] = {}
     texts: dict[int, str] = {}
@@ -44,53 +60,47 @@ def read_header(path: str | os.PathLike[str]) -> OnnxHeader:
             open(path, "rb") as file,
             mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
         ):
-            for key, value in _fields(data):
+            for key, value in fields(data):
                 if isinstance(value, int):
                     numbers[key] = value
                 elif key in (_PRODUCER, _PRODUCER_VERSION):
                     texts[key] = data[value].decode(errors="replace")
                 elif key == _OPSET_IMPORT:
-                    domain, version = _opset(data[value])
+                    domain, version = _opset(data, value)
                     opsets[domain] = version
-    except (OSError, ValueError, IndexError) as error:
-        raise ModelLoadError(f"{os.fspath(path)!r} is no ONNX file: {error}") from error
+    except (OSError, ValueError) as error:
+        raise ModelLoadError(f"{os.fspath(path)!r} is not an ONNX file: {error}") from error
     if _IR_VERSION not in numbers:
-        raise ModelLoadError(f"{os.fspath(path)!r} is no ONNX file: it tells no IR version")
+        raise ModelLoadError(f"{os.fspath(path)!r} is not an ONNX file: it has no IR version")
     producer = " ".join(texts[key] for key in sorted(texts) if texts[key])
     return OnnxHeader(numbers[_IR_VERSION], producer, opsets)
 
 
-def varint(data: bytes | mmap.mmap, position: int) -> tuple[int, int]:
-    """Return the number at `position`, and where it ends."""
-    value = shift = 0
-    while True:  # seven bits a byte, the lowest first
-        byte = data[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        shift += 7
-        if byte < 0x80:
-            return value, position
+def other_format(head: bytes) -> str | None:
+    """Return what a file is that begins with `head` and is not a model, with the remedy.
+
+    Downloads often go wrong in the same few ways. None if the beginning is that of
+    none of the formats known here.
+    """
+    lowered = head[:_HEAD].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    for position, signature, description in _OTHER_FORMATS:
+        if lowered[position:].startswith(signature):
+            return description
+    return None
 
 
-def _fields(data: bytes | mmap.mmap) -> Iterator[tuple[int, int | slice]]:
-    """Yield number and value of each field; of all but integers, where the value is."""
-    position = 0
-    while position < len(data):
-        key, position = varint(data, position)
-        if key & 7 == _VARINT:
-            value, position = varint(data, position)
-            yield key >> 3, value
-            continue
-        size = _SIZES.get(key & 7)
-        if size is None:
-            size, position = varint(data, position)
-        yield key >> 3, slice(position, position + size)
-        position += size
+def other_format_of(path: str | os.PathLike[str]) -> str | None:
+    """Return what the file at `path` is, see `other_format`; None if it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return other_format(file.read(_HEAD))
+    except OSError:
+        return None
 
 
-def _opset(data: bytes) -> tuple[str, int]:
+def _opset(data: Data, message: slice) -> tuple[str, int]:
     domain, version = "", 0
-    for key, value in _fields(data):
+    for key, value in fields(data, message):
         if key == _DOMAIN and isinstance(value, slice):
             domain = data[value].decode(errors="replace")
         elif key == _VERSION and isinstance(value, int):

@@ -1,45 +1,87 @@
-"""An ONNX model that takes pictures: what it takes, what it gives, and how it is run."""
+"""An ONNX image model: what it takes, what it gives, and how it is run."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+from PIL import Image
 
 from onnxsearch.embedders.base import Tensor
 from onnxsearch.embedders.onnx.editing import onnx_is_installed
+from onnxsearch.embedders.onnx.pooling import Pooling
 from onnxsearch.embedders.onnx.session import Sessions
-from onnxsearch.embedders.onnx.signature import ImageInputSpec, fixed_shapes, floating, read_input
+from onnxsearch.embedders.onnx.signature import (
+    ImageInputSpec,
+    Node,
+    choose_output,
+    floating,
+    listed_outputs,
+    read_input,
+)
 from onnxsearch.errors import EmbeddingError, ModelLoadError
-from onnxsearch.images.resize import Size
+from onnxsearch.images.preprocessing.profile import Layout, PreprocessingProfile
+
+_OTHER_LAYOUT: Mapping[Layout, Layout] = {"NCHW": "NHWC", "NHWC": "NCHW"}
+
+_PROBE_LEVELS = ((0, 256), (118, 138), (0, 60))
+"""Levels of the noise in the images of a probe: of the whole range, pale, and dark."""
+
+_CPU_TOLERANCE = {"float32": 1e-4, "float16": 1e-2, "uint8": 1e-4}
+_OTHER_TOLERANCE = 1e-2
+"""How far the values for an image may change with the images beside it, in relation to
+the largest of them. Sums in another order change float32 by some 1e-6; GPUs compute with
+other kernels, and in TF32, as the batch grows. Quantisation by the whole batch's range
+changes values by 1e-3 and more."""
+
+
+def probe_images(profile: PreprocessingProfile, spec: ImageInputSpec) -> Tensor:
+    """Return three images of noise as a model is fed them, always the same: (3, ...)."""
+    generator = np.random.default_rng(0)
+    noise = [
+        Image.fromarray(generator.integers(low, high, (*profile.size, 3), np.uint8))
+        for low, high in _PROBE_LEVELS
+    ]
+    return np.stack([profile.apply(image, spec.layout, spec.dtype) for image in noise])
 
 
 class ImageModel:
-    """An ONNX model that takes pictures, of whatever batch, as if it took any number.
+    """An ONNX model that takes images, any number of them whatever its graph fixes.
 
     Args:
-        sessions: The model's.
+        sessions: The model's sessions.
         threads: Cores for one run.
         label: The model's name in errors.
+        layout: The order of axes that the caller states.
+        usual: The order of axes that models of this profile usually have.
 
     Attributes:
-        input: What it is fed.
-        metadata: What the file says about itself.
+        input: What the model is fed.
+        one_by_one: Whether images are run alone, because a vector would otherwise depend
+            on the images beside it.
 
     Raises:
-        ModelLoadError: ONNX Runtime refuses it, or it takes no pictures.
+        ModelLoadError: ONNX Runtime refuses the model, it does not take images, or the
+            order of its axes is unclear.
         ProviderError: A provider is not available.
     """
 
-    def __init__(self, sessions: Sessions, threads: int, label: str) -> None:
+    def __init__(
+        self,
+        sessions: Sessions,
+        threads: int,
+        label: str,
+        layout: Layout | None = None,
+        usual: Layout | None = None,
+    ) -> None:
         self.sessions = sessions
         self.threads = threads
+        self.one_by_one = False
         self._label = label
-        session = sessions.get(threads)
-        self.input: ImageInputSpec = read_input(session.get_inputs())
-        self.metadata: Mapping[str, str] = dict(session.get_modelmeta().custom_metadata_map)
+        inputs = sessions.get(threads).get_inputs()
+        self.input: ImageInputSpec = read_input(inputs, layout, usual)
 
     def with_threads(self, threads: int) -> ImageModel:
         """Return the same model, run on `threads` cores."""
@@ -47,78 +89,159 @@ class ImageModel:
         sibling.threads = threads
         return sibling
 
-    def output_shapes(self, size: Size) -> dict[str, tuple[int, ...]]:
-        """Return the shapes of all outputs for one picture of the given (height, width).
+    def outputs(self, image: Tensor) -> dict[str, Tensor]:
+        """Return the values of all outputs of floating point numbers for one image.
+
+        Args:
+            image: What the model is fed for it, without batch axis.
+
+        Returns:
+            Values by output, each (1, ...); as it is where the first axis of an output
+            is not the batch.
 
         Raises:
-            ModelLoadError: They are open, and a first run failed.
+            ModelLoadError: The run failed.
         """
-        outputs = floating(self.sessions.get(self.threads).get_outputs())
-        shapes = fixed_shapes(outputs)
-        if shapes is not None:
-            return shapes
-        zeros = np.zeros((1, *self.input.shape(size)), self.input.dtype)
-        names = [node.name for node in outputs]
+        names = [node.name for node in floating(self._nodes())]
+        batch = self._filled(image[np.newaxis])
         try:
-            values = self._outputs(names, self.input.filled(zeros))
+            values = self._run(names, batch) if names else []
         except EmbeddingError as error:
-            raise ModelLoadError(f"a first run of the model on zeros failed: {error}") from error
-        return {name: (1, *value.shape[1:]) for name, value in zip(names, values, strict=True)}
+            raise ModelLoadError(
+                f"a first run of the model failed: {error}. It was fed {self.input.layout}: does "
+                "the profile make images of a size that the model takes, and if its axes have "
+                f"another order, is layout={_OTHER_LAYOUT[self.input.layout]!r} passed?"
+            ) from error
+        return {
+            name: value[:1] if value.shape[:1] == (len(batch),) else value
+            for name, value in zip(names, values, strict=True)
+        }
+
+    def choose_output(
+        self, values: Mapping[str, Tensor], output: str | None, pooling: Pooling | None
+    ) -> str:
+        """Return the name of the output that holds the vector, of those in `outputs`.
+
+        Raises:
+            ModelOutputError: See `signature.choose_output`.
+        """
+        return choose_output(self._nodes(), _shapes(values), output, pooling)
+
+    def listed_outputs(self, values: Mapping[str, Tensor]) -> str:
+        """Return the model's outputs for one image, for messages."""
+        return listed_outputs(self._nodes(), _shapes(values))
 
     def run(self, batch: Tensor, output: str) -> Tensor:
-        """Return the values of `output` for n pictures, (n, ...).
+        """Return the values of `output` for n images, (n, ...).
 
-        A model that fixes its batch is run as often as it takes, the last time filled
-        up with zeros.
+        The graph may fix the length of its batch. It is then run as often as needed, the
+        last time filled up with copies of the last image.
 
         Raises:
             EmbeddingError: ONNX Runtime failed.
         """
-        size = self.input.batch or max(1, len(batch))
-        values = [
-            self._outputs([output], self.input.filled(batch[start : start + size]))[0]
-            for start in range(0, max(1, len(batch)), size)
-        ]
-        return np.concatenate(values)[: len(batch)]
+        if not len(batch):  # there is no image to fill a fixed batch with
+            blank = np.zeros((1, *batch.shape[1:]), batch.dtype)
+            return self._chunk(blank, output)[:0]
+        size = 1 if self.one_by_one else self.input.batch or len(batch)
+        starts = range(0, len(batch), size)
+        return np.concatenate([self._chunk(batch[at : at + size], output) for at in starts])
 
-    def with_open_batch(self, size: Size, output: str) -> ImageModel:
-        """Return a model that takes any batch, where this one takes one picture.
+    def batched_safely(self, probes: Tensor, alone: Tensor, output: str) -> ImageModel:
+        """Return a model that gives an image the same values whatever is beside it.
 
-        The graph is edited in memory. It is used only if two random pictures together
-        give what each gives alone; otherwise this is the model itself, as it is if
-        `RuntimeOptions.open_batch` says so.
+        Some graphs look across the batch: quantisation by the range of all values, batch
+        normalisation left in training mode, a `Reshape` to a single image. So three
+        images are run together, and the middle one compared with its own run. Where they
+        differ, images are run one by one. A model exported for a single image is opened
+        for more, where `RuntimeOptions.open_batch` says so and the same comparison holds.
 
         Args:
-            size: (height, width) of what the model is fed.
+            probes: Three images of different ranges, as the model is fed.
+            alone: The values of `output` for the middle one, run alone.
             output: The output in use.
 
         Raises:
-            MissingExtraError: It was asked for, and the package onnx is not installed.
+            ModelLoadError: The model gives other values for the same image each time.
+            MissingExtraError: Opening was asked for, and the package onnx is not installed.
         """
+        if self.input.batch == 1:
+            opened = self._opened()
+            if opened is None or not opened.ignores_batch(probes, alone, output):
+                return self
+            return opened
+        if self.ignores_batch(probes, alone, output):
+            return self
+        sibling = copy.copy(self)
+        sibling.one_by_one = True
+        if not sibling.ignores_batch(probes, alone, output):
+            raise ModelLoadError(
+                f"model {self._label!r} gives other values for the same image each time: export "
+                "it for inference, without dropout or random operators (model.eval() in PyTorch)"
+            )
+        return sibling
+
+    def ignores_batch(self, probes: Tensor, alone: Tensor, output: str) -> bool:
+        """Whether the middle one of `probes` has the values `alone` beside the others."""
+        try:
+            together = self.run(probes, output)
+        except (EmbeddingError, ModelLoadError):
+            return False
+        if together.shape != (len(probes), *alone.shape[1:]):
+            return False
+        expected = alone[0].astype(np.float64)
+        difference = np.abs(together[len(probes) // 2].astype(np.float64) - expected)
+        # NaN and infinity in both are no difference: `embed` reports them.
+        same = ~np.isfinite(expected) & ~np.isfinite(difference)
+        allowed = self._tolerance * np.abs(expected).max(initial=0, where=np.isfinite(expected))
+        return bool((same | (difference <= allowed)).all())
+
+    def _opened(self) -> ImageModel | None:
+        """Return the model, edited to take any batch; None if it is not to be opened."""
         wanted = self.sessions.options.open_batch
         if wanted is None:
             wanted = not self.sessions.on_cpu and onnx_is_installed()
-        if self.input.batch != 1 or not wanted:
-            return self
+        if not wanted:
+            return None
         opened = copy.copy(self)
         opened.sessions = self.sessions.with_open_batch()
         opened.input = replace(self.input, batch=None)
-        shape = (2, *self.input.shape(size))
-        pair = np.random.default_rng(0).normal(size=shape).astype(self.input.dtype)
-        try:
-            alone, together = self.run(pair, output), opened.run(pair, output)
-        except (EmbeddingError, ModelLoadError):
-            return self
-        return opened if _agree(alone, together) else self
+        return opened
 
-    def _outputs(self, names: list[str], batch: Tensor) -> list[Tensor]:
+    def _nodes(self) -> Sequence[Node]:
+        """Return the model's outputs."""
+        nodes: Sequence[Node] = self.sessions.get(self.threads).get_outputs()
+        return nodes
+
+    @property
+    def _tolerance(self) -> float:
+        return _CPU_TOLERANCE[self.input.dtype] if self.sessions.on_cpu else _OTHER_TOLERANCE
+
+    def _chunk(self, images: Tensor, output: str) -> Tensor:
+        """Return the values of `output` for no more images than one run takes."""
+        batch = self._filled(images)
+        (values,) = self._run([output], batch)
+        if values.shape[:1] != (len(batch),):
+            raise EmbeddingError(
+                f"model {self._label!r} gave shape {values.shape} for a batch of {len(batch)}: "
+                "expected a row for each image"
+            )
+        return values[: len(images)]
+
+    def _filled(self, images: Tensor) -> Tensor:
+        """Return `images`, followed by copies of the last one where the batch is fixed.
+
+        Copies and not zeros, so that a graph that looks across its batch sees no image
+        that is not there.
+        """
+        missing = 0 if self.input.batch is None else self.input.batch - len(images)
+        if missing <= 0:
+            return images
+        return np.concatenate([images, np.repeat(images[-1:], missing, axis=0)])
+
+    def _run(self, names: Sequence[str], batch: Tensor) -> list[Tensor]:
         return self.sessions.run(self.threads, names, {self.input.name: batch}, self._label)
 
 
-def _agree(alone: Tensor, together: Tensor) -> bool:
-    """Whether two rows are the same in both, to a thousandth of what sets them apart."""
-    if alone.shape != together.shape:
-        return False
-    singles, pair = alone.astype(np.float64), together.astype(np.float64)
-    apart = np.abs(singles[0] - singles[1]).max()
-    return bool(np.abs(singles - pair).max() <= 1e-3 * apart > 0)
+def _shapes(values: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: value.shape for name, value in values.items()}

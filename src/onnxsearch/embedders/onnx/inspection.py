@@ -1,4 +1,4 @@
-"""What a model file is, which call makes an embedder of it, and writing that into it."""
+"""Inspection of a model file, and writing its profile into it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,16 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from onnxsearch._internal.paths import absolute_path
 from onnxsearch.embedders.onnx.editing import write_metadata
 from onnxsearch.embedders.onnx.external_data import external_data
 from onnxsearch.embedders.onnx.header import read_header
 from onnxsearch.embedders.onnx.image_model import ImageModel
-from onnxsearch.embedders.onnx.profile_lookup import PROFILE_KEY, resolve_profile
+from onnxsearch.embedders.onnx.profile_lookup import (
+    PROFILE_KEY,
+    resolve_profile,
+    usual_layout,
+)
 from onnxsearch.embedders.onnx.session import CPU, RuntimeOptions, Sessions
 from onnxsearch.embedders.onnx.signature import Node
 from onnxsearch.embedders.onnx.suggestion import MissingArgument, ModelKind, suggest
@@ -37,7 +42,7 @@ class ModelReport:
     bytes: int
     """Size of the model, with the weights in other files."""
     producer: str
-    """The program that wrote it."""
+    """The program that wrote the file."""
     ir_version: int
     """Version of the file format."""
     opsets: Mapping[str, int]
@@ -45,38 +50,40 @@ class ModelReport:
     inputs: tuple[NodeReport, ...]
     outputs: tuple[NodeReport, ...]
     kind: ModelKind
-    """What it takes."""
+    """Whether it takes images (`pictures`), text, both, or neither."""
     layout: Layout | None
-    """Order of the picture's axes."""
+    """Order of the image's axes."""
     profile: PreprocessingProfile | None
-    """The preprocessing that the file, or one beside it, declares; its `source` says where."""
+    """The preprocessing that the file, or a file beside it, declares; see its `source`."""
     output: str | None
     """The output that holds the vector, if that is clear."""
     missing: tuple[MissingArgument, ...]
-    """What the call has to say because no file does."""
+    """The arguments that the call needs because no file says them."""
     call: str | None
-    """The call to write, as Python; None if none would do. Where something is missing it
-    has the first of several options: a suggestion, which the model's documentation or
+    """The call to write, as Python; None if no call would work. A missing argument has the
+    first of its options there: a suggestion, which the model's documentation or
     `OnnxEmbedder.verify` confirms."""
 
 
 def inspect_model(path: str | os.PathLike[str]) -> ModelReport:
-    """Return what the model at `path` is, and which call makes an embedder of it.
+    """Return what the model at `path` takes and gives, and the call that makes it an embedder.
 
-    The model is loaded; where it leaves its outputs' shapes open, it is run once.
+    The model is loaded, and an image model run once.
 
     Raises:
-        ModelLoadError: It cannot be loaded; the message has the reason.
+        ModelLoadError: The model cannot be loaded or run; the message has the reason.
+        InvalidArgumentError: `path` is not a path.
     """
-    name = os.fspath(path)
-    sessions = Sessions(os.path.abspath(name), (CPU,), RuntimeOptions())
+    file = absolute_path(path)
+    name = os.fsdecode(path)
+    sessions = Sessions(file, (CPU,), RuntimeOptions())
     session = sessions.get(1)
-    header = read_header(name)
+    header = read_header(file)
     suggested = suggest(name, sessions)
-    weights = external_data(os.path.abspath(name)).values()
+    weights = external_data(file).values()
     return ModelReport(
         path=name,
-        bytes=os.path.getsize(name) + sum(file.stat().st_size for file in weights),
+        bytes=os.path.getsize(file) + sum(each.stat().st_size for each in weights),
         producer=header.producer,
         ir_version=header.ir_version,
         opsets=header.opsets,
@@ -96,31 +103,33 @@ def annotate_model(
     profile: str | PreprocessingProfile,
     size: int | Size | None = None,
 ) -> PreprocessingProfile:
-    """Write into a model's file how its pictures are prepared; return the profile.
+    """Write into a model's file how its images are prepared; return the profile.
 
-    From then on `OnnxEmbedder(path)` needs no `profile=`, here and wherever the file
-    goes. The file's bytes change, and the fingerprint with them: annotate a model
+    From then on `OnnxEmbedder(path)` needs no `profile=`, here and wherever the file is
+    copied. The file's bytes change, and the fingerprint with them: annotate a model
     before you index with it. Format and operators keep their versions. The file is
     replaced at once, never half written.
 
     Args:
-        path: The model, which is loaded to see that the profile fits.
+        path: The model. It is loaded to check that the profile fits.
         profile: A name, or a profile.
         size: Pixels (height, width, or one number for both) instead of those of the
             named profile.
 
     Raises:
-        ModelLoadError: The model cannot be loaded, or takes no pictures.
+        ModelLoadError: The model cannot be loaded, or does not take images.
         ProfileError: There is no such profile, or it does not fit the model.
         MissingExtraError: The package onnx is not installed.
-        InvalidArgumentError: The file cannot be written.
+        InvalidArgumentError: The file cannot be written, or `path` is not a path.
     """
-    name = os.fspath(path)
-    sessions = Sessions(os.path.abspath(name), (CPU,), RuntimeOptions())
+    file = absolute_path(path)
+    sessions = Sessions(file, (CPU,), RuntimeOptions())
     if isinstance(profile, str) and size is not None:
         profile = PreprocessingProfile.named(profile, size)
-    fitting = resolve_profile(profile, None, ImageModel(sessions, 1, name).input)
-    write_metadata(name, PROFILE_KEY, fitting.to_json())
+    # The profile's usual order of axes is as good as any to check its size.
+    model = ImageModel(sessions, 1, file, usual=usual_layout(profile, None, None) or "NCHW")
+    fitting = resolve_profile(profile, None, model.input)
+    write_metadata(file, PROFILE_KEY, fitting.to_json())
     return fitting
 
 

@@ -1,27 +1,20 @@
-"""Comparing an embedder with what the framework gave for the same pictures."""
+"""Comparison of an embedder with the framework's vectors of the same images."""
 
 from __future__ import annotations
 
-import copy
-import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
-from onnxsearch.embedders.base import Tensor
-from onnxsearch.embedders.onnx.profile_lookup import resolve_profile
-from onnxsearch.errors import InvalidArgumentError, ProfileError
-from onnxsearch.images.preprocessing.presets import profile_names
-
-if TYPE_CHECKING:
-    from onnxsearch.embedders.onnx.embedder import OnnxEmbedder
-    from onnxsearch.types import ImageInput
+from onnxsearch.embedders.base import Embedder, Tensor
+from onnxsearch.errors import InvalidArgumentError
+from onnxsearch.types import ImageInput
 
 Parting: TypeAlias = Literal["nowhere", "preprocessing", "model", "both", "unknown"]
 
@@ -29,7 +22,7 @@ _Matrix: TypeAlias = "NDArray[np.float64]"
 _HOW = (
     "expected a file as np.savez('reference.npz', images=..., vectors=...) writes it: images "
     "as paths relative to it, or as an array (n, height, width, 3) of uint8, vectors (n, "
-    "dimension), and tensors=..., what the framework's model was fed, if it is at hand"
+    "dimension), and tensors=..., the inputs of the framework's model, if they are at hand"
 )
 
 
@@ -38,19 +31,19 @@ class Verification:
     """How far an embedder agrees with a reference."""
 
     pictures: int
-    """How many were compared."""
+    """How many images were compared."""
     cosine: float
-    """Between the embedder's vector and the reference's, the least of all pictures."""
+    """Cosine between the embedder's vector and the reference's, the least of all images."""
     tensor_difference: float | None
-    """Largest difference of what the models are fed, in their units; 0 is bit for bit.
-    None if the reference has no tensors."""
+    """Largest difference between the inputs of the two models, in their units; 0 is bit
+    for bit. None if the reference has no tensors."""
     model_cosine: float | None
-    """As `cosine`, with both models fed the reference's tensors."""
+    """Like `cosine`, with both models fed the reference's tensors."""
     parts: Parting
-    """Where the two part. Without tensors in the reference that is `unknown`, unless
+    """Where the two differ. Without tensors in the reference that is `unknown`, unless
     another profile agrees."""
     profiles: tuple[str, ...]
-    """Where they part: the named profiles that do agree."""
+    """If they differ: the named profiles that agree with the reference."""
 
     @property
     def ok(self) -> bool:
@@ -58,11 +51,11 @@ class Verification:
         return self.parts == "nowhere"
 
     def __str__(self) -> str:
-        lines = [f"{self.pictures} pictures: cosine with the reference at least {self.cosine:.6f}"]
+        lines = [f"{self.pictures} images: cosine with the reference at least {self.cosine:.6f}"]
         if self.tensor_difference is not None:
-            lines.append(f"what the model is fed differs by at most {self.tensor_difference:.3g}")
+            lines.append(f"the model's input differs by at most {self.tensor_difference:.3g}")
         if self.model_cosine is not None:
-            lines.append(f"the model, fed the same, gives a cosine of {self.model_cosine:.6f}")
+            lines.append(f"with the same input, the cosine is {self.model_cosine:.6f}")
         lines.append(_VERDICTS[self.parts])
         if self.profiles:
             lines.append(f"profiles that agree: {', '.join(self.profiles)}")
@@ -71,37 +64,63 @@ class Verification:
 
 _VERDICTS: Mapping[Parting, str] = {
     "nowhere": "they agree",
-    "preprocessing": "they part in the preprocessing: the profile is not the reference's",
-    "model": "they part in the model: another output, pooling or precision than the reference's",
-    "both": "they part in the preprocessing, and in the model as well",
-    "unknown": "they part; add tensors=... to the reference to learn where",
+    "preprocessing": "they differ in the preprocessing: the profile is not the reference's",
+    "model": "they differ in the model: another output, pooling or precision than the reference's",
+    "both": "they differ in the preprocessing, and in the model as well",
+    "unknown": "they differ; add tensors=... to the reference to learn where",
 }
 
 
 @dataclass(frozen=True, slots=True)
-class _Reference:
+class Reference:
+    """What a framework gave for some images."""
+
     images: list[ImageInput]
     vectors: _Matrix
     tensors: Tensor | None
+    """The inputs of the framework's model, if they are known."""
+
+    @classmethod
+    def read(cls, path: Path) -> Reference:
+        """Read the file that `OnnxEmbedder.verify` describes.
+
+        Raises:
+            InvalidArgumentError: The file cannot be read, or its arrays do not fit.
+        """
+        return _read(path)
 
 
-def verify(
-    embedder: OnnxEmbedder, reference: str | os.PathLike[str], least_cosine: float
+def compare(
+    embedder: Embedder,
+    shape: tuple[int, ...],
+    variants: Iterable[tuple[str, Embedder]],
+    expected: Reference,
+    least_cosine: float,
 ) -> Verification:
-    """Compare, see `OnnxEmbedder.verify`."""
-    expected = _read(Path(reference))
+    """Compare an embedder with a reference, see `OnnxEmbedder.verify`.
+
+    Args:
+        embedder: The embedder.
+        shape: Shape of the model's input for one image.
+        variants: The embedder under other named profiles, by name. They are made only
+            where the comparison fails.
+        expected: The reference.
+        least_cosine: The cosine from which on vectors agree.
+    """
     cosine = _agreement(embedder, expected)
     fed = expected.tensors
     difference = model_cosine = None
     if fed is not None:
-        fed = _in_layout(embedder, fed)
         own = np.stack([embedder.prepare(image) for image in expected.images])
+        fed = _in_layout(shape, own.dtype, fed)
         difference = float(np.abs(own.astype(np.float64) - fed.astype(np.float64)).max())
         model_cosine = _least_cosine(embedder.run(fed), expected.vectors)
     profiles: tuple[str, ...] = ()
     parts: Parting = "nowhere"
     if not cosine >= least_cosine:
-        profiles = _agreeing_profiles(embedder, expected, least_cosine)
+        profiles = tuple(
+            name for name, other in variants if _agreement(other, expected) >= least_cosine
+        )
         parts = "preprocessing" if profiles else "unknown"
         if model_cosine is not None and difference is not None:
             same_model = model_cosine >= least_cosine
@@ -116,7 +135,7 @@ def verify(
     )
 
 
-def _read(path: Path) -> _Reference:
+def _read(path: Path) -> Reference:
     try:
         # NumPy leaves a damaged file open, if it has opened it.
         with path.open("rb") as file:
@@ -125,7 +144,9 @@ def _read(path: Path) -> _Reference:
                 raise ValueError("it holds a single array")
             arrays: dict[str, Tensor] = {name: loaded[name] for name in loaded.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InvalidArgumentError(f"{str(path)!r} cannot be read: {error}; {_HOW}") from error
+        raise InvalidArgumentError(
+            f"reference {str(path)!r} cannot be read: {error}; {_HOW}"
+        ) from error
     images, vectors, tensors = (arrays.get(name) for name in ("images", "vectors", "tensors"))
     if images is None or vectors is None:
         raise InvalidArgumentError(f"{str(path)!r} holds {sorted(arrays)}; {_HOW}")
@@ -141,23 +162,22 @@ def _read(path: Path) -> _Reference:
         listed = [path.parent / str(name) for name in images]
     else:
         listed = list(images)
-    return _Reference(listed, vectors.astype(np.float64), tensors)
+    return Reference(listed, vectors.astype(np.float64), tensors)
 
 
-def _in_layout(embedder: OnnxEmbedder, fed: Tensor) -> Tensor:
+def _in_layout(shape: tuple[int, ...], dtype: np.dtype[np.number], fed: Tensor) -> Tensor:
     """Return the reference's tensors in the order of axes, and the type, of the model."""
-    shape = embedder.input.shape(embedder.profile.size)
     if fed.ndim == 4 and fed.shape[1:] != shape:
         fed = fed.transpose(0, 3, 1, 2) if shape[0] == 3 else fed.transpose(0, 2, 3, 1)
     if fed.shape[1:] != shape:
         raise InvalidArgumentError(
             f"the reference's tensors are {fed.shape}: expected (n, {', '.join(map(str, shape))}), "
-            "as the profile has it"
+            "the shape of the profile's tensors"
         )
-    return np.ascontiguousarray(fed, embedder.input.dtype)
+    return np.ascontiguousarray(fed, dtype)
 
 
-def _agreement(embedder: OnnxEmbedder, expected: _Reference) -> float:
+def _agreement(embedder: Embedder, expected: Reference) -> float:
     return _least_cosine(embedder.embed(expected.images), expected.vectors)
 
 
@@ -170,18 +190,3 @@ def _least_cosine(found: Tensor, expected: _Matrix) -> float:
     rows = found.astype(np.float64)
     norms = np.linalg.norm(rows, axis=1) * np.linalg.norm(expected, axis=1)
     return float(((rows * expected).sum(axis=1) / norms).min())
-
-
-def _agreeing_profiles(
-    embedder: OnnxEmbedder, expected: _Reference, least_cosine: float
-) -> tuple[str, ...]:
-    found = []
-    for name in profile_names():
-        other = copy.copy(embedder)
-        try:
-            other.profile = resolve_profile(name, None, embedder.input)
-        except ProfileError:
-            continue
-        if _agreement(other, expected) >= least_cosine:
-            found.append(name)
-    return tuple(found)

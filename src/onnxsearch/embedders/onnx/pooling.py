@@ -11,21 +11,21 @@ from onnxsearch.errors import ModelOutputError
 from onnxsearch.images.preprocessing.profile import Layout
 
 Pooling = Literal["cls", "mean", "max", "avg"]
-"""How a vector is made of tokens (`cls`, `mean`, `max`) or a feature map (`avg`, `max`)."""
+"""How tokens (`cls`, `mean`, `max`) or a feature map (`avg`, `max`) become a vector."""
 
 POOLINGS: dict[int, tuple[str, ...]] = {3: ("cls", "mean", "max"), 4: ("avg", "max")}
 """Poolings by number of axes of the output."""
 
 
 def pool(output: Tensor, pooling: Pooling | None, layout: Layout) -> Tensor:
-    """Make vectors (n, dimension) of an output.
+    """Turn an output into vectors (n, dimension).
 
     Args:
         output: (n, dimension); tokens (n, tokens, dimension); or a feature map
             (n, dimension, height, width) or (n, height, width, dimension). Axes of
             length 1 in a feature map are dropped.
         pooling: `cls` (the first token), `mean` or `max` over tokens; `avg` or
-            `max` over a feature map. None for an output that is a vector already.
+            `max` over a feature map. None for an output that is already a vector.
         layout: The model's input, which feature maps follow.
 
     Raises:
@@ -50,20 +50,20 @@ def pool(output: Tensor, pooling: Pooling | None, layout: Layout) -> Tensor:
 
 
 def poolings(shape: tuple[int, ...]) -> tuple[str, ...]:
-    """Return the poolings that make a vector of an output of this shape; () if it is one."""
+    """Return the poolings for an output of this shape; () if it is already a vector."""
     return POOLINGS.get(len(squeezed(shape)), ())
 
 
 def squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the shape (n, c) of a feature map with one place; other shapes as they are."""
+    """Return the shape (n, c) of a feature map of one pixel; other shapes as they are."""
     if len(shape) == 4 and sorted(shape[1:])[:2] == [1, 1]:
         return shape[0], max(shape[1:])
     return shape
 
 
 def _spatial_axes(shape: tuple[int, ...], layout: Layout) -> tuple[int, int]:
-    # Converters turn the input's axes and leave the output's, so a square map tells
-    # more about itself than the input does.
+    # Converters transpose the input and leave the output as it was, so the sides of a
+    # square map say more about its axes than the input does.
     _, first, second, third = shape
     if (second == third) != (first == second):
         return (2, 3) if second == third else (1, 2)

@@ -1,4 +1,4 @@
-"""ONNX Runtime, kept at arm's length: sessions, providers, and its errors."""
+"""The adapter of ONNX Runtime: its sessions, providers and errors."""
 
 from __future__ import annotations
 
@@ -6,24 +6,23 @@ import os
 import re
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TypeAlias
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-# ONNX Runtime reports its use to Microsoft unless told not to, from the moment when it is
-# imported (its Privacy.md). What the user has set stays.
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-
-import onnxruntime as ort
-from onnxruntime.capi import (
-    onnxruntime_pybind11_state as state,  # pyright: ignore[reportAttributeAccessIssue]
-)
-
 from onnxsearch.embedders.base import Tensor
+from onnxsearch.embedders.bundled import bundled_models
 from onnxsearch.embedders.onnx.editing import open_batch
-from onnxsearch.embedders.onnx.external_data import external_data, loadable
+from onnxsearch.embedders.onnx.external_data import (
+    external_data,
+    external_locations,
+    loadable_path,
+)
+from onnxsearch.embedders.onnx.header import other_format, other_format_of
 from onnxsearch.errors import (
     EmbeddingError,
     InvalidArgumentError,
@@ -31,38 +30,65 @@ from onnxsearch.errors import (
     ProviderError,
 )
 
+if TYPE_CHECKING:
+    import onnxruntime as ort
+
 Provider: TypeAlias = "str | tuple[str, Mapping[str, str]]"
 """Name of an execution provider, alone or with its options."""
 
 CPU = "CPUExecutionProvider"
 
-# ONNX Runtime's exceptions have no base in common; wrong inputs are ValueErrors.
-RUNTIME_ERRORS: tuple[type[Exception], ...] = (
-    *(
-        value
-        for value in vars(state).values()
-        if isinstance(value, type) and issubclass(value, Exception)
-    ),
-    ValueError,
-    RuntimeError,
-    OSError,
-)
-
-_NOISE = re.compile(
+_SOURCE_POSITIONS = re.compile(
     r"\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : |Load model from .+? failed:|"
     r"/onnxruntime_src/\S+ .*?\) (?=[A-Z])"
 )
+"""What messages of ONNX Runtime say about its own code."""
+
+_ADVICE = {
+    "IR version": "install a newer onnxruntime, or export with an older version of onnx",
+    "opset": "install a newer onnxruntime, or export for an older opset, such as 17",
+    "is not a registered function/op": (
+        "export with operators of ONNX only, or for a newer onnxruntime"
+    ),
+}
+"""Remedies, by a part of ONNX Runtime's message."""
 
 # Sessions made in two threads at once have crashed (microsoft/onnxruntime#27063).
 _CONSTRUCTION = threading.Lock()
 
-# If somebody imported it before; of old releases, those for Windows know only this.
-ort.disable_telemetry_events()
+
+@cache
+def onnx_runtime() -> ModuleType:
+    """Import ONNX Runtime with its telemetry switched off, and return it.
+
+    It reports its use to Microsoft unless told not to, from the moment when it is
+    imported (its Privacy.md). Hence nothing here imports it in another way. What the
+    user has set in the environment stays.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    runtime: ModuleType = onnxruntime
+    # For a process that imported it before, and old releases for Windows.
+    runtime.disable_telemetry_events()
+    return runtime
+
+
+@cache
+def runtime_errors() -> tuple[type[Exception], ...]:
+    """Return what ONNX Runtime raises: types without a common base, and built-in ones."""
+    state = onnx_runtime().capi.onnxruntime_pybind11_state
+    own = [
+        value
+        for value in vars(state).values()
+        if isinstance(value, type) and issubclass(value, Exception)
+    ]
+    return (*own, ValueError, RuntimeError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
 class RuntimeOptions:
-    """How ONNX Runtime uses the machine; vectors stay the same.
+    """How ONNX Runtime uses the machine. Vectors do not depend on it.
 
     Example:
         >>> RuntimeOptions(shrink=True)  # for a long-lived process that embeds now and then
@@ -71,18 +97,18 @@ class RuntimeOptions:
 
     spinning: bool = False
     """Let threads wait for work in a busy loop: a little faster where nothing else
-    runs, but it takes cores from those that have work."""
+    runs, but it takes cores from threads that have work."""
     arena: bool = True
-    """Keep memory for the next run. Without, runs are slower and take less."""
+    """Keep memory for the next run. Without it, runs are slower and take less memory."""
     shrink: bool = False
     """Give the arena's memory back after each run: a ResNet50 that has seen large
     batches then holds 290 MB instead of 990."""
 
     open_batch: bool | None = None
-    """Run several pictures at once through a model that was exported for one, if two
-    random ones together provably give what each gives alone. Needs the extra `onnx`.
-    None: wherever that is installed, except on the CPU, where one by one is as fast
-    as any batch, and faster for models with large maps."""
+    """Run several images at once through a model that was exported for a single image, if
+    a comparison shows that an image's values stay the same. Needs the extra `onnx`.
+    None: wherever that is installed, except on the CPU, where images one by one are as
+    fast as any batch, and faster for models with large feature maps."""
 
     def __post_init__(self) -> None:
         if self.shrink and not self.arena:
@@ -92,7 +118,8 @@ class RuntimeOptions:
 class Sessions:
     """The sessions of one model, one for each number of threads asked for.
 
-    Made when they are first needed. Pickles without them.
+    A session is made when it is first needed. Pickling keeps what to load, not the
+    sessions.
     """
 
     def __init__(
@@ -132,13 +159,22 @@ class Sessions:
 
         Raises:
             ModelLoadError: ONNX Runtime refuses the model.
-            ProviderError: A provider is not available, or gave up.
+            ProviderError: A provider is not available, or could not start.
         """
         with self._lock:
             if threads not in self._sessions:
                 model = open_batch(self.model) if self.any_batch else self.model
                 self._sessions[threads] = _open(model, self.providers, threads, self.options)
             return self._sessions[threads]
+
+    def metadata(self, threads: int) -> Mapping[str, str]:
+        """Return what the file says about itself, by key.
+
+        Raises:
+            ModelLoadError: ONNX Runtime refuses the model.
+            ProviderError: A provider is not available, or could not start.
+        """
+        return dict(self.get(threads).get_modelmeta().custom_metadata_map)
 
     def run(
         self, threads: int, outputs: Sequence[str], inputs: Mapping[str, Tensor], model: str
@@ -151,13 +187,13 @@ class Sessions:
         session = self.get(threads)
         try:
             values = session.run(list(outputs), dict(inputs), self._run_options())
-        except RUNTIME_ERRORS as error:
+        except runtime_errors() as error:
             given = ", ".join(f"{value.dtype} {value.shape}" for value in inputs.values())
             raise EmbeddingError(f"model {model!r} failed on input {given}: {error}") from error
         return [np.asarray(value) for value in values]
 
     def close(self) -> None:
-        """Let go of all sessions. `get` makes them anew."""
+        """Release all sessions. `get` makes them anew."""
         with self._lock:
             self._sessions.clear()
 
@@ -174,7 +210,7 @@ class Sessions:
         if not self.options.shrink:
             return None
         on_gpu = any(_name(provider).startswith("CUDA") for provider in self.providers)
-        options = ort.RunOptions()
+        options = onnx_runtime().RunOptions()
         options.add_run_config_entry(
             "memory.enable_memory_arena_shrinkage", "cpu:0;gpu:0" if on_gpu else "cpu:0"
         )
@@ -182,21 +218,21 @@ class Sessions:
 
 
 def check_providers(providers: str | Sequence[Provider]) -> tuple[Provider, ...]:
-    """Return `providers` as a tuple, if all of them are installed here.
+    """Return `providers` as a tuple, if all of them are installed.
 
     ONNX Runtime itself would print a line and go on with the CPU.
 
     Raises:
-        ProviderError: One is not installed, or none is named.
+        ProviderError: A provider is not installed, or none is named.
     """
     asked: tuple[Provider, ...] = (providers,) if isinstance(providers, str) else tuple(providers)
-    available = ort.get_available_providers()
+    available = onnx_runtime().get_available_providers()
     missing = [name for name in map(_name, asked) if name not in available]
     if missing or not asked:
         raise ProviderError(
             f"execution provider {', '.join(missing) or '(none)'} is not available here; "
             f"installed: {', '.join(available)}. CUDA and TensorRT come with the package "
-            "onnxruntime-gpu, which takes the place of onnxruntime"
+            "onnxruntime-gpu, which replaces onnxruntime"
         )
     return asked
 
@@ -209,48 +245,96 @@ def _open(
     model: str | bytes, providers: Sequence[Provider], threads: int, how: RuntimeOptions
 ) -> ort.InferenceSession:
     label = f"model of {len(model)} bytes" if isinstance(model, bytes) else f"model {model!r}"
-    options = ort.SessionOptions()
+    source = _loadable(model, label)
+    options = onnx_runtime().SessionOptions()
     options.intra_op_num_threads = threads
     options.enable_cpu_mem_arena = how.arena
     options.add_session_config_entry("session.intra_op.allow_spinning", str(int(how.spinning)))
     options.log_severity_level = 3  # errors; warnings speak of the graph's optimisation
     try:
-        with _CONSTRUCTION, _loadable(model, label) as source:
-            session = ort.InferenceSession(
+        with _CONSTRUCTION:
+            session = onnx_runtime().InferenceSession(
                 source,
                 options,
                 providers=[_with_options(provider) for provider in providers],
                 enable_fallback=0,
             )
-    except RUNTIME_ERRORS as error:
-        raise ModelLoadError(f"ONNX Runtime cannot load {label}: {_reason(error)}") from error
-    gone = {_name(provider) for provider in providers} - set(session.get_providers())
-    if gone:
+    except runtime_errors() as error:
+        raise ModelLoadError(
+            f"ONNX Runtime cannot load {label}: {_reason(error)}{_remedy(model, error)}"
+        ) from error
+    unavailable = {_name(provider) for provider in providers} - set(session.get_providers())
+    if unavailable:
         raise ProviderError(
-            f"execution provider {', '.join(sorted(gone))} is installed but could not start "
-            f"for {label}; its driver or libraries are missing or of the wrong version"
+            f"execution provider {', '.join(sorted(unavailable))} is installed but could not "
+            f"start for {label}; its driver or libraries are missing or of the wrong version"
         )
     return session
 
 
-def _loadable(model: str | bytes, label: str) -> AbstractContextManager[str | bytes]:
-    if isinstance(model, str):
-        if not os.path.isfile(model):
-            what = "is a folder" if os.path.isdir(model) else "does not exist"
-            raise ModelLoadError(f"{label} {what}: expected the path of an .onnx file")
-        return loadable(model)
-    if beside := external_data(model):
-        # ONNX Runtime would read it from whatever folder the process is in.
+def _loadable(model: str | bytes, label: str) -> str | bytes:
+    """Return what ONNX Runtime is to load.
+
+    Raises:
+        ModelLoadError: There is no such file, it is of another format, or a model in
+            memory refers to weights in a file.
+    """
+    if isinstance(model, bytes):
+        format_ = other_format(model)
+        beside = [] if format_ else external_locations(model)
+        if beside:
+            # ONNX Runtime would read it from whatever folder the process is in.
+            raise ModelLoadError(
+                f"{label} has weights in another file, {beside[0]!r}: expected the model's path, "
+                "beside which that file is"
+            )
+        source: str | bytes = model
+    elif os.path.isfile(model):
+        format_ = other_format_of(model)
+        source = model if format_ else loadable_path(model)
+    else:
+        what = "is a folder" if os.path.isdir(model) else "does not exist"
         raise ModelLoadError(
-            f"{label} has weights in another file, {next(iter(beside))!r}: expected the model's "
-            "path, which tells where that file is"
+            f"{label} {what}: expected the path of an .onnx file{_about_names(model)}"
         )
-    return nullcontext(model)
+    if format_:
+        raise ModelLoadError(f"{label} is {format_}")
+    return source
+
+
+def _about_names(model: str) -> str:
+    """Return what a caller needs who gave the name of a model instead of a file."""
+    name = os.path.basename(model)
+    if name in bundled_models():
+        return f". That model comes with the package: use OnnxEmbedder.bundled({name!r})"
+    if os.path.splitext(name)[1] == ".onnx" or os.path.isdir(model):
+        return ""
+    return (
+        f". If {name!r} is a model's name: nothing is downloaded, so its file is needed, and "
+        "docs/exporting.md describes how to get it. OnnxEmbedder.bundled(...) has "
+        f"{' and '.join(bundled_models())}"
+    )
 
 
 def _reason(error: Exception) -> str:
-    """Return what ONNX Runtime says, without where in its source it says so."""
-    return _NOISE.sub("", str(error)).strip()
+    """Return ONNX Runtime's message, without the position in its source."""
+    return _SOURCE_POSITIONS.sub("", str(error)).strip()
+
+
+def _remedy(model: str | bytes, error: Exception) -> str:
+    """Return what to do about an error of loading, as the end of a message; or nothing."""
+    if isinstance(model, str):
+        for path in _weights(model):
+            if format_ := other_format_of(path):
+                return f". Its weights {str(path)!r} are {format_}"
+    return next((f": {advice}" for part, advice in _ADVICE.items() if part in str(error)), "")
+
+
+def _weights(model: str) -> Sequence[Path]:
+    try:
+        return list(external_data(model).values())
+    except ModelLoadError:  # ONNX Runtime has given a reason already
+        return []
 
 
 def _with_options(provider: Provider) -> str | tuple[str, dict[str, str]]:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
-import numpy as np
-
-from onnxsearch.embedders.base import Tensor
+from onnxsearch.embedders.onnx.axes import find_layout
 from onnxsearch.embedders.onnx.pooling import POOLINGS, Pooling, squeezed
 from onnxsearch.errors import ModelLoadError, ModelOutputError
 from onnxsearch.images.preprocessing.profile import Layout
@@ -16,9 +14,15 @@ from onnxsearch.images.resize import Size
 
 PREFERRED_OUTPUTS = ("image_embeds", "pooler_output", "embedding", "output_0")
 """Outputs taken first where several could be the vector: the names that exporters of
-Hugging Face models, our own models and tf2onnx give it."""
+Hugging Face models, our own models and tf2onnx use."""
 
-_INPUT_TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16"}
+InputType: TypeAlias = Literal["float32", "float16", "uint8"]
+
+_INPUT_TYPES: Mapping[str, InputType] = {
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(uint8)": "uint8",
+}
 _OUTPUT_TYPES = frozenset({"tensor(float)", "tensor(float16)", "tensor(double)"})
 
 
@@ -47,70 +51,52 @@ class ImageInputSpec:
 
     name: str
     layout: Layout
-    dtype: Literal["float32", "float16"]
+    dtype: InputType
     batch: int | None
-    """Pictures per run, where the graph fixes it."""
+    """Images per run, where the graph fixes it."""
     height: int | None
     """Pixels, where the graph fixes it."""
     width: int | None
     """Pixels, where the graph fixes it."""
 
     def shape(self, size: Size) -> tuple[int, ...]:
-        """Return the shape of one picture of the given (height, width)."""
+        """Return the shape of one image of the given (height, width)."""
         return (3, *size) if self.layout == "NCHW" else (*size, 3)
 
-    def filled(self, batch: Tensor) -> Tensor:
-        """Return `batch`, filled up with zeros where the graph fixes its length."""
-        missing = 0 if self.batch is None else self.batch - len(batch)
-        if missing <= 0:
-            return batch
-        return np.concatenate([batch, np.zeros((missing, *batch.shape[1:]), batch.dtype)])
 
+def read_input(
+    inputs: Sequence[Node], layout: Layout | None = None, usual: Layout | None = None
+) -> ImageInputSpec:
+    """Return how the model's only input takes images.
 
-def read_input(inputs: Sequence[Node]) -> ImageInputSpec:
-    """Find out how the model's only input takes pictures.
+    Args:
+        inputs: The model's inputs.
+        layout: The order of axes that the caller states.
+        usual: The order of axes that models of this profile usually have, for graphs
+            that leave it open.
 
     Raises:
-        ModelLoadError: It does not take pictures: several inputs, another number of
-            axes, or no axis for three colours.
+        ModelLoadError: The model does not take images: several inputs, another number
+            of axes, or no axis for three colours. Or the order of axes is unclear.
     """
     if len(inputs) != 1:
-        names = ", ".join(repr(node.name) for node in inputs)
-        raise ModelLoadError(
-            f"the model has {len(inputs)} inputs ({names}): expected one, the picture. Of a "
-            "model for text and images take the image tower alone: Hugging Face's ONNX "
-            "repositories have it as vision_model.onnx"
-        )
+        raise ModelLoadError(_several(inputs))
     node = inputs[0]
     dtype = _INPUT_TYPES.get(node.type)
-    # Open sizes have names, or are None; some converters write -1.
-    shape = [size if isinstance(size, int) and size > 0 else None for size in node.shape]
-    if dtype is None or len(shape) != 4 or 3 not in (shape[1], shape[3]):
+    if dtype is None or len(node.shape) != 4:
         raise ModelLoadError(
-            f"input {node.name!r} is {node.type} {list(node.shape)}: expected float or float16, "
-            "(n, 3, height, width) or (n, height, width, 3)"
+            f"input {node.name!r} is {node.type} {list(node.shape)}: expected float, float16 or "
+            "uint8, with axes (n, 3, height, width) or (n, height, width, 3)"
         )
-    layout: Layout = "NCHW" if shape[1] == 3 else "NHWC"
-    height, width = shape[2:] if layout == "NCHW" else shape[1:3]
-    return ImageInputSpec(
-        name=node.name,
-        layout=layout,
-        dtype="float16" if dtype == "float16" else "float32",
-        batch=shape[0],
-        height=height,
-        width=width,
-    )
+    found = find_layout(node.name, node.shape, layout, usual)
+    sizes = fixed_sizes(node)
+    height, width = sizes[2:] if found == "NCHW" else sizes[1:3]
+    return ImageInputSpec(node.name, found, dtype, sizes[0], height, width)
 
 
-def fixed_shapes(outputs: Sequence[Node]) -> dict[str, tuple[int, ...]] | None:
-    """Return the outputs' shapes for one picture; None if the graph leaves them open."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    for node in outputs:
-        sizes = [size for size in node.shape[1:] if isinstance(size, int) and size > 0]
-        if not node.shape or len(sizes) != len(node.shape) - 1:
-            return None
-        shapes[node.name] = (1, *sizes)
-    return shapes
+def described(node: Node) -> str:
+    """Return name, type and shape of an input or output, for messages."""
+    return f"{node.name!r} {node.type} {list(node.shape)}"
 
 
 def floating(outputs: Sequence[Node]) -> list[Node]:
@@ -119,6 +105,7 @@ def floating(outputs: Sequence[Node]) -> list[Node]:
 
 
 def choose_output(
+    outputs: Sequence[Node],
     shapes: Mapping[str, tuple[int, ...]],
     output: str | None,
     pooling: Pooling | None,
@@ -127,27 +114,89 @@ def choose_output(
     """Return the name of the output that holds the vector.
 
     Args:
-        shapes: Shape of every output for one picture.
+        outputs: All of the model's outputs.
+        shapes: Shape of every output of floating point numbers, for one image.
         output: The caller's choice.
         pooling: The caller's choice: with pooling, tokens and feature maps are
             meant, without it, vectors.
         preferred: Names taken first where several outputs could be meant.
 
     Raises:
-        ModelOutputError: There is no such output, or several could be meant.
+        ModelOutputError: There is no such output, it cannot hold vectors, or several
+            could be meant.
     """
-    listed = ", ".join(f"{name!r} {list(shape)}" for name, shape in shapes.items())
+    listed = listed_outputs(outputs, shapes)
     if output is not None:
         if output not in shapes:
+            wrong = next((node for node in outputs if node.name == output), None)
+            if wrong is not None:
+                raise ModelOutputError(
+                    f"output {described(wrong)}: expected floating point numbers. The model's "
+                    f"outputs: {listed}"
+                )
             raise ModelOutputError(f"the model has no output {output!r}; it has {listed}")
+        if not _has_a_row_per_image(shapes[output]):
+            raise ModelOutputError(
+                f"output {output!r} has the shape {list(shapes[output])} for one image: expected "
+                f"a first axis for the batch. The model's outputs: {listed}"
+            )
         return output
-    vectors = [name for name, shape in shapes.items() if len(squeezed(shape)) == 2]
-    poolable = [name for name, shape in shapes.items() if len(shape) in POOLINGS]
+    usable = {name: shape for name, shape in shapes.items() if _has_a_row_per_image(shape)}
+    vectors = [name for name, shape in usable.items() if len(squeezed(shape)) == 2]
+    poolable = [name for name, shape in usable.items() if len(shape) in POOLINGS]
     candidates = (poolable or vectors) if pooling else (vectors or poolable)
     usual = [name for name in preferred if name in candidates]
     if usual:
         return usual[0]
     if len(candidates) == 1:
         return candidates[0]
-    reason = "several could hold the vector" if candidates else "none can hold a vector"
-    raise ModelOutputError(f"{reason}; say output=... The model's outputs: {listed}")
+    if candidates:
+        raise ModelOutputError(
+            f"several outputs could hold the vector; choose with output=... The model's "
+            f"outputs: {listed}"
+        )
+    raise ModelOutputError(
+        "no output can hold a vector: expected floating point numbers with axes (n, dimension), "
+        "(n, tokens, dimension) or a feature map of four axes. Export the model with such an "
+        f"output. The model's outputs for one image: {listed}"
+    )
+
+
+def listed_outputs(outputs: Sequence[Node], shapes: Mapping[str, tuple[int, ...]]) -> str:
+    """Return all outputs with their shapes for one image, or types that hold no vectors."""
+    return ", ".join(
+        f"{node.name!r} {list(shapes[node.name])}" if node.name in shapes else described(node)
+        for node in outputs
+    )
+
+
+def fixed_sizes(node: Node) -> list[int | None]:
+    """Return the sizes of an input's axes; None where the graph leaves a size open."""
+    # Open sizes have names, or are None; some converters write -1.
+    return [size if isinstance(size, int) and size > 0 else None for size in node.shape]
+
+
+def _has_a_row_per_image(shape: tuple[int, ...]) -> bool:
+    return len(shape) > 1 and shape[0] == 1
+
+
+def _several(inputs: Sequence[Node]) -> str:
+    """Return why a model with these inputs, or none, cannot be used."""
+    listed = ", ".join(map(described, inputs))
+    images = [node for node in inputs if len(node.shape) == 4]
+    if any(node.name in ("input_ids", "attention_mask") for node in inputs):
+        remedy = (
+            "of a model for text and images take the image model alone: Hugging Face's ONNX "
+            "repositories have it as vision_model.onnx"
+        )
+    elif len(images) > 1:
+        remedy = "export the part that turns a single image into a vector"
+    else:
+        remedy = (
+            "export the model for inference with a single input, so that the others are "
+            "constants of the graph"
+        )
+    return (
+        f"the model has {len(inputs)} inputs ({listed}): expected exactly 1, the image. "
+        f"{remedy[0].upper()}{remedy[1:]}"
+    )

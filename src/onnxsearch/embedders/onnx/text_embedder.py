@@ -1,4 +1,4 @@
-"""The text tower of a model for pictures and text: words in, vectors out."""
+"""The text model that belongs to an image model: from words to vectors."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from onnxsearch._internal.cpu import available_cores
+from onnxsearch._internal.paths import absolute_path
+from onnxsearch._internal.validation import integer
 from onnxsearch.embedders.base import Tensor, unit_vectors
 from onnxsearch.embedders.onnx.pooling import Pooling, pool
 from onnxsearch.embedders.onnx.session import (
@@ -19,33 +21,34 @@ from onnxsearch.embedders.onnx.session import (
     Sessions,
     check_providers,
 )
-from onnxsearch.embedders.onnx.signature import Node, choose_output, floating
-from onnxsearch.embedders.onnx.tokenization import TextEncoder, TextProfile, TokenIds
-from onnxsearch.errors import (
-    EmbeddingError,
-    InvalidArgumentError,
-    ModelLoadError,
-    ModelOutputError,
+from onnxsearch.embedders.onnx.signature import (
+    Node,
+    choose_output,
+    described,
+    fixed_sizes,
+    floating,
 )
+from onnxsearch.embedders.onnx.tokenization import TextEncoder, TextProfile, TokenIds
+from onnxsearch.errors import EmbeddingError, ModelLoadError, ModelOutputError
 
 if TYPE_CHECKING:
     from onnxsearch.types import Vectors
 
 PREFERRED_OUTPUTS = ("text_embeds", "sentence_embedding", "pooler_output", "embedding", "output_0")
 """Outputs taken first where several could be the vector: the names that exporters of
-Hugging Face and sentence-transformers models, our own models and tf2onnx give it."""
+Hugging Face and sentence-transformers models, our own models and tf2onnx use."""
 
 _TOKEN_TYPES: dict[str, type[np.integer]] = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
 _ROLES = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
 
 
 class OnnxTextEmbedder:
-    """An ONNX model that turns a text into a vector in the space of a picture model.
+    """An ONNX model that turns a text into a vector in the space of an image model.
 
-    Give it to the picture model, and pictures are found by words. As with pictures,
-    the file does not say how texts were prepared in training, so a profile has to be
-    named. Texts are run one by one: with quantised models, a vector would otherwise
-    depend on the texts beside it.
+    Give it to the image model, and texts find images. As with images, the file does not
+    say how texts were prepared in training, so a profile has to be named. Texts are run
+    one by one: with quantised models, a vector would otherwise depend on the texts
+    beside it.
 
     Args:
         model: Path of an .onnx file that takes token ids, or its bytes.
@@ -55,17 +58,18 @@ class OnnxTextEmbedder:
             `TextProfile`.
         output: The output that holds the vector. By default the only one that can,
             or one with a usual name.
-        pooling: How to make a vector of tokens: `mean` or `max` over those that are
-            no padding, or the first one, `cls`.
+        pooling: How to make a vector of tokens: `mean` or `max` over the tokens without
+            padding, or the first token, `cls`.
         providers: ONNX Runtime's execution providers, as of `OnnxEmbedder`.
         threads: Cores for one run. By default all that this process may use.
 
     Raises:
-        ModelLoadError: A file is missing or unreadable, or the model takes no text.
+        ModelLoadError: A file is missing or unreadable, or the model does not take text.
         ModelOutputError: Which output to take, or how to pool it, is unclear.
         ProfileError: There is no such profile, or it does not fit model or tokenizer.
         ProviderError: A provider is not available.
         MissingExtraError: The package tokenizers is not installed.
+        InvalidArgumentError: An argument is of another type or range.
 
     Example:
         >>> from onnxsearch import OnnxEmbedder, OnnxTextEmbedder, SearchEngine
@@ -85,28 +89,29 @@ class OnnxTextEmbedder:
         providers: str | Sequence[Provider] = (CPU,),
         threads: int | None = None,
     ) -> None:
-        if threads is not None and threads < 1:
-            raise InvalidArgumentError(f"threads={threads}: expected at least 1")
-        source = model if isinstance(model, bytes) else os.path.abspath(model)
+        self._threads = (
+            available_cores() if threads is None else integer("threads", threads, least=1)
+        )
+        source = model if isinstance(model, bytes) else absolute_path(model)
         self._label = "text model" if isinstance(source, bytes) else os.path.basename(source)
         self._sessions = Sessions(source, check_providers(providers), RuntimeOptions())
-        self._threads = threads or available_cores()
         self._pooling: Pooling | None = pooling
         session = self._sessions.get(self._threads)
-        self._inputs = _read_inputs(session.get_inputs())
-        self.profile: TextProfile = (
+        self._inputs = read_inputs(session.get_inputs())
+        self._profile = (
             profile if isinstance(profile, TextProfile) else TextProfile.named(profile)
         ).fitted(self._inputs.tokens)
-        self._encoder = TextEncoder(tokenizer, self.profile)
-        names = [node.name for node in floating(session.get_outputs())]
+        self._encoder = TextEncoder(tokenizer, self._profile)
+        outputs = session.get_outputs()
+        names = [node.name for node in floating(outputs)]
         tokens, mask = self._encoder.encode("a")
         try:
-            values = self._run(names, tokens, mask)
+            values = self._run(names, tokens, mask) if names else []
         except EmbeddingError as error:
             raise ModelLoadError(f"a first run of the model on a text failed: {error}") from error
         shapes = {name: value.shape for name, value in zip(names, values, strict=True)}
-        self.output: str = choose_output(shapes, output, pooling, PREFERRED_OUTPUTS)
-        first = values[names.index(self.output)]
+        self._output = choose_output(outputs, shapes, output, pooling, PREFERRED_OUTPUTS)
+        first = values[names.index(self._output)]
         self._dimension = int(self._pool(first, mask).shape[1])
 
     @property
@@ -114,50 +119,57 @@ class OnnxTextEmbedder:
         """Numbers in a vector."""
         return self._dimension
 
+    @property
+    def profile(self) -> TextProfile:
+        """The `TextProfile` in use."""
+        return self._profile
+
+    @property
+    def output(self) -> str:
+        """Name of the model's output in use."""
+        return self._output
+
     def embed(self, texts: str | Iterable[str]) -> Vectors:
         """Return the vectors of `texts`, one a row, in order.
 
         Args:
-            texts: Texts, or a single one (which gives one row).
+            texts: Texts, or a single text (which gives one row).
 
         Returns:
             Matrix (n, dimension) float32 of unit vectors.
 
         Raises:
-            InvalidArgumentError: Something is no text.
+            InvalidArgumentError: An element is not a text.
             EmbeddingError: The model failed, or gave NaN or zeros.
         """
         rows = [self._embed_one(text) for text in ([texts] if isinstance(texts, str) else texts)]
         return np.concatenate(rows) if rows else np.empty((0, self.dimension), np.float32)
 
-    def check_dimension(
-        self, pictures: int, output: str, shapes: Mapping[str, tuple[int, ...]]
-    ) -> None:
-        """See that the tower fits a picture model, of whose output vectors are made.
+    def check_dimension(self, images: int, output: str, listed: str) -> None:
+        """Check that the text model fits an image model.
 
         Args:
-            pictures: Numbers in a vector of a picture.
-            output: The output that these are made of.
-            shapes: Shapes of all of its outputs.
+            images: Numbers in a vector of an image.
+            output: The image model's output that such a vector comes from.
+            listed: All outputs of the image model, for the message.
 
         Raises:
-            ModelOutputError: The vectors are of another dimension.
+            ModelOutputError: The vectors have different dimensions.
         """
-        if self.dimension != pictures:
-            listed = ", ".join(f"{name!r} {list(shape)}" for name, shape in shapes.items())
+        if self.dimension != images:
             raise ModelOutputError(
-                f"the text tower gives {self.dimension} numbers, and output {output!r} of the "
-                f"picture model gives {pictures}: expected the same space. Say output=...; the "
-                f"picture model's outputs: {listed}"
+                f"the text model gives {self.dimension} numbers, and output {output!r} of the "
+                f"image model gives {images}: expected the same space. Choose output=...; the "
+                f"image model's outputs: {listed}"
             )
 
     def close(self) -> None:
-        """Release the model's memory. Using it again loads the model anew."""
+        """Release the model's memory. The next use loads the model again."""
         self._sessions.close()
 
     def _embed_one(self, text: str) -> Vectors:
         tokens, mask = self._encoder.encode(text)
-        (values,) = self._run([self.output], tokens, mask)
+        (values,) = self._run([self._output], tokens, mask)
         return unit_vectors(self._pool(values, mask), self._label)
 
     def _run(self, outputs: Sequence[str], tokens: TokenIds, mask: TokenIds) -> list[Tensor]:
@@ -178,37 +190,37 @@ class OnnxTextEmbedder:
 
 
 @dataclass(frozen=True, slots=True)
-class _TextInputs:
-    """What a text tower is fed."""
+class TextInputs:
+    """The inputs of a text model."""
 
     kinds: Mapping[str, type[np.integer]]
-    """Number type of each input, by what it means."""
+    """Number type of each input, by its role."""
     names: Mapping[str, str]
-    """Its name in the graph, by what it means."""
+    """Its name in the graph, by its role."""
     tokens: int | None
     """Tokens in a text, where the graph fixes it."""
 
     def feeds(self, rows: Mapping[str, TokenIds]) -> dict[str, Tensor]:
-        """Return the graph's inputs, by name, of one text's `rows`."""
+        """Return the graph's inputs, by name, of a single text's `rows`."""
         return {
             self.names[role]: rows[role][np.newaxis].astype(kind)
             for role, kind in self.kinds.items()
         }
 
 
-def _read_inputs(inputs: Sequence[Node]) -> _TextInputs:
-    """Find out how the model takes a text.
+def read_inputs(inputs: Sequence[Node]) -> TextInputs:
+    """Return how the model takes a text.
 
     Raises:
-        ModelLoadError: It does not take one, or not only one.
+        ModelLoadError: The model does not take text, or takes other inputs as well.
     """
     names = {node.name: node.name for node in inputs}
-    if len(inputs) == 1:  # whatever it is called
+    if len(inputs) == 1:  # whatever its name
         names = {"input_ids": inputs[0].name}
-    listed = ", ".join(f"{node.name!r} {node.type} {list(node.shape)}" for node in inputs)
+    listed = ", ".join(map(described, inputs))
     if "pixel_values" in names:
         raise ModelLoadError(
-            f"the model takes text and pictures at once ({listed}): expected its text tower "
+            f"the model takes text and images at once ({listed}): expected its text model "
             "alone. Hugging Face's ONNX repositories have it as text_model.onnx"
         )
     usable = all(node.type in _TOKEN_TYPES and len(node.shape) == 2 for node in inputs)
@@ -218,9 +230,8 @@ def _read_inputs(inputs: Sequence[Node]) -> _TextInputs:
             f"besides only {', '.join(_ROLES[1:])}"
         )
     nodes = {node.name: node for node in inputs}
-    length = nodes[names["input_ids"]].shape[1]
-    return _TextInputs(
+    return TextInputs(
         kinds={role: _TOKEN_TYPES[nodes[name].type] for role, name in names.items()},
         names=names,
-        tokens=length if isinstance(length, int) and length > 0 else None,
+        tokens=fixed_sizes(nodes[names["input_ids"]])[1],
     )

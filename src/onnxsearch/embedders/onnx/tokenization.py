@@ -1,4 +1,4 @@
-"""From words to the numbers of a text model: cleaning, splitting, padding."""
+"""From words to the token ids of a text model: cleaning, splitting, padding."""
 
 from __future__ import annotations
 
@@ -14,20 +14,22 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxsearch._internal.paths import target_path
+from onnxsearch.embedders.onnx.header import other_format_of
 from onnxsearch.errors import InvalidArgumentError, MissingExtraError, ModelLoadError, ProfileError
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 TokenIds: TypeAlias = "NDArray[np.int64]"
-"""A row of numbers, one for each token."""
+"""The ids of a text's tokens: a row (tokens,) int64."""
 
 Cleaning: TypeAlias = Literal["none", "lower", "clip", "canonical"]
 
 
 @dataclass(frozen=True, slots=True)
 class TextProfile:
-    """What happens to a text on its way into a model, apart from its tokenizer.
+    """How a text is prepared for a model, apart from its tokenizer.
 
     Example:
         >>> TextProfile.named("siglip").max_tokens
@@ -35,18 +37,19 @@ class TextProfile:
     """
 
     name: str = field(compare=False)
-    """For messages; says nothing about what the profile does."""
+    """For messages. The fields below say what the profile does."""
     max_tokens: int
-    """Longer texts are cut to this number of tokens, the special ones among them."""
+    """Longer texts are cut to this number of tokens, special tokens included."""
     pad: bool = False
-    """Fill shorter texts up to `max_tokens`, as the model saw them in training."""
+    """Whether shorter texts are padded to `max_tokens`, as in the model's training."""
     pad_token: str = "[PAD]"
-    """The token to fill up with."""
+    """The token to pad with."""
     mask_padding: bool = True
-    """Hide the padding from the model, where it takes a mask."""
+    """Whether padding is hidden from the model, where the model takes a mask."""
     clean: Cleaning = "none"
-    """What is done before the tokenizer: nothing; `lower` case; `clip`: HTML entities
-    replaced, white space joined; `canonical`: that, lower case and no punctuation."""
+    """The cleaning before the tokenizer: `none`; `lower` case; `clip`: HTML entities
+    replaced, white space joined; `canonical`: like `clip`, in lower case and without
+    punctuation."""
 
     def __post_init__(self) -> None:
         if self.max_tokens < 1:
@@ -56,7 +59,7 @@ class TextProfile:
 
     @classmethod
     def named(cls, name: str) -> TextProfile:
-        """Return the profile that is known as `name`.
+        """Return the profile named `name`.
 
         Args:
             name: `clip` (OpenAI's and OpenCLIP's), `siglip`, `siglip2`, or `minilm`
@@ -74,7 +77,7 @@ class TextProfile:
         return _BY_NAME[name]
 
     def fitted(self, tokens: int | None) -> TextProfile:
-        """Return the profile for a model that takes exactly `tokens` tokens, if not None.
+        """Return the profile for a model that takes exactly `tokens` tokens, or any if None.
 
         Raises:
             ProfileError: The profile pads to another number.
@@ -124,7 +127,7 @@ def text_profiles() -> Sequence[TextProfile]:
 
 
 class TextEncoder:
-    """A tokenizer under the rules of a profile.
+    """A tokenizer that follows the rules of a profile.
 
     Args:
         path: A `tokenizer.json`, or the `vocab.txt` of a BERT.
@@ -134,18 +137,20 @@ class TextEncoder:
         MissingExtraError: The package tokenizers is not installed.
         ModelLoadError: There is no such file, or it holds no tokenizer.
         ProfileError: The tokenizer lacks the token to pad with.
+        InvalidArgumentError: `path` is not a path.
     """
 
     def __init__(self, path: str | os.PathLike[str], profile: TextProfile) -> None:
         self.profile = profile
-        self._tokenizer = _read(Path(path))
+        self._tokenizer = _read(target_path(path))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(profile.max_tokens)
         pad = self._tokenizer.token_to_id(profile.pad_token)
         if pad is None:
             raise ProfileError(
                 f"the tokenizer {os.fspath(path)!r} has no token {profile.pad_token!r} to pad "
-                f"with, as profile {profile.name!r} has it: say pad_token=... of a TextProfile"
+                f"with, which profile {profile.name!r} demands: use dataclasses.replace(profile, "
+                "pad_token=...)"
             )
         self._pad = pad
 
@@ -153,7 +158,7 @@ class TextEncoder:
         """Return the tokens of `text`, and a mask: 1 for tokens to attend to, else 0.
 
         Raises:
-            InvalidArgumentError: `text` is no text, or no Unicode.
+            InvalidArgumentError: `text` is not a text, or not valid Unicode.
         """
         if not isinstance(text, str):
             raise InvalidArgumentError(f"{type(text).__name__}: expected a text, a str")
@@ -179,15 +184,17 @@ def _read(path: Path) -> Tokenizer:
         raise ModelLoadError(
             f"there is no tokenizer {str(path)!r}: expected a tokenizer.json or a vocab.txt"
         )
+    if format_ := other_format_of(path):
+        raise ModelLoadError(f"tokenizer {str(path)!r} is {format_}")
     try:
         text = path.read_text(encoding="utf-8")
         return _word_pieces(text) if path.suffix == ".txt" else Tokenizer.from_str(text)
-    except Exception as error:  # what tokenizers raises has no type of its own
+    except Exception as error:  # tokenizers raises bare Exceptions
         raise ModelLoadError(f"tokenizer {str(path)!r} cannot be read: {error}") from error
 
 
 def _word_pieces(vocabulary: str) -> Tokenizer:
-    """Return the tokenizer of a BERT without capitals, for its word pieces, one a line."""
+    """Return the tokenizer of a BERT without capitals, made of its word pieces, one a line."""
     from tokenizers import BertWordPieceTokenizer, Tokenizer
 
     lines = vocabulary.removesuffix("\n").split("\n")
