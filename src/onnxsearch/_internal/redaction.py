@@ -4,13 +4,6 @@ from __future__ import annotations
 
 import re
 
-_LIKE_CREDENTIALS = re.compile(
-    # Before a folder separator "x:y@", or after "scheme:/" anything with "@". One letter
-    # is a drive.
-    r"[^/\\@]*:[^/\\]*@|\w{2,}:/.*@",
-    re.DOTALL,
-)
-
 
 def may_hold_password(text: str) -> bool:
     """Return whether `text` reads like a URL with a password whose `scheme://` is incomplete.
@@ -22,7 +15,13 @@ def may_hold_password(text: str) -> bool:
         >>> may_hold_password("user:hunter2@localhost:6379"), may_hold_password("me@home/album")
         (True, False)
     """
-    return bool(_LIKE_CREDENTIALS.match(text))
+    # "user:password@" before any folder separator.
+    user, at, _ = re.split(r"[/\\]", text, maxsplit=1)[0].partition("@")
+    if at and ":" in user:
+        return True
+    # "scheme:/" and an "@" anywhere after it. A scheme of one letter is a drive.
+    scheme, slash, rest = text.partition(":/")
+    return bool(slash) and re.fullmatch(r"\w{2,}", scheme) is not None and "@" in rest
 
 
 def without_secrets(address: str) -> str:
