@@ -37,8 +37,41 @@ def open_stores(
         raise
 
 
+def missing_files(
+    location: str | os.PathLike[str], metadata: str | os.PathLike[str] | None = None
+) -> list[Path]:
+    """Return the files of an index that do not exist; none if the index is there.
+
+    Nothing is opened or made. What is on a server counts as existing.
+
+    Args:
+        location: Where the vectors are; see `SearchEngine.open`.
+        metadata: Where the records are; see `SearchEngine.open`.
+
+    Raises:
+        InvalidArgumentError: An argument is neither a path nor a URL.
+    """
+    files: list[Path] = []
+    beside: Path | None = None
+    if _scheme(location) is None:
+        vectors, beside = _files(_path("location", location))
+        files.append(vectors)
+    if metadata is not None:
+        beside = _path("metadata", metadata) if _scheme(metadata) is None else None
+    if beside is not None:
+        files.append(beside)
+    return [file for file in files if not file.exists()]
+
+
+def _files(path: Path) -> tuple[Path, Path]:
+    """Return the file of the vectors, and that of the records beside it."""
+    if path.suffix == ".db":
+        return path, path.with_suffix(".records.sqlite")
+    return path / "vectors.sqlite", path / "records.sqlite"
+
+
 def _vectors(location: str | os.PathLike[str]) -> tuple[VectorStore, Path | None]:
-    """Return the vector store, and where an SQLite file beside it would lie."""
+    """Return the vector store, and the path of an SQLite file beside it."""
     scheme = _scheme(location)
     if scheme in _MILVUS:
         from onnxsearch.vectors.milvus.store import MilvusVectorStore
@@ -50,14 +83,15 @@ def _vectors(location: str | os.PathLike[str]) -> tuple[VectorStore, Path | None
             "Milvus Lite, or http(s)://host:port for a Milvus server"
         )
     path = _path("location", location)
+    vectors, beside = _files(path)
     if path.suffix == ".db":
         from onnxsearch.vectors.milvus.store import MilvusVectorStore
 
-        return MilvusVectorStore(str(path)), path.with_suffix(".records.sqlite")
+        return MilvusVectorStore(str(vectors)), beside
     from onnxsearch.vectors.local import LocalVectorStore
 
     _make_folder(path)
-    return LocalVectorStore(path / "vectors.sqlite"), path / "records.sqlite"
+    return LocalVectorStore(vectors), beside
 
 
 def _metadata(
