@@ -11,7 +11,7 @@ from onnxsearch._internal.cpu import available_cores
 from onnxsearch._internal.paths import target_path
 from onnxsearch._internal.process import HomeProcess
 from onnxsearch._internal.threads import batched
-from onnxsearch._internal.validation import integer
+from onnxsearch._internal.validation import boolean, instance, integer
 from onnxsearch.catalog.catalog import Catalog
 from onnxsearch.catalog.integrity import verify
 from onnxsearch.catalog.keys import check_id, check_ids
@@ -32,11 +32,13 @@ from onnxsearch.indexing.migration import begin_migration, drop_model, migrate
 from onnxsearch.indexing.pipeline import Pipeline
 from onnxsearch.indexing.spaces import ensure_collections
 from onnxsearch.locations import open_stores
+from onnxsearch.metadata.base import MetadataStore
 from onnxsearch.search.fusion import as_fusion
 from onnxsearch.search.near_duplicates import calibrate, clusters
 from onnxsearch.search.query_encoder import QueryEncoder
 from onnxsearch.search.retriever import Retriever, Selection
 from onnxsearch.search.searcher import Searcher, one_query
+from onnxsearch.vectors.base import VectorStore
 
 if TYPE_CHECKING:
     from onnxsearch._internal.progress import ProgressSink
@@ -50,13 +52,11 @@ if TYPE_CHECKING:
     from onnxsearch.evaluation.index_tuning import Tuning
     from onnxsearch.filters import Filter
     from onnxsearch.indexing.change_detection import MetadataSource
-    from onnxsearch.metadata.base import MetadataStore
     from onnxsearch.search.fusion import FusionChoice
     from onnxsearch.search.near_duplicates import Threshold
     from onnxsearch.search.query import QueryInput
     from onnxsearch.search.results import SearchResults
     from onnxsearch.types import ImageInput, IndexReport, Metadata, Record
-    from onnxsearch.vectors.base import VectorStore
 
 DEFAULT_NAMESPACE = "onnxsearch"
 
@@ -114,6 +114,9 @@ class SearchEngine(Closeable):
         batch_size: int = 4,
         reading: ReadPolicy = READ_STRICTLY,
     ) -> None:
+        instance("vectors", vectors, VectorStore, "a VectorStore")
+        instance("metadata", metadata, MetadataStore, "a MetadataStore")
+        instance("reading", reading, ReadPolicy, "a ReadPolicy")
         self._catalog = Catalog(vectors, metadata, namespace)
         self._embedders = EmbedderRegistry(embedders, self._catalog.whereabouts)
         self._workers = (
@@ -245,6 +248,7 @@ class SearchEngine(Closeable):
             >>> report.counts["indexed"], report.failures
         """
         self._check_open()
+        boolean("prune", prune)
         return self._pipeline().run(read_source(source), metadata, progress, prune=prune)
 
     def add(
@@ -303,7 +307,7 @@ class SearchEngine(Closeable):
         text: str | None = None,
         model: str | None = None,
         models: Sequence[str] | None = None,
-        fusion: FusionChoice = "rrf",
+        fusion: FusionChoice | None = None,
         limit: int = 10,
         offset: int = 0,
         filter: Filter | None = None,
@@ -323,7 +327,8 @@ class SearchEngine(Closeable):
                 hit's distance is 1 - score, with a score from 0 to 1. The first 400
                 ranks of each model are fused; where that is too few, hits of the next
                 1,200 come after them, and so on. So pages continue each other.
-            fusion: How: `"rrf"`, `"scores"`, or a `Fusion` with weights.
+            fusion: How they are fused: `"rrf"` (the default), `"scores"`, or a `Fusion`
+                with weights. Only with `models`.
             limit: How many images, at least 1. An engine with fewer gives all.
             offset: How many of the nearest to leave out, for the next page.
             filter: Leaves only images whose metadata match.
@@ -417,7 +422,7 @@ class SearchEngine(Closeable):
         *,
         pairs: Iterable[tuple[str, str]] | None = None,
         models: Sequence[str] | None = None,
-        fusion: FusionChoice = "rrf",
+        fusion: FusionChoice | None = None,
         k: Sequence[int] = (1, 5, 10),
         depth: int | None = None,
         confidence: float = 0.95,
@@ -435,7 +440,8 @@ class SearchEngine(Closeable):
             pairs: Instead of labels, pairs of ids, each a right answer to the other,
                 among the whole album.
             models: Names of the models; by default all.
-            fusion: How several models' rankings are fused: as `search` fuses them.
+            fusion: How several models' rankings are fused, as `search` fuses them: by
+                default `"rrf"`.
             k: Ranks at which precision and recall are cut.
             depth: How many ranks are looked at, among the images that are ranked, the
                 query not counted; by default all, which takes time in the square of the
@@ -666,6 +672,7 @@ class SearchEngine(Closeable):
             StoreError: A store failed.
         """
         self._check_open()
+        boolean("repair", repair)
         report = verify(self._catalog, repair=repair)
         if repair:
             ensure_collections(self._catalog, self._embedders.values())

@@ -133,7 +133,7 @@ def _path(name: str, text: str | os.PathLike[str]) -> Path:
             f"{name} is not shown, for it may hold a password. It is no URL: expected "
             "scheme://user:password@host:port. If it is a path, write ./ before it"
         )
-    return target_path(text)
+    return target_path(text, name)
 
 
 def _make_folder(path: Path) -> None:

@@ -13,13 +13,19 @@ from PIL import Image
 
 from onnxsearch import (
     ClosedError,
+    CollectionSpec,
     F,
+    Filter,
+    ImageNotFoundError,
     InMemoryMetadataStore,
     InMemoryVectorStore,
     InvalidArgumentError,
+    Match,
     SearchEngine,
     SpaceMismatchError,
     UnknownModelError,
+    UnsupportedImageError,
+    Vectors,
 )
 from onnxsearch.testing import FakeEmbedder, picture, picture_bytes, write_pictures
 from tests.engine.stores import assert_consistent
@@ -92,6 +98,45 @@ def test_search_many_takes_pictures_only_as_they_are_needed(engine: SearchEngine
     assert next(results).ids == ["cat"]
     assert len(taken) < 200
     results.close()  # type: ignore[attr-defined]
+
+
+def test_search_many_asks_the_store_for_many_queries_at_once() -> None:
+    asked = []
+
+    class Counting(InMemoryVectorStore):
+        def _search(
+            self, spec: CollectionSpec, queries: Vectors, limit: int, filter: Filter | None
+        ) -> list[list[Match]]:
+            asked.append(len(queries))
+            return super()._search(spec, queries, limit, filter)
+
+    engine = SearchEngine(FakeEmbedder(), Counting(), InMemoryMetadataStore(), workers=2)
+    engine.add(picture("cat"), id="cat")
+    results = list(engine.search_many([picture(f"{n}") for n in range(200)]))
+    assert (len(results), sum(asked)) == (200, 200)
+    assert len(asked) < 12
+
+
+def test_search_many_yields_what_came_before_a_bad_image(engine: SearchEngine) -> None:
+    results = engine.search_many([*[picture("query")] * 9, b"no image", picture("query")])
+    found = []
+    with pytest.raises(UnsupportedImageError):
+        found.extend(each.ids[0] for each in results)
+    assert found == ["cat"] * 8, "all whole batches of four"
+
+
+@pytest.mark.parametrize("query", ["a red apple", "~/nowhere.jpg"])
+def test_a_string_that_is_not_a_file_says_how_to_search_for_words(
+    engine: SearchEngine, query: str
+) -> None:
+    with pytest.raises(ImageNotFoundError, match=r"text='\.\.\.'.*Query\.id"):
+        engine.search(query)
+
+
+def test_a_fusion_without_models_is_refused(engine: SearchEngine) -> None:
+    with pytest.raises(InvalidArgumentError, match="fusion 'rrf' does nothing without models"):
+        engine.search(picture("cat"), fusion="rrf")
+    assert engine.search(picture("query"), models=["fake"], fusion="rrf").ids[0] == "cat"
 
 
 def test_an_image_can_be_given_in_every_form(engine: SearchEngine, tmp_path: Path) -> None:

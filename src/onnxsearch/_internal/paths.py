@@ -8,27 +8,38 @@ from pathlib import Path
 from onnxsearch.errors import InvalidArgumentError
 
 
-def absolute_path(path: str | os.PathLike[str]) -> str:
+def absolute_path(path: str | os.PathLike[str], name: str = "path") -> str:
     """Return the absolute path of a file: `~` expanded, `..` resolved, symbolic links kept.
 
+    Args:
+        path: What a caller gave.
+        name: The argument that it was given as.
+
     Raises:
-        InvalidArgumentError: It is not a path.
+        InvalidArgumentError: It is not a path, or empty.
     """
     try:
         text = os.fsdecode(path)
         os.fsencode(text)
     except (TypeError, UnicodeError) as error:
-        raise InvalidArgumentError(f"path {path!r:.200}: expected a file's path") from error
+        raise InvalidArgumentError(f"{name} {path!r:.200}: expected a file's path") from error
+    if not text:
+        # The system would take it for the current folder.
+        raise InvalidArgumentError(f"{name} is empty: expected a file's path")
     return os.path.abspath(os.path.expanduser(text))
 
 
-def target_path(path: str | os.PathLike[str]) -> Path:
+def target_path(path: str | os.PathLike[str], name: str = "path") -> Path:
     """Return the absolute path of a file or folder that is about to be opened or made.
+
+    Args:
+        path: What a caller gave.
+        name: The argument that it was given as.
 
     Raises:
         InvalidArgumentError: No file can have that name.
     """
-    absolute = absolute_path(path)
+    absolute = absolute_path(path, name)
     if "\0" in absolute:
-        raise InvalidArgumentError(f"path {absolute!r:.200} holds a NUL: expected a file's path")
+        raise InvalidArgumentError(f"{name} {absolute!r:.200} holds a NUL: expected a file's path")
     return Path(absolute)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TypeAlias
 
+from onnxsearch._internal.validation import boolean
 from onnxsearch.types import Progress
 
 ProgressSink: TypeAlias = "bool | Callable[[Progress], None]"
@@ -20,6 +21,7 @@ def reporter(sink: ProgressSink) -> Callable[[Progress], None]:
     """Return the function to call after every item."""
     if callable(sink):
         return sink
+    boolean("progress", sink, "True, False or a function of a Progress")
     return _Line() if sink else _silent
 
 

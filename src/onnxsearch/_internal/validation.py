@@ -67,13 +67,13 @@ def seconds(name: str, value: float, *, zero: bool = False) -> float:
     return number
 
 
-def boolean(name: str, value: bool) -> bool:
+def boolean(name: str, value: bool, expected: str = "True or False") -> bool:
     """Return `value` if it is True or False.
 
     Raises:
         InvalidArgumentError: It is not.
     """
-    return instance(name, value, bool, "True or False")
+    return instance(name, value, bool, expected)
 
 
 def text(name: str, value: str, expected: str = "a string") -> str:

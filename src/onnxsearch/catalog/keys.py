@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable
 from hashlib import blake2b
 
+from onnxsearch._internal.validation import items
 from onnxsearch.errors import InvalidArgumentError, StoreCorruptError
 from onnxsearch.vectors.base import is_key
 
@@ -19,13 +20,13 @@ MAX_ID = 2**16
 (`onnxsearch.metadata.base.MAX_BYTES`). The longest path has 4,096 bytes."""
 
 
-def check_namespace(namespace: str) -> str:
+def check_namespace(namespace: object) -> str:
     """Return `namespace` if it can separate catalogs.
 
     Raises:
         InvalidArgumentError: It cannot.
     """
-    if not _NAMESPACE.fullmatch(namespace) or len(namespace) > 64:
+    if not isinstance(namespace, str) or not _NAMESPACE.fullmatch(namespace) or len(namespace) > 64:
         raise InvalidArgumentError(
             f"namespace {namespace!r}: expected a letter, then letters, digits and single "
             "underscores, 64 characters at most, the last one not an underscore"
@@ -67,7 +68,7 @@ def check_id(id: str) -> str:
         InvalidArgumentError: It cannot.
     """
     if not isinstance(id, str):
-        raise InvalidArgumentError(f"id {id!r} is of type {type(id).__name__}: expected str")
+        raise InvalidArgumentError(f"id {id!r:.80} is of type {type(id).__name__}: expected str")
     if not id:
         raise InvalidArgumentError("id is empty: expected at least one character")
     if len(id) > MAX_ID:
@@ -83,9 +84,9 @@ def check_ids(id: str | Iterable[str]) -> list[str]:
     Raises:
         InvalidArgumentError: One of them cannot.
     """
-    if not isinstance(id, Iterable):
-        raise InvalidArgumentError(f"id {id!r:.80}: expected an id, or several in an iterable")
-    return [check_id(each) for each in ([id] if isinstance(id, str) else id)]
+    expected = "an id, or an iterable of ids"
+    single = [id] if isinstance(id, str) else items("id", id, expected)
+    return [check_id(each) for each in single]
 
 
 def decode_key(data: bytes) -> str:

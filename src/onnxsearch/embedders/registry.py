@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from onnxsearch._internal.validation import check_name
+from onnxsearch._internal.validation import check_name, instance, items
 from onnxsearch.embedders.base import Embedder
 from onnxsearch.errors import InvalidArgumentError, UnknownModelError
 
@@ -34,6 +34,7 @@ class EmbedderRegistry(Mapping[str, Embedder]):
         """
         if model is None:
             return next(iter(self._by_name.values()))
+        instance("model", model, str, "the name of a model")
         if model not in self._by_name:
             raise UnknownModelError(
                 f"there is no model {model!r} here: expected one of {', '.join(self._by_name)}"
@@ -48,12 +49,12 @@ class EmbedderRegistry(Mapping[str, Embedder]):
             InvalidArgumentError: `models` is not a list of different names.
             UnknownModelError: One of the names is unknown.
         """
-        names = list(self._by_name) if models is None else list(models)
-        if isinstance(models, str) or not names or len(set(names)) < len(names):
-            raise InvalidArgumentError(
-                f"models={models!r}: expected a list of different names out of "
-                f"{', '.join(self._by_name)}"
-            )
+        expected = f"a list of different names out of {', '.join(self._by_name)}"
+        names = list(self._by_name) if models is None else items("models", models, expected)
+        for name in names:
+            instance("models", name, str, expected)
+        if not names or len(set(names)) < len(names):
+            raise InvalidArgumentError(f"models {models!r}: expected {expected}")
         return [self.named(name) for name in names]
 
     def insert(self, embedder: Embedder, *, after: str) -> None:
@@ -78,9 +79,11 @@ class EmbedderRegistry(Mapping[str, Embedder]):
 
 
 def _by_name(embedders: Sequence[Embedder]) -> dict[str, Embedder]:
-    sequence = list(embedders)
+    sequence = items("embedders", embedders, "an Embedder, or a list of them")
+    for embedder in sequence:
+        instance("embedders", embedder, Embedder, "an Embedder, or a list of them")
     if not sequence:
-        raise InvalidArgumentError("no embedder was given: expected at least one")
+        raise InvalidArgumentError("embedders are empty: expected at least one")
     by_name = {check_name(embedder.name): embedder for embedder in sequence}
     if len(by_name) < len(sequence):
         raise InvalidArgumentError(

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from onnxsearch._internal.threads import batched
-from onnxsearch._internal.validation import pairs as checked_pairs
-from onnxsearch.catalog.keys import check_id
+from onnxsearch._internal.validation import instance, pairs as checked_pairs
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.filters.values import identity
 from onnxsearch.types import Record
@@ -96,7 +95,7 @@ def _labelled(labels: Labels, records: RecordIndex) -> Iterator[tuple[str, objec
     """Yield ids with their labels."""
     if isinstance(labels, Mapping):
         for id, label in labels.items():
-            yield check_id(id), label
+            yield instance("labels", id, str, "ids as keys"), label
         return
     if not isinstance(labels, str) and not callable(labels):
         raise InvalidArgumentError(

@@ -38,7 +38,7 @@ def read_source(source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]
     """
     if not isinstance(source, str | os.PathLike):
         return FileSet(list(dict.fromkeys(_named(source))))
-    path = absolute_path(source)
+    path = absolute_path(source, "source")
     if not os.path.lexists(path):
         raise ImageNotFoundError(f"there is no folder or file {path!r}")
     if not os.path.isdir(path):
@@ -57,13 +57,13 @@ def _named(source: Iterable[object]) -> Iterator[str]:
     for path in source:
         if not isinstance(path, str | os.PathLike):
             raise _not_files(source)
-        yield absolute_path(path)
+        yield absolute_path(path, "source")
 
 
 def _not_files(source: object) -> InvalidArgumentError:
     return InvalidArgumentError(
-        f"cannot index a {type(source).__name__}: expected a folder, a file, or an iterable of "
-        "files. A picture in memory is stored with add()"
+        f"source of type {type(source).__name__} cannot be indexed: expected a folder, a file, "
+        "or an iterable of files. An image in memory is stored with add()"
     )
 
 

@@ -142,12 +142,14 @@ FusionChoice: TypeAlias = "Fusion | Literal['rrf', 'scores']"
 """`"rrf"` stands for `RankFusion()`, `"scores"` for `ScoreFusion()`."""
 
 
-def as_fusion(choice: FusionChoice) -> Fusion:
-    """Return what `choice` stands for.
+def as_fusion(choice: FusionChoice | None) -> Fusion:
+    """Return what `choice` stands for; None for `"rrf"`.
 
     Raises:
         InvalidArgumentError: There is no fusion of that name.
     """
+    if choice is None:
+        return RankFusion()
     if isinstance(choice, Fusion):
         return choice
     named: dict[str, Fusion] = {"rrf": RankFusion(), "scores": ScoreFusion()}
@@ -193,11 +195,8 @@ def fused_as_searched(fusion: Fusion, rankings: Mapping[str, Sequence[Match]]) -
 def _check_weights(weights: Mapping[str, float]) -> None:
     instance("weights", weights, Mapping, "a mapping from model names to numbers")
     for model, weight in weights.items():
-        instance("weights", model, str, "names of models")
-        if not math.isfinite(number(f"weights[{model!r}]", weight, least=0)):
-            raise InvalidArgumentError(
-                f"weights {dict(weights)}: expected finite numbers from 0 on"
-            )
+        instance("weights", model, str, "names of models as keys")
+        number(f"weights[{model!r}]", weight, least=0, most=_GREATEST)
 
 
 def _weights_of(weights: Mapping[str, float], models: Iterable[str]) -> dict[str, float]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from onnxsearch._internal.validation import items, text as checked_text
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.types import ImageInput
 
@@ -28,12 +29,15 @@ class Query:
     @staticmethod
     def id(id: str) -> Query:
         """The stored image of this id. Its vectors are stored, so no model runs."""
-        return IdQuery(id)
+        return IdQuery(checked_text("id", id, "the id of a stored image"))
 
     @staticmethod
     def text(text: str) -> Query:
-        """A description, for models that put text and images into one space."""
-        return TextQuery(text)
+        """A description, for models that put text and images into one space.
+
+        One text: search for each of several by itself.
+        """
+        return TextQuery(checked_text("text", text, "one text to search for"))
 
     @staticmethod
     def vector(vector: ArrayLike) -> Query:
@@ -41,10 +45,21 @@ class Query:
 
         For `Metric.HAMMING`: (dimension / 8,) uint8.
         """
-        return VectorQuery(np.array(vector))
+        try:
+            row = np.array(vector)
+        except ValueError as error:
+            raise InvalidArgumentError(
+                f"vector {vector!r:.80}: expected numbers, of shape (dimension,)"
+            ) from error
+        if row.ndim != 1 or row.dtype.kind not in "fiu":
+            raise InvalidArgumentError(
+                f"vector of shape {row.shape} and type {row.dtype}: expected numbers, of shape "
+                "(dimension,)"
+            )
+        return VectorQuery(row)
 
     @staticmethod
-    def examples(like: Sequence[QueryInput], unlike: Sequence[QueryInput] = ()) -> Query:
+    def examples(like: Iterable[QueryInput], unlike: Iterable[QueryInput] = ()) -> Query:
         """Something near the `like` and away from the `unlike`.
 
         The vector is the mean of `like` minus a fifth of the mean of `unlike` (Rocchio's
@@ -58,12 +73,18 @@ class Query:
             InvalidArgumentError: `like` is empty: at least one positive example is
                 required.
         """
-        if not like:
+        positive, negative = _examples("like", like), _examples("unlike", unlike)
+        if not positive:
             raise InvalidArgumentError(
                 "examples(like=[]): expected at least one positive example; `unlike` alone "
                 "does not say what to look for"
             )
-        return ExamplesQuery(tuple(like), tuple(unlike))
+        return ExamplesQuery(positive, negative)
+
+
+def _examples(name: str, examples: Iterable[QueryInput]) -> tuple[QueryInput, ...]:
+    single = (str, bytes, bytearray, os.PathLike, np.ndarray, Query)
+    return tuple(items(name, examples, "a list of images and queries", single))
 
 
 QueryInput: TypeAlias = "ImageInput | Query"

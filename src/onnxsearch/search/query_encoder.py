@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 
 from onnxsearch.catalog.catalog import Catalog
 from onnxsearch.embedders.base import Embedder, TextQueries
-from onnxsearch.errors import InvalidArgumentError
+from onnxsearch.errors import ImageNotFoundError, InvalidArgumentError
 from onnxsearch.images.reading import ReadPolicy, open_image
 from onnxsearch.search.diversity import signed_bits
 from onnxsearch.search.query import ExamplesQuery, IdQuery, QueryInput, TextQuery, VectorQuery
-from onnxsearch.types import Metric
+from onnxsearch.types import ImageInput, Metric
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from onnxsearch.vectors.base import Vectors, VectorStore
 
 _UNLIKE_WEIGHT = 0.2
@@ -53,8 +55,19 @@ class QueryEncoder:
                 return _given(row, embedders)
             case ExamplesQuery(like, unlike):
                 return self._combined(like, unlike, embedders)
-        image = open_image(query, self.reading)  # type: ignore[arg-type]
+        image = self._image(query)  # type: ignore[arg-type]
         return {embedder.name: embedder.embed(image)[0] for embedder in embedders}
+
+    def _image(self, query: ImageInput) -> Image.Image:
+        try:
+            return open_image(query, self.reading)
+        except ImageNotFoundError as error:
+            if not isinstance(query, str):
+                raise
+            raise ImageNotFoundError(
+                f"{error}. A string is the path of an image. To search for words, pass "
+                "text='...'; for a stored image by its id, Query.id('...')"
+            ) from error
 
     def _stored(self, wanted: str, embedders: Sequence[Embedder]) -> dict[str, Vectors]:
         stored = self.catalog.records.find([wanted]).get(wanted)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,9 +28,13 @@ if TYPE_CHECKING:
     from onnxsearch.vectors.base import Vectors
 
 
+_QUERIES = 64
+"""Queries that the store is asked for at once, at most."""
+
+
 @dataclass(frozen=True, slots=True)
 class Searcher:
-    """Answers queries with one model or several."""
+    """Answers queries with one model, or with the fusion of different ones."""
 
     embedders: EmbedderRegistry
     encoder: QueryEncoder
@@ -46,10 +51,15 @@ class Searcher:
         *,
         model: str | None,
         models: Sequence[str] | None,
-        fusion: FusionChoice,
+        fusion: FusionChoice | None,
     ) -> SearchResults:
         """Return what `SearchEngine.search` returns."""
         if models is None:
+            if fusion is not None:
+                raise InvalidArgumentError(
+                    f"fusion {fusion!r:.80} does nothing without models=[...]: name the models to "
+                    "fuse, or leave it out"
+                )
             embedder = self.embedders.named(model)
             return self.by_each(query, [embedder], selection)[embedder.name]
         if model is not None or selection.max_distance is not None or selection.diversity:
@@ -57,9 +67,10 @@ class Searcher:
                 "models=[...] does not go with model, max_distance or diversity: those speak of "
                 "one model's distances"
             )
-        several = self.embedders.selected(models)
-        rows = self.encoder.vectors(query, several)
-        return self.retriever.fused(several, rows, as_fusion(fusion), selection)
+        chosen = self.embedders.selected(models)
+        rule = as_fusion(fusion)
+        rows = self.encoder.vectors(query, chosen)
+        return self.retriever.fused(chosen, rows, rule, selection)
 
     def by_each(
         self, query: QueryInput, embedders: Sequence[Embedder], selection: Selection
@@ -79,10 +90,13 @@ class Searcher:
         Arguments are checked at once, not when the first result is taken.
         """
         embedder = self.embedders.named(model)
-        if isinstance(images, str | bytes | os.PathLike) or not isinstance(images, Iterable):
+        single = isinstance(images, str | bytes | bytearray | os.PathLike) or (
+            isinstance(images, np.ndarray) and images.ndim < 4
+        )
+        if single or hasattr(images, "read") or not isinstance(images, Iterable):
             raise InvalidArgumentError(
-                f"search_many was given a {type(images).__name__}: expected an iterable of "
-                "images. For one image use search()"
+                f"search_many was given images of type {type(images).__name__}: expected an "
+                "iterable of images. For one image use search()"
             )
         return self._results(embedder, images, selection)
 
@@ -92,8 +106,28 @@ class Searcher:
         view = embedder.parallel(self.workers)
         batches = batched(images, self.batch_size)
         matrices = ordered_map(lambda b: self._embed(view, b), batches, workers=self.workers)
-        for matrix in matrices:
-            yield from self.retriever.search(embedder, matrix, selection)
+        pending: list[Vectors] = []
+        # The first results come early, and later ones many at a time.
+        wanted = 1
+        try:
+            for matrix in matrices:
+                pending.append(matrix)
+                if len(pending) >= wanted:
+                    ready, pending = pending, []
+                    yield from self._searched(embedder, ready, selection)
+                    wanted = min(2 * wanted, ceil(_QUERIES / self.batch_size))
+        except Exception:
+            # An image that cannot be used does not cost the results of the ones before it.
+            yield from self._searched(embedder, pending, selection)
+            raise
+        yield from self._searched(embedder, pending, selection)
+
+    def _searched(
+        self, embedder: Embedder, matrices: Sequence[Vectors], selection: Selection
+    ) -> list[SearchResults]:
+        if not matrices:
+            return []
+        return self.retriever.search(embedder, np.concatenate(matrices), selection)
 
     def _embed(self, embedder: Embedder, images: Iterable[ImageInput]) -> Vectors:
         opened = (open_image(image, self.encoder.reading) for image in images)
