@@ -271,10 +271,51 @@ def test_an_image_of_the_callers_is_not_made_a_draft() -> None:
     assert open_image(image, ReadPolicy(draft=60)).size == (640, 480)
 
 
-@pytest.mark.parametrize("values", [{"max_pixels": 0}, {"draft": -1}])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {name: value}
+        for name in ("max_pixels", "draft")
+        for value in (0, -1, 1.0, 2.5, float("nan"), float("inf"), True, "9", [9], np.float64(9))
+    ]
+    + [{"max_pixels": None}],
+    ids=repr,
+)
 def test_a_policy_takes_no_nonsense(values: dict[str, int]) -> None:
     with pytest.raises(InvalidArgumentError, match="at least 1"):
         ReadPolicy(**values)
+
+
+@pytest.mark.parametrize("value", [0, None, "yes", np.bool_(True)])
+def test_truncated_jpegs_are_accepted_or_not(value: object) -> None:
+    with pytest.raises(InvalidArgumentError, match="truncated_jpeg"):
+        ReadPolicy(truncated_jpeg=value)  # type: ignore[arg-type]
+
+
+def test_a_policy_takes_the_integers_of_numpy() -> None:
+    assert ReadPolicy(max_pixels=np.int64(9), draft=np.uint8(5)) == ReadPolicy(9, draft=5)
+
+
+def test_an_image_that_was_opened_is_not_checked_again(image_file: Path) -> None:
+    # The engine opens an image by its policy; its embedders have policies of their own.
+    strict = ReadPolicy(max_pixels=1)
+    for source in (image_file, PIXELS, Image.fromarray(PIXELS)):
+        opened = open_image(source)
+        assert open_image(opened, strict) is opened
+    with pytest.raises(ImageTooLargeError):
+        open_image(Image.fromarray(PIXELS), strict)
+
+
+def test_a_profile_of_single_pixels_refuses_drafts_before_any_image() -> None:
+    drafts = ReadPolicy(draft=16)
+    PreprocessingProfile.named("torchvision").check_reading(drafts)
+    profile = PreprocessingProfile.named("keras-caffe")
+    profile.check_reading(ReadPolicy())
+    with pytest.raises(ProfileError, match=r"draft=None"):
+        profile.check_reading(drafts)
+    # An embedder that does not ask meets an error of the one image.
+    with pytest.raises(ImageError, match="nearest"):
+        profile.apply(open_image(photo(size=(2000, 1600)), drafts))
 
 
 def test_heic_is_read_where_its_extra_is_installed() -> None:

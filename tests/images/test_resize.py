@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from onnxsearch.errors import ImageTooLargeError
 from onnxsearch.images.preprocessing.profile import PreprocessingProfile
-from onnxsearch.images.resize import Fit, centre_crop, resize, resize_to_fit
+from onnxsearch.images.resize import Fit, Resampler, centre_crop, resize, resize_to_fit
 from onnxsearch.images.torch_resize import torch_resize
 
 
@@ -67,6 +68,32 @@ def test_needles_take_little_memory(name: str, size: tuple[int, int]) -> None:
     tensor = PreprocessingProfile.named(name).apply(Image.new("RGB", size, "white"))
     assert tensor.shape == (3, 224, 224)
     assert np.unique(tensor[0]).size == 1
+
+
+@pytest.mark.parametrize(
+    ("fit", "target"),
+    [("shortest", (8192, 8192)), ("cover", (8192, 1)), ("cover", (1, 8192)), ("shortest", 2000)],
+)
+@pytest.mark.parametrize("size", [(100, 1), (1, 100), (1, 30_000), (99, 1)])
+@pytest.mark.parametrize("resampler", ["pillow", "torch"])
+def test_a_needle_under_a_large_size_is_refused_before_it_takes_gigabytes(
+    fit: Fit, target: int | tuple[int, int], size: tuple[int, int], resampler: Resampler
+) -> None:
+    profile = PreprocessingProfile(
+        "large", (224, 224), fit=fit, resize_to=target, resampler=resampler
+    )
+    image = Image.new("RGB", size)
+    allowed = {("cover", (8192, 1), True), ("cover", (1, 8192), False)}
+    if (fit, target, size[1] > size[0]) in allowed:
+        assert profile.apply(image).shape == (3, 224, 224)
+        return
+    with pytest.raises(ImageTooLargeError, match=f"{size[0]} x "):
+        profile.apply(image)
+
+
+def test_photographs_under_the_largest_size_are_resized() -> None:
+    profile = PreprocessingProfile("large", (8, 8), fit="shortest", resize_to=8192)
+    assert profile.apply(Image.new("L", (16, 9))).shape == (3, 8, 8)
 
 
 @pytest.mark.parametrize("size", [(1, 200_000), (200_000, 1), (3, 1_000_000)])

@@ -9,14 +9,6 @@ from PIL import Image
 from onnxsearch.errors import MissingExtraError, UnsupportedImageError
 from onnxsearch.images.pillow import check_pixels
 
-# The brands of ISO 23008-12 files that hold HEVC images; Pillow reads AVIF itself.
-_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-
-
-def is_heif(head: bytes) -> bool:
-    """Return whether a file is a HEIC image, by its first bytes."""
-    return head[4:8] == b"ftyp" and head[8:12] in _BRANDS
-
 
 def open_heif(file: BinaryIO, label: str, max_pixels: int) -> Image.Image:
     """Return the main image of a HEIC file, upright, decoded.

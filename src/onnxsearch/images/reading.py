@@ -19,6 +19,7 @@ from PIL import Image, UnidentifiedImageError
 
 from onnxsearch._internal.open_files import StoreFileError, open_to_read
 from onnxsearch._internal.paths import absolute_path
+from onnxsearch._internal.validation import integer
 from onnxsearch.errors import (
     BrokenImageError,
     ImageNotFoundError,
@@ -26,8 +27,12 @@ from onnxsearch.errors import (
     InvalidArgumentError,
     UnsupportedImageError,
 )
-from onnxsearch.images.heif import is_heif, open_heif
+from onnxsearch.images.containers import check_inner_pixels
+from onnxsearch.images.formats import HEAD, HEIC, can_decode, image_format
+from onnxsearch.images.heif import open_heif
 from onnxsearch.images.pillow import PILLOW_ERRORS, check_pixels, orientation
+from onnxsearch.images.png import open_png
+from onnxsearch.images.raw import is_camera_raw
 from onnxsearch.types import ImageInput
 
 DEFAULT_MAX_PIXELS = 100_000_000
@@ -37,14 +42,17 @@ image at the limit costs 400 MB while it is decoded. Nearly every camera stays b
 DRAFTED = "onnxsearch-drafted"
 """Key in `Image.info` of an image that was decoded smaller than it is stored."""
 
+OPENED = "onnxsearch-opened"
+"""Key in `Image.info` of an image that `open_image` returned. It is not checked again: the
+policy of the engine, which opened it, counts, and not also that of each embedder."""
+
 _TOO_LARGE = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
-# The first bytes of the usual formats: a file that begins so and cannot be read is damaged,
-# any other is not an image.
-_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*")
-
-# Pillow hands these formats to Ghostscript, an interpreter of programs.
-_PROGRAMS = frozenset({"EPS"})
+# What makes these formats of Pillow unfit to open a file that nobody has looked at.
+_UNSUPPORTED = {
+    "EPS": "a program, which Pillow hands to Ghostscript",
+    "IPTC": "an envelope around a file of any format and size",
+}
 
 # Formats whose decoder is libjpeg, which decodes incomplete data up to this marker, and
 # can decode at an eighth, a quarter or half of the size.
@@ -72,9 +80,13 @@ class ReadPolicy:
     value changes more. Profiles that resample by `nearest` refuse drafts. None: full size."""
 
     def __post_init__(self) -> None:
-        for name, value in (("max_pixels", self.max_pixels), ("draft", self.draft or 1)):
-            if value < 1:
-                raise InvalidArgumentError(f"{name}={value}: expected at least 1")
+        object.__setattr__(self, "max_pixels", integer("max_pixels", self.max_pixels, least=1))
+        if self.draft is not None:
+            object.__setattr__(self, "draft", integer("draft", self.draft, least=1))
+        if not isinstance(self.truncated_jpeg, bool):
+            raise InvalidArgumentError(
+                f"truncated_jpeg {self.truncated_jpeg!r:.80}: expected True or False"
+            )
 
 
 READ_STRICTLY = ReadPolicy()
@@ -86,7 +98,8 @@ def open_image(source: ImageInput, policy: ReadPolicy = READ_STRICTLY) -> Image.
 
     An animation gives its first frame. The image may be shared: read it, but do not
     change it. A Pillow image is returned itself, loaded; an image that several threads
-    share must have been loaded before.
+    share must have been loaded before. An image that was opened here already is returned
+    as it is, whatever the policy.
 
     Args:
         source: Path (`~` is expanded), bytes of a file, binary file (read from its current
@@ -106,7 +119,7 @@ def open_image(source: ImageInput, policy: ReadPolicy = READ_STRICTLY) -> Image.
         (30, 20)
     """
     if isinstance(source, Image.Image):
-        return _load(source, "Pillow image", policy)
+        return source if OPENED in source.info else _load(source, "Pillow image", policy)
     if isinstance(source, np.ndarray):
         return _load(_from_array(source), "array", policy)
     if isinstance(source, bytes | bytearray | memoryview):
@@ -128,7 +141,7 @@ def _read_path(path: str, policy: ReadPolicy) -> Image.Image:
             kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
             raise UnsupportedImageError(f"{path!r} is {kind}: expected an image file")
         with open_to_read(path) as file:
-            return _read(file, repr(path), policy)
+            return _read(file, repr(path), policy, path)
     except StoreFileError as error:
         raise UnsupportedImageError(
             f"{path!r} belongs to an index that is open in this process: expected an image file"
@@ -139,17 +152,20 @@ def _read_path(path: str, policy: ReadPolicy) -> Image.Image:
         raise BrokenImageError(f"{path!r} cannot be read: {error.strerror or error}") from error
 
 
-def _read(file: BinaryIO, label: str, policy: ReadPolicy) -> Image.Image:
+def _read(file: BinaryIO, label: str, policy: ReadPolicy, path: str | None = None) -> Image.Image:
     head = _head(file, label)
-    if is_heif(head):
-        with _decoding(label, head):
-            return open_heif(file, label, policy.max_pixels)
-    with _decoding(label, head):
-        # Not by its path: Pillow maps some files into memory, and reading a mapped file
-        # that is cut short meanwhile ends the process.
-        image = Image.open(file)
-    if image.format in _PROGRAMS:
-        raise UnsupportedImageError(f"{label}: {image.format} is a program, not an image")
+    name = image_format(head)
+    _refuse_camera_raw(file, head, label, path)
+    if name == HEIC:
+        with _decoding(label, name):
+            image = open_heif(file, label, policy.max_pixels)
+        return _load(image, label, policy)
+    with _decoding(label, name):
+        if name is not None:
+            check_inner_pixels(file, name, label, policy.max_pixels)
+        image = _open(file, name)
+    if image.format in _UNSUPPORTED:
+        raise UnsupportedImageError(f"{label}: {image.format} is {_UNSUPPORTED[image.format]}")
     try:
         return _load(image, label, policy, policy.draft)
     except BrokenImageError:
@@ -157,14 +173,32 @@ def _read(file: BinaryIO, label: str, policy: ReadPolicy) -> Image.Image:
             raise
     # Complete this one file. Pillow's own switch, LOAD_TRUNCATED_IMAGES, is for all files.
     file.seek(0)
-    with _decoding(label, head):
+    with _decoding(label, name):
         image = Image.open(io.BytesIO(file.read() + _END_OF_JPEG))
     return _load(image, label, policy, policy.draft)
 
 
+def _open(file: BinaryIO, name: str | None) -> Image.Image:
+    """Open a file without decoding it.
+
+    Not by its path: Pillow maps some files into memory, and reading a mapped file that is
+    cut short meanwhile ends the process.
+    """
+    file.seek(0)
+    return open_png(file) if name == "PNG" else Image.open(file)
+
+
+def _refuse_camera_raw(file: BinaryIO, head: bytes, label: str, path: str | None) -> None:
+    if is_camera_raw(file, head, path):
+        raise UnsupportedImageError(
+            f"{label} is a camera's raw file, of which only a preview could be read: export it "
+            "as JPEG or TIFF"
+        )
+
+
 def _head(file: BinaryIO, label: str) -> bytes:
     try:
-        head = file.read(16)
+        head = file.read(HEAD)
         file.seek(0)
     except OSError as error:
         raise BrokenImageError(f"{label} cannot be read: {error}") from error
@@ -177,7 +211,7 @@ def _load(
     image: Image.Image, label: str, policy: ReadPolicy, draft: int | None = None
 ) -> Image.Image:
     check_pixels(image.size, label, policy.max_pixels)
-    with _decoding(label):
+    with _decoding(label, image.format or "Pillow"):
         if draft is not None and image.format in _JPEG:
             whole = image.size
             image.draft(image.mode, (draft, draft))
@@ -186,12 +220,18 @@ def _load(
         image.load()
     # Pillow caches the orientation; it can read some formats' only while the file is open.
     orientation(image)
+    image.info[OPENED] = True
     return image
 
 
 @contextmanager
-def _decoding(label: str, head: bytes | None = None) -> Iterator[None]:
-    """Raise an `ImageError` for the errors of Pillow. `head`: the file's first bytes."""
+def _decoding(label: str, name: str | None) -> Iterator[None]:
+    """Raise an `ImageError` for the errors of Pillow.
+
+    Args:
+        label: Name of the source in messages.
+        name: The format of the image, None if the first bytes are of no known one.
+    """
     try:
         yield
     except _TOO_LARGE as error:
@@ -199,16 +239,24 @@ def _decoding(label: str, head: bytes | None = None) -> Iterator[None]:
             f"{label}: Pillow's own limit, PIL.Image.MAX_IMAGE_PIXELS, refuses it: {error}"
         ) from error
     except UnidentifiedImageError as error:
-        if head is not None and head.startswith(_SIGNATURES):
-            raise BrokenImageError(f"{label}: the image's header is damaged") from error
+        if name is None:
+            raise _not_an_image(label) from error
+        if can_decode(name):
+            raise BrokenImageError(f"{label}: the header of the {name} image is damaged") from error
         raise UnsupportedImageError(
-            f"{label}: not an image, or of a format that is not supported"
+            f"{label}: a {name} image, which this installation of Pillow cannot decode"
         ) from error
     except NotImplementedError as error:
         raise UnsupportedImageError(f"{label}: Pillow cannot read this kind: {error}") from error
     except PILLOW_ERRORS as error:
+        if name is None:
+            raise _not_an_image(label) from error
         detail = str(error) or type(error).__name__
         raise BrokenImageError(f"{label}: the image is damaged: {detail}") from error
+
+
+def _not_an_image(label: str) -> UnsupportedImageError:
+    return UnsupportedImageError(f"{label}: not an image, or of a format that is not supported")
 
 
 def _from_array(array: np.ndarray) -> Image.Image:

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 from PIL import Image
 
+from onnxsearch.errors import ImageTooLargeError
 from onnxsearch.images.torch_resize import torch_resize
 
 Resample: TypeAlias = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
@@ -24,6 +25,10 @@ MAX_ASPECT = 100
 """Longer images are cut to this many times their shorter side before the shorter
 side is resized: the centre crop drops the rest anyway, and an image of 1 x 1000000
 pixels would be resized to 224 x 224000000."""
+
+MAX_RESIZED = 1 << 27
+"""Pixels of a resized image before its crop, at most: 512 MB. Only a needle under a large
+`resize_to` exceeds it: one of 100 x 1 whose shorter side becomes 8192 would take 27 GB."""
 
 _MAX_BETWEEN = 1 << 26  # pixels between the two passes, 256 MB
 
@@ -56,10 +61,19 @@ def resize_to_fit(
         resample: Filter.
         resampler: Implementation to reproduce: Pillow's, or torch's on uint8 tensors,
             which has `bilinear` and `bicubic`.
+
+    Raises:
+        ImageTooLargeError: The result would have more than `MAX_RESIZED` pixels.
     """
     if fit in ("shortest", "cover"):
         image = _without_ends(image, target)
     size = _fitted((image.height, image.width), fit, target)
+    if size[0] * size[1] > MAX_RESIZED:
+        raise ImageTooLargeError(
+            f"an image of {image.width} x {image.height} pixels would be resized to {size[1]} x "
+            f"{size[0]} before its crop, and the limit is {MAX_RESIZED} pixels: its aspect is too "
+            f"extreme for resize_to={target}, fit={fit!r}"
+        )
     if resampler == "torch":
         return torch_resize(image, size, "bilinear" if resample == "bilinear" else "bicubic")
     return resize(image, size, resample)

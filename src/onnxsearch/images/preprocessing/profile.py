@@ -18,10 +18,18 @@ from onnxsearch.images.preprocessing.description import ProfileDescription
 from onnxsearch.images.preprocessing.model_config import config_profile
 from onnxsearch.images.preprocessing.presets import named_profile
 from onnxsearch.images.preprocessing.steps import HFBackend, Step, lookup_table
-from onnxsearch.images.reading import DRAFTED
+from onnxsearch.images.reading import DRAFTED, ReadPolicy
 from onnxsearch.images.resize import Size, centre_crop, resize_to_fit
 
 Layout: TypeAlias = Literal["NHWC", "NCHW"]
+
+
+class DraftError(ProfileError, UnsupportedImageError):
+    """An image was decoded as a draft, and the profile needs its single pixels.
+
+    It is the error of a profile that does not fit the policy, and of one image that
+    cannot be used, so that an index run goes on.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +117,10 @@ class PreprocessingProfile(ProfileDescription):
 
         Raises:
             UnsupportedImageError: The image cannot be converted to RGB.
-            ProfileError: The arithmetic leaves the range of `dtype`, or the image was
-                decoded as a draft and the profile resamples by `nearest`.
+            ImageTooLargeError: Its aspect is so extreme that resizing needs gigabytes.
+            ProfileError: The arithmetic leaves the range of `dtype`.
+            DraftError: The image was decoded as a draft, and the profile resamples by
+                `nearest`.
             InvalidArgumentError: `layout` or `dtype` has another value.
         """
         if layout not in ("NHWC", "NCHW"):
@@ -134,14 +144,11 @@ class PreprocessingProfile(ProfileDescription):
 
         Raises:
             UnsupportedImageError: The image cannot be converted to RGB.
-            ProfileError: The image was decoded as a draft and the profile resamples by
-                `nearest`.
+            ImageTooLargeError: Its aspect is so extreme that resizing needs gigabytes.
+            DraftError: See `apply`.
         """
         if self.resample == "nearest" and DRAFTED in image.info:
-            raise ProfileError(
-                f"profile {self.name!r} picks single pixels (`nearest`), and an image decoded as "
-                "a draft has lost them: open images with ReadPolicy(draft=None)"
-            )
+            raise DraftError(self._no_drafts)
         if self.decode.convert == "first":
             return self._cut(to_rgb(image, self.decode))
         try:
@@ -151,6 +158,22 @@ class PreprocessingProfile(ProfileDescription):
                 f"an image of mode {image.mode} cannot be resized before conversion: {error}"
             ) from error
         return flat(cut, self.decode)
+
+    def check_reading(self, policy: ReadPolicy) -> None:
+        """Raise an error if the profile cannot take images that were opened by `policy`.
+
+        Raises:
+            ProfileError: The policy decodes drafts and the profile resamples by `nearest`.
+        """
+        if self.resample == "nearest" and policy.draft is not None:
+            raise ProfileError(self._no_drafts)
+
+    @property
+    def _no_drafts(self) -> str:
+        return (
+            f"profile {self.name!r} picks single pixels (`nearest`), and an image decoded as a "
+            "draft has lost them: open images with ReadPolicy(draft=None)"
+        )
 
     def _cut(self, image: Image.Image) -> Image.Image:
         resized = resize_to_fit(image, self.fit, self.resized, self.resample, self.resampler)
