@@ -1,6 +1,6 @@
-"""For tests: fakes for those of applications, contracts for those of stores and models.
+"""Fakes for the tests of applications, contracts for the authors of stores and embedders.
 
-The fakes need nothing but onnxsearch. The contracts are classes of pytest tests.
+The fakes need only onnxsearch. The contracts are classes of pytest tests.
 """
 
 from __future__ import annotations

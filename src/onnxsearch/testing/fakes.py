@@ -1,4 +1,4 @@
-"""An embedder without a model, and pictures for it, for the tests of applications."""
+"""An embedder without a model, and images for it, for the tests of applications."""
 
 from __future__ import annotations
 
@@ -32,37 +32,36 @@ _SMALLEST_STEP = 1e-5
 
 @dataclass(frozen=True, slots=True)
 class FakeCalls:
-    """What a `FakeEmbedder` was asked to do, in the order of the calls."""
+    """The calls of a `FakeEmbedder`, in order."""
 
     prepared: tuple[str, ...]
-    """Per call of `prepare` the picture's name, or if neither `rankings` nor
-    `failures` has it the SHA-256 of its pixels in hex."""
+    """For each call of `prepare` the name of the image; for an image that neither
+    `rankings` nor `failures` names, the SHA-256 of its pixels in hex."""
     batches: tuple[int, ...]
-    """Per call of `run` the number of pictures."""
+    """For each call of `run` the number of images."""
 
 
 class FakeEmbedder(Embedder):
-    """An embedder that finds what the test says.
+    """An embedder whose search results the test defines.
 
-    It knows a picture by its pixels, which `picture` draws from a name. A search
-    for a picture that `rankings` names finds the pictures listed there, in that
-    order, at growing distances, and everything else further away. (Where the
-    query is in the collection too, it comes first, at distance 0.) A picture that
-    no ranking names has a vector that depends on its pixels only, the same in
-    every process.
+    The embedder recognises an image by its pixels, which `picture` draws from a name. A
+    search for an image in `rankings` finds the images listed there, in that order, at
+    growing distances, and all others further away. (If the query itself is stored, it
+    comes first, at distance 0.) An image that no ranking names has a vector that
+    depends only on its pixels and is the same in every process.
 
     Args:
-        name: The model's name. Fakes of different names are different models.
-        dimension: Numbers in a vector: at least two more than there are names in
+        name: The model's name. Fakes with different names are different models.
+        dimension: Numbers in a vector: at least two more than the number of names in
             `rankings`.
-        rankings: Per query the names that it finds, nearest first. An empty list
-            only makes `calls` know the query's name.
-        failures: Per name the error that `prepare` raises for that picture.
+        rankings: For each query the names that it finds, nearest first. With an empty
+            list, `calls` shows the query's name, and nothing else changes.
+        failures: For each name the error that `prepare` raises for that image.
 
     Raises:
-        InvalidArgumentError: No vectors can obey the rankings, since distances are
-            symmetric; or `dimension` is too small; or there are so many names that
-            float32 could not tell the distances apart.
+        InvalidArgumentError: The rankings contradict each other, because distances are
+            symmetric; or `dimension` is too small; or the names are so many that float32
+            cannot distinguish the distances.
 
     Example:
         >>> from onnxsearch import InMemoryMetadataStore, InMemoryVectorStore, SearchEngine
@@ -113,20 +112,20 @@ class FakeEmbedder(Embedder):
 
     @property
     def fingerprint(self) -> str:
-        """Differs where name, dimension or rankings do."""
+        """Identifies the vector space: a hash of name, dimension and rankings."""
         return self._fingerprint
 
     @property
     def calls(self) -> FakeCalls:
-        """What was asked for so far."""
+        """The calls so far."""
         with self._lock:
             return FakeCalls(tuple(self._prepared), tuple(self._batches))
 
     def prepare(self, image: ImageInput) -> Tensor:
-        """Return the SHA-256 of the picture's pixels, of shape (32,) uint8.
+        """Return the SHA-256 of the image's pixels, of shape (32,) uint8.
 
         Raises:
-            ImageError: It is no picture.
+            ImageError: The image cannot be read.
         """
         digest = _digest(open_image(image))
         known = self._names.get(digest, digest.hex())
@@ -137,10 +136,10 @@ class FakeEmbedder(Embedder):
         return np.frombuffer(digest, np.uint8)
 
     def run(self, batch: Tensor) -> Tensor:
-        """Return the vectors that belong to the digests, (n, dimension) float32.
+        """Return the vectors of the digests, of shape (n, dimension) float32.
 
         Raises:
-            EmbeddingError: `batch` is not a stack of what `prepare` returns.
+            EmbeddingError: `batch` is not a stack of results of `prepare`.
         """
         if batch.ndim != 2 or batch.shape[1] != _DIGEST or batch.dtype != np.uint8:
             raise EmbeddingError(
@@ -155,8 +154,8 @@ class FakeEmbedder(Embedder):
     def _vector(self, digest: bytes) -> NDArray[np.float64]:
         if digest in self._vectors:
             return self._vectors[digest]
-        # Other pictures are at right angles to all that rankings name, thus further
-        # from a query than whatever it is to find.
+        # Vectors of other images are orthogonal to those of all ranked names, so they are
+        # further from a query than every image that it should find.
         vector = np.zeros(self.dimension)
         free = self.dimension - len(self._vectors)
         noise = hashlib.shake_256(self._name.encode() + digest).digest(4 * free)
@@ -165,9 +164,9 @@ class FakeEmbedder(Embedder):
 
 
 def picture(name: str) -> Image.Image:
-    """Draw the picture of `name`: 32 by 32 pixels, RGB, the same in every process.
+    """Draw the image of `name`: 32 by 32 pixels, RGB, the same in every process.
 
-    It survives PNG, but not JPEG, which changes pixels.
+    A PNG file keeps the image as it is; a JPEG file changes its pixels.
     """
     colours = np.frombuffer(hashlib.shake_256(name.encode()).digest(48), np.uint8)
     squares = colours.reshape(4, 4, 3).repeat(8, axis=0).repeat(8, axis=1)
@@ -184,8 +183,7 @@ def picture_bytes(name: str) -> bytes:
 def write_pictures(folder: str | os.PathLike[str], names: Iterable[str]) -> list[Path]:
     """Write `picture(name)` to `{folder}/{name}.png` for each name.
 
-    Folders that are missing are made, also those that a name such as `pets/cat`
-    calls for.
+    Missing folders are created, also those in a name such as `pets/cat`.
 
     Returns:
         The paths, in the order of the names.
@@ -207,12 +205,12 @@ def _digest(image: Image.Image) -> bytes:
 def _dictated(
     rankings: Mapping[str, Sequence[str]], dimension: int
 ) -> dict[str, NDArray[np.float64]]:
-    """Return a vector for every name, such that each query finds what it should.
+    """Return a vector for every name, such that each query finds its ranking.
 
-    Who is nearer to whom orders the pairs of names; the pairs' places in that order
-    become their cosines. A symmetric matrix with ones on its diagonal, and less
-    than one beside it in each row, is positive definite (Gershgorin), so its
-    Cholesky factor holds unit vectors that have these cosines.
+    The rankings order the pairs of names by distance; the place of a pair in that order
+    becomes its cosine. A symmetric matrix with ones on its diagonal, and a sum below one
+    beside it in each row, is positive definite (Gershgorin), so its Cholesky factor
+    holds unit vectors with these cosines.
     """
     names = sorted({*rankings, *(found for listed in rankings.values() for found in listed)})
     if dimension < len(names) + _FREE_DIMENSIONS:
@@ -225,7 +223,7 @@ def _dictated(
     for pair, level in _levels(rankings, names).items():
         one, other = (place[name] for name in pair)
         likeness[one, other] = likeness[other, one] = level
-    # Not quite one: the factor of a singular matrix would be imprecise.
+    # Slightly below one, because the factor of a singular matrix would be imprecise.
     step = 0.9 / max(1.0, likeness.sum(axis=1).max(initial=0.0))
     if step < _SMALLEST_STEP:
         raise InvalidArgumentError(
@@ -238,7 +236,7 @@ def _dictated(
 
 
 def _levels(rankings: Mapping[str, Sequence[str]], names: Sequence[str]) -> dict[_Pair, int]:
-    """Return how alike the two of each pair are; 0 for those that nobody ranks."""
+    """Return the similarity of each pair as a level; 0 for pairs that are not ranked."""
     nobody: _Pair = frozenset()
     order: TopologicalSorter[_Pair] = TopologicalSorter()
     lower: dict[_Pair, list[_Pair]] = {nobody: []}

@@ -1,4 +1,4 @@
-"""Tells stores to fail, hang or die, to see what is left behind."""
+"""Faults of stores, for tests: calls that fail, hang, or end the process."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _READS: tuple[str, ...] = get_args(Read)
 
 
 class ProcessDied(BaseException):
-    """Stands for the end of the process: no `except Exception` gets in its way."""
+    """Simulates the end of the process: no `except Exception` catches it."""
 
 
 @dataclass(eq=False)
 class _Fault:
     on: Calls
     left: int
-    """How many such calls pass before it strikes; below 0 it never does."""
+    """How many such calls pass before the fault strikes; below 0 it never strikes."""
     moment: Moment
     error: BaseException
     timeout: float | None = None
@@ -43,18 +43,18 @@ class _Fault:
 
 
 class Faults:
-    """Decides which call of a store fails or hangs, and how.
+    """The fault of a store: which call fails or hangs, and how.
 
-    Calls are counted over all stores that share one object. Each can fail before it
-    is done, or after: then the store has it and only its answer is lost. One that
-    hangs does so until `release`, or until its time is up, as with a store that
-    stops answering: then it fails. Meanwhile others can do what they like.
-    Once `ProcessDied` was raised, every further call raises it, as nothing runs in
-    a process that is dead; `revive` ends that, as a restart would, and nothing else.
+    Calls are counted over all stores that share one object. A call can fail before the
+    store has done it, or after: then the store has the data and only the reply is lost. A
+    call that hangs continues on `release`; if its time is up before that, it fails, as with
+    a server that stops replying. Other calls continue meanwhile. After `ProcessDied` was
+    raised, every further call raises it, because nothing runs in a dead process; only
+    `revive`, which simulates a restart, ends that.
 
-    There is one fault at a time: the next `fail` or `hang` takes the place of one
-    that has not struck. A test that needs it to should assert `struck`, for code that
-    makes fewer calls than the test thinks passes over the fault in silence.
+    There is one fault at a time: the next `fail` or `hang` replaces a fault that has not
+    struck. A fault whose call never happens is ignored silently, so a test should assert
+    `struck`.
 
     Example:
         >>> faults = Faults()
@@ -75,12 +75,12 @@ class Faults:
 
     def __init__(self) -> None:
         self.writes: list[str] = []
-        """Names of the writes since `fail`, `hang` or `revive` was called last."""
+        """Names of the writes since the last call of `fail`, `hang` or `revive`."""
         self.reads: list[str] = []
-        """Names of the reads since then. Most methods of a `VectorStore` begin with one
-        of their own, `describe`."""
+        """Names of the reads since then. Most methods of a `VectorStore` first call
+        `describe`, which is a read."""
         self.hanging = threading.Event()
-        """Set as soon as a call hangs; `hang` clears it."""
+        """Event that is set when a call hangs; `hang` clears it."""
         self._fault: _Fault | None = None
         self._hung: list[_Fault] = []
         self._dead = False
@@ -88,7 +88,7 @@ class Faults:
 
     @property
     def struck(self) -> bool:
-        """Whether the fault that was asked for last has struck, also if revived since."""
+        """Whether the last requested fault has struck, even if `revive` was called since."""
         return self._fault is not None and self._fault.struck
 
     def fail(
@@ -99,19 +99,20 @@ class Faults:
         moment: Moment = "before",
         error: BaseException | type[BaseException] | None = None,
     ) -> None:
-        """Let a call fail, once.
+        """Make one call fail.
 
         Args:
-            at: Which one of those that `on` names, counted from 0 on from now.
+            at: Which of the next calls that `on` names, counted from 0.
             on: `"write"` for any write, `"read"` for any read, or the method: `"upsert"`,
                 `"search"`, `"commit"`, `"get_many"` and so on.
-            moment: Whether the store has it all the same. `ids` and `items` fail
-                before their first row, or after their last.
-            error: What is raised, by default a `StoreUnavailableError`. A class is
-                called without arguments.
+            moment: Whether the call fails before or after the store has done it. `ids` and
+                `items` fail before their first row, or after their last.
+            error: The exception, by default a `StoreUnavailableError`. A class is called
+                without arguments.
 
         Raises:
-            InvalidArgumentError: An argument is not as said, so it would never strike.
+            InvalidArgumentError: An argument has a wrong value, so the fault would never
+                strike.
         """
         default = StoreUnavailableError(f"{on} {at} failed, as the test asked for")
         self._arm(_Fault(on, at, moment, default if error is None else _instance(error)))
@@ -124,18 +125,18 @@ class Faults:
         moment: Moment = "before",
         timeout: float = 5.0,
     ) -> None:
-        """Let a call hang, once.
+        """Make one call hang.
 
         Args:
-            at: Which one of those that `on` names, counted from 0 on from now.
+            at: Which of the next calls that `on` names, counted from 0.
             on: Which calls, as for `fail`.
-            moment: Whether the store has it already when it begins to hang.
-            timeout: Seconds after which it fails with `StoreUnavailableError`, as the
-                stores that talk to a server do. The default is more than a test needs
-                to act meanwhile, and not long to wait for one that went wrong.
+            moment: Whether the call hangs before or after the store has done it.
+            timeout: Seconds after which the call raises `StoreUnavailableError`, as the
+                stores with a server do. The default is long enough for a test to act
+                meanwhile, and short enough for a test that went wrong.
 
         Raises:
-            InvalidArgumentError: An argument is not as said.
+            InvalidArgumentError: An argument has a wrong value.
         """
         timeout = seconds("timeout", timeout)
         error = StoreUnavailableError(f"{on} {at} was not answered within {timeout} s")
@@ -143,14 +144,14 @@ class Faults:
         self._arm(_Fault(on, at, moment, error, timeout))
 
     def release(self) -> None:
-        """Let the calls that hang go on. One that does not hang yet will."""
+        """Let the hanging calls continue. A fault that has not struck yet still hangs."""
         with self._lock:
             for fault in self._hung:
                 fault.released.set()
             self._hung.clear()
 
     def revive(self) -> None:
-        """Let everything work again, but for the calls that hang already."""
+        """Let all calls work again, except those that hang already."""
         with self._lock:
             self._forget_calls()
             self._dead = False
@@ -159,7 +160,7 @@ class Faults:
 
     @contextmanager
     def around(self, call: Write | Read) -> Iterator[None]:
-        """Surround a call of the store behind, to count it and to let it fail or hang."""
+        """Surround a call of the wrapped store: count it, and make it fail or hang."""
         fault = self._begin(call)
         if fault is not None and fault.moment == "before":
             self._strike(fault)
@@ -176,7 +177,7 @@ class Faults:
             self._forget_calls()
 
     def _begin(self, call: str) -> _Fault | None:
-        """Count a call; return the fault if it is this one's turn."""
+        """Count a call; return the fault if this call is the one to strike."""
         kind, calls = ("write", self.writes) if call in _WRITES else ("read", self.reads)
         with self._lock:
             self._check_alive()

@@ -1,6 +1,6 @@
-"""Stores that fail when a test says so."""
+"""Stores that fail when a test asks for it."""
 
-# A store that stands in front of another one calls its hooks.
+# A wrapper calls the hooks of the wrapped store, which are private to it.
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 class FaultyVectorStore(VectorStore):
-    """Passes everything on to another store, but for the calls that fail or hang.
+    """Passes all calls on to another store, except those that fail or hang.
 
-    Closeable it leaves the other one open: it may be needed for the next engine.
+    `close` leaves the other store open, because the next engine may need it.
     """
 
     def __init__(self, store: VectorStore, faults: Faults) -> None:
@@ -86,9 +86,9 @@ class FaultyVectorStore(VectorStore):
 
 
 class FaultyMetadataStore(MetadataStore):
-    """Passes everything on to another store, but for the calls that fail or hang.
+    """Passes all calls on to another store, except those that fail or hang.
 
-    Closeable it leaves the other one open: it may be needed for the next engine.
+    `close` leaves the other store open, because the next engine may need it.
     """
 
     def __init__(self, store: MetadataStore, faults: Faults) -> None:

@@ -1,4 +1,4 @@
-"""What a `MetadataStore` must do, as tests that the authors of one inherit."""
+"""The contract of a `MetadataStore`, as tests that authors of stores inherit."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ A, B = Cell("pets", "a"), Cell("pets", "b")
 
 
 class MetadataStoreContract(ABC):
-    """Inherit it in a test module, tell how to make a store, and run pytest.
+    """Inherit from this class in a test module, define how to make a store, and run pytest.
 
-    Each test's docstring says what its failure means.
+    The docstring of each test explains its failure.
 
     Example:
         >>> from onnxsearch.testing import MetadataStoreContract
@@ -32,15 +32,15 @@ class MetadataStoreContract(ABC):
     """
 
     durable: bool = True
-    """Whether what was committed is there when the same place is opened again.
-    If not, every call of `make_store` gives a new, empty store."""
+    """Whether committed data exist when the same place is opened again. If not, every
+    call of `make_store` returns a new, empty store."""
 
     @abstractmethod
     def make_store(self, place: str = "one") -> MetadataStore:
         """Open the store at `place`, empty when a test opens it first.
 
-        Opened twice, a durable store shows the same data. Places stand for what
-        keeps two applications apart: files, prefixes, databases.
+        A durable store that is opened twice shows the same data. A place is whatever
+        separates two applications: a file, a prefix, a database.
         """
 
     @pytest.fixture

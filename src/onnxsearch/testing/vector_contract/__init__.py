@@ -1,4 +1,4 @@
-"""What a `VectorStore` must do, as tests that the authors of one inherit."""
+"""The contract of a `VectorStore`, as tests that authors of stores inherit."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from onnxsearch.testing.vector_contract.search import SearchTests
 
 
 class VectorStoreContract(CollectionTests, RowTests, SearchTests, LastingTests):
-    """Inherit it in a test module, tell how to make a store, and run pytest.
+    """Inherit from this class in a test module, define how to make a store, and run pytest.
 
-    Each test's docstring says what its failure means. Tests of a metric that the
-    store does not have are skipped.
+    The docstring of each test explains its failure. Tests of a metric that the
+    store does not support are skipped.
 
     Example:
         >>> from onnxsearch.testing import VectorStoreContract

@@ -1,4 +1,4 @@
-"""How tests of vector stores get the stores that they are about."""
+"""Fixtures of the vector store contract: the store, its collections, its limits."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from onnxsearch.vectors.base import CollectionSpec, Match, VectorStore
 
 
 class VectorStoreFixtures(ABC):
-    """What the author of a store tells, and the fixtures that the tests share."""
+    """Settings by the author of a store, and the fixtures that the tests share."""
 
     durable: bool = True
-    """Whether rows are there when the same place is opened again, after the first
-    store was closed. If not, every call of `make_store` gives a new, empty store."""
+    """Whether rows exist when the same place is opened again, after the first store was
+    closed. If not, every call of `make_store` returns a new, empty store."""
 
     opens_twice: bool = True
-    """Whether a place can be opened once more while it is open, as by another process.
-    If not, nothing here shows that rows outlive a killed process: a store that writes
-    them when it is closed would pass. Let a test of your own kill one."""
+    """Whether a place can be opened a second time while it is open, as by another process.
+    If not, the contract cannot check that rows survive a killed process: a store that
+    writes them only when it is closed would pass. Write a test of your own that kills one."""
 
     tolerance: float = 1e-5
-    """How far distances may be from the true ones, apart from those near 0 in L2,
-    where a store that works in float32 may be off by 1e-3."""
+    """Largest error of a distance. Near 0 in L2, where a store computes in float32, 1e-3 is
+    allowed."""
 
     @abstractmethod
     def make_store(self, place: str = "one") -> VectorStore:
         """Open the store at `place`, empty when a test opens it first.
 
-        Places stand for what keeps two applications apart: files, databases.
+        A place is whatever separates two applications: a file, a database.
         """
 
     @pytest.fixture

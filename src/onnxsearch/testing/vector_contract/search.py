@@ -40,7 +40,7 @@ class SearchTests(VectorStoreFixtures):
     def test_finds_a_vector_at_no_distance_from_itself(
         self, store: VectorStore, spec: CollectionSpec
     ) -> None:
-        """Rounding takes a picture for another one; often L2 by way of products."""
+        """Rounding confuses two images; often L2 computed from products."""
         vectors = random_vectors(spec, 50)
         store.upsert(spec.name, [key(n) for n in range(50)], vectors)
         for number, matches in enumerate(store.search(spec.name, vectors, 1)):
@@ -48,7 +48,7 @@ class SearchTests(VectorStoreFixtures):
             assert matches[0].distance == pytest.approx(0.0, abs=1e-3)
 
     def test_orders_ties_by_key(self, store: VectorStore, spec: CollectionSpec) -> None:
-        """Which of several equal pictures are found is left to chance, at the cut at least."""
+        """Which of several equal images are found is random, at least at the limit."""
         vectors = random_vectors(spec, 3)
         numbers = np.random.default_rng(2).permutation(60).tolist()
         rows = vectors[[0] * 40 + [1] * 20]
