@@ -57,6 +57,7 @@ __all__ = [
     "StoreCorruptError",
     "StoreError",
     "StoreLockedError",
+    "StoreMismatchError",
     "StoreUnavailableError",
     "UnknownModelError",
     "UnsupportedImageError",
