@@ -28,6 +28,7 @@ from onnxsearch.images.reading import READ_STRICTLY, ReadPolicy
 from onnxsearch.indexing.addition import add_image
 from onnxsearch.indexing.backfill import Backfill
 from onnxsearch.indexing.discovery import read_source
+from onnxsearch.indexing.exclusion import Exclusion
 from onnxsearch.indexing.migration import begin_migration, drop_model, migrate
 from onnxsearch.indexing.pipeline import Pipeline
 from onnxsearch.indexing.spaces import ensure_collections
@@ -218,6 +219,9 @@ class SearchEngine(Closeable):
         metadata: MetadataSource = None,
         progress: ProgressSink = False,
         prune: bool = False,
+        allow_empty: bool = False,
+        exclude: Sequence[str] = (),
+        include_hidden: bool = False,
     ) -> IndexReport:
         """Index files; tell of each what became of it.
 
@@ -232,10 +236,17 @@ class SearchEngine(Closeable):
                 1 MiB as JSON at most. None leaves what is stored of it.
             progress: True writes a line to standard error; a callable gets a
                 `Progress` after each file.
-            prune: Also remove images whose file under the folder is gone.
+            prune: Also remove images whose file under the folder is gone. A folder that
+                held images and now holds none is refused, since a drive that is not
+                mounted looks like that.
+            allow_empty: With `prune`, accept such folders, and a source that does not exist.
+            exclude: Patterns as in a `.gitignore` file, relative to the folder; files and
+                folders that match are skipped. Needs the extra `[patterns]`.
+            include_hidden: Also index files and folders whose name begins with a dot.
 
         Returns:
-            A report with one outcome per file, in the order they were met.
+            A report with one outcome per file, in the order they were met. Hidden files,
+            files of the system, linked folders and files that are not images are skipped.
 
         Raises:
             ImageNotFoundError: There is no such folder or file.
@@ -249,7 +260,14 @@ class SearchEngine(Closeable):
         """
         self._check_open()
         boolean("prune", prune)
-        return self._pipeline().run(read_source(source), metadata, progress, prune=prune)
+        boolean("allow_empty", allow_empty)
+        boolean("include_hidden", include_hidden)
+        files = read_source(
+            source,
+            Exclusion(exclude, include_hidden=include_hidden),
+            allow_empty=prune and allow_empty,
+        )
+        return self._pipeline().run(files, metadata, progress, prune=prune, allow_empty=allow_empty)
 
     def add(
         self, image: ImageInput, *, id: str | None = None, metadata: Metadata | None = None

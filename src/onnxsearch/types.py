@@ -112,24 +112,31 @@ class Hit:
 
 
 class Status(StrEnum):
-    """What became of one file."""
+    """The outcome of one file."""
 
     INDEXED = "indexed"
-    """Embedded and stored; it is found from now on."""
+    """Embedded and stored; searches find the image from now on."""
     UNCHANGED = "unchanged"
     """Stored by an earlier run, and still the same."""
+    MOVED = "moved"
+    """Stored before under a path that no longer shows it: the record, its metadata and its
+    vectors have the new path now, and no model ran."""
     DUPLICATE = "duplicate"
-    """Byte for byte the same as a picture that is stored under another id."""
+    """Byte for byte the same as an image that is stored under another id."""
+    SKIPPED = "skipped"
+    """Not looked at as an image: a hidden or system file, a linked folder, an excluded path,
+    or a file that is not an image by its content and its name."""
     REMOVED = "removed"
-    """Its file is gone, so its entry was taken out (`prune=True` only)."""
+    """The file is gone, so its entry was removed (`prune=True` only)."""
     MISSING = "missing"
     """There is no such file."""
     BROKEN = "broken"
-    """A picture, but damaged or unreadable."""
+    """An image that is damaged or unreadable, that a model cannot embed, or whose metadata
+    cannot be used."""
     TOO_LARGE = "too_large"
     """More pixels than the limit allows; it was not decoded."""
     UNSUPPORTED = "unsupported"
-    """Not a picture, or of a format that nothing here reads."""
+    """Named like an image, but not one, or of a format that is not supported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +147,9 @@ class Outcome:
     """The file's absolute path."""
     status: Status
     id: str | None = None
-    """The id under which the picture is stored (for a duplicate: its twin's)."""
+    """The id under which the image is stored (for a duplicate: its twin's)."""
     error: str | None = None
-    """Why it is not stored; None where it is."""
+    """Why the file is not stored; None where it is."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -166,8 +173,12 @@ class IndexReport:
 
     @property
     def failures(self) -> list[Outcome]:
-        """The files that could not be indexed."""
-        return [outcome for outcome in self.outcomes if outcome.error is not None]
+        """The files that could not be indexed; skipped files are not failures."""
+        return [
+            outcome
+            for outcome in self.outcomes
+            if outcome.error is not None and outcome.status is not Status.SKIPPED
+        ]
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{n} {status}" for status, n in self.counts.items() if n)

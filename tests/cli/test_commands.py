@@ -68,12 +68,12 @@ def test_prune(run: Run, pictures: Path) -> None:
 
 def test_failures_are_told_and_counted(run: Run, pictures: Path) -> None:
     (pictures / "broken.png").write_bytes((pictures / "gold.png").read_bytes()[:60])
-    (pictures / "bytes\udce9[red].txt").write_text("no picture")
+    (pictures / "bytes\udce9[red].jpg").write_text("no picture")
     result = run("index", pictures)
     assert result.exit_code == 3
     assert "3 indexed" in result.stdout
     assert "broken.png: " in result.stdout
-    assert r"bytes\udce9[red].txt: " in result.stdout
+    assert r"bytes\udce9[red].jpg: " in result.stdout
     report = run("index", pictures, "--json")
     assert report.exit_code == 3
     assert len(json.loads(report.stdout)["outcomes"]) == 5

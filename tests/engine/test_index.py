@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -73,7 +74,7 @@ def test_every_file_has_an_outcome(house: House, folder: Path) -> None:
         "empty.png": "broken",
         "far/below/fox.png": "indexed",
         "link.png": "duplicate",
-        "notes.txt": "unsupported",
+        "notes.txt": "skipped",
         "pipe.png": "unsupported",
     }
     assert sum(report.counts.values()) == len(report.outcomes) == 10
@@ -158,7 +159,7 @@ def test_a_moved_file_is_no_copy_of_its_former_self(house: House, folder: Path) 
     shutil.move(folder / "cat.png", folder / "far/moved.png")
 
     found = statuses(engine, folder, prune=True)
-    assert found["far/moved.png"] is Status.INDEXED
+    assert found["far/moved.png"] is Status.MOVED
     assert found["cat.png"] is Status.REMOVED
     assert engine.search(picture("cat"), limit=1).ids == [str(folder / "far/moved.png")]
     assert engine.count() == 3
@@ -195,9 +196,15 @@ def test_prune_keeps_what_cannot_be_looked_at(house: House, folder: Path) -> Non
 @pytest.mark.parametrize("wrong", [{"size": float("nan")}, "text", 5, [("a", 1)]])
 def test_says_of_which_file_the_metadata_are_wrong(house: House, folder: Path, wrong: Any) -> None:
     engine = house.engine()
-    for metadata in (wrong, lambda path: wrong if path.name == "dog.png" else {}):
-        with pytest.raises(InvalidArgumentError, match=r"metadata of file .*\.png"):
-            engine.index(folder, metadata=metadata)
+    with pytest.raises(InvalidArgumentError, match="metadata"):
+        engine.index(folder, metadata=wrong)
+    assert engine.count() == 0
+
+    report = engine.index(folder, metadata=lambda path: wrong if path.name == "dog.png" else {})
+    (failure,) = report.failures
+    assert failure.status is Status.BROKEN
+    assert re.search(r"metadata of file .*dog\.png", str(failure.error))
+    assert engine.count() == 2
 
 
 def test_a_model_added_later_fills_in_what_is_missing(house: House, folder: Path) -> None:

@@ -6,14 +6,14 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from onnxsearch.catalog.identity import StoreIdentity
 from onnxsearch.catalog.journal import Entry, State, encode_entry
 from onnxsearch.catalog.keys import check_namespace, new_key
-from onnxsearch.catalog.records import RecordIndex, StoredImage, same_content
+from onnxsearch.catalog.records import Cells, RecordIndex, StoredImage, same_content
 from onnxsearch.catalog.recovery import Recovery, replaced
 from onnxsearch.catalog.retries import attempts, contended
 from onnxsearch.catalog.vector_rows import VectorRows
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("onnxsearch")
 
-_Plan = Callable[[], "tuple[Sequence[NewImage], Mapping[str, StoredImage] | None]"]
-"""The items to write, and the images that their ids must still hold; None for any."""
+_Planned: TypeAlias = "tuple[Sequence[NewImage], Mapping[str, StoredImage] | None]"
+"""The items to write, and the images that they replace; None for whatever their ids hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,19 @@ class NewImage:
     vectors: Mapping[str, Vectors]
     """Its vector by model, each of shape (columns,)."""
     amends: str | None = None
-    """For `Catalog.amend`: the key under which the image was found."""
+    """For `Catalog.amend` and `Catalog.replace`: the key under which the image was found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A stored image whose file has another path now."""
+
+    item: NewImage
+    """The record for the new path, with vectors of models that the image lacked."""
+    former: StoredImage
+    """What was stored of the image, under the same id or under its former path."""
+    displaced: StoredImage | None = None
+    """What was stored under the new path, of a file that is no longer there."""
 
 
 class Catalog:
@@ -130,6 +142,48 @@ class Catalog:
         """
         self._write(lambda: self._amended(items))
 
+    def replace(self, items: Sequence[NewImage]) -> set[str]:
+        """Store images, each if its id still holds what it was found to hold.
+
+        Args:
+            items: New images. `NewImage.amends` is the key that the id held; None if it
+                held nothing.
+
+        Returns:
+            The ids of the items that were skipped, since the id holds something else.
+
+        Raises:
+            StoreError: A store failed.
+        """
+        skipped: set[str] = set()
+
+        def plan() -> _Planned:
+            found = self.records.find(item.record.id for item in items)
+            keys = {id: stored.key for id, stored in found.items()}
+            kept = [item for item in items if keys.get(item.record.id) == item.amends]
+            kept_ids = {item.record.id for item in kept}
+            skipped.update({item.record.id for item in items} - kept_ids)
+            return kept, {id: found[id] for id in kept_ids & found.keys()}
+
+        self._write(plan)
+        return skipped
+
+    def move(self, moves: Sequence[Move]) -> set[str]:
+        """Store images under their new paths, with the vectors that they have.
+
+        What was stored under the new path takes the former path of the image, so that a
+        later move can find it there.
+
+        Returns:
+            The ids of the items that were skipped, since something else is stored there.
+
+        Raises:
+            StoreError: A store failed.
+        """
+        skipped: set[str] = set()
+        self._write(lambda: self._moved(moves, skipped))
+        return skipped
+
     def remove(self, ids: Iterable[str]) -> list[str]:
         """Remove images from all models; return the ids that were stored.
 
@@ -138,15 +192,38 @@ class Catalog:
         Raises:
             StoreError: A store failed.
         """
+        wanted = list(ids)
+        return self._remove(lambda: list(self.records.find(wanted).values()))
+
+    def discard(self, images: Collection[StoredImage]) -> list[str]:
+        """Remove images as `remove` does, but skip those that were replaced meanwhile."""
+        return self._remove(lambda: self._current(images))
+
+    def give_up(self, stored: StoredImage, twin: StoredImage) -> bool:
+        """Remove an image whose file shows the same as that of `twin`.
+
+        Returns:
+            Whether it was removed. It is not if one of the two was replaced meanwhile.
+        """
+
+        def both() -> list[StoredImage]:
+            return [stored] if len(self._current([stored, twin])) == 2 else []
+
+        expect: Cells = {self.records.current_cell(twin.record.id): twin.key.encode()}
+        return bool(self._remove(both, expect))
+
+    def _remove(
+        self, find: Callable[[], Collection[StoredImage]], expect: Cells | None = None
+    ) -> list[str]:
         self.identity.confirm()
         self.recovery.retry()
-        wanted = list(ids)
         op = new_key()
         for _ in attempts():
-            found = self.records.find(wanted)
+            found = find()
             if not found:
                 return []
-            change = self.records.removal(found.values())
+            change = self.records.removal(found)
+            change.expect.update(expect or {})
             change.writes[self.recovery.cell(op)] = replaced(change.orphaned_rows)
             try:
                 committed = self.metadata.commit(change.writes, expect=change.expect)
@@ -155,7 +232,7 @@ class Catalog:
                 raise
             if committed:
                 self.recovery.clean(op, change.orphaned_rows)
-                return list(found)
+                return [stored.record.id for stored in found]
         raise contended()
 
     def drop(self, model: str) -> None:
@@ -183,7 +260,7 @@ class Catalog:
         """
         return self.recovery.settle_all()
 
-    def _write(self, plan: _Plan) -> None:
+    def _write(self, plan: Callable[[], _Planned]) -> None:
         self.identity.confirm()
         self.recovery.retry()
         state = State.BEGUN
@@ -237,7 +314,7 @@ class Catalog:
         cell, expected = self.recovery.cell(op), encode_entry(begun)
         for _ in attempts():
             found = self.records.find(r.id for r in records.values()) if before is None else before
-            change = self.records.replacement(records, found)
+            change = self.records.replacement(records, found.values())
             change.expect[cell] = expected
             change.writes[cell] = replaced(change.orphaned_rows)
             if self.metadata.commit(change.writes, expect=change.expect):
@@ -246,18 +323,62 @@ class Catalog:
                 return None
         raise contended()
 
+    def _current(self, images: Collection[StoredImage]) -> list[StoredImage]:
+        """Return those of `images` that were not replaced."""
+        found = self.records.find(stored.record.id for stored in images)
+        keys = {stored.key for stored in found.values()}
+        return [stored for stored in images if stored.key in keys]
+
+    def _moved(
+        self, moves: Sequence[Move], skipped: set[str]
+    ) -> tuple[list[NewImage], dict[str, StoredImage]]:
+        """Return the items that store the moves, and the images that they replace."""
+        taken = [[s for s in (move.former, move.displaced) if s] for move in moves]
+        kept = self._kept_vectors([stored for several in taken for stored in several])
+        ids = {stored.record.id for several in taken for stored in several}
+        ids |= {id for m in moves for id in (m.item.record.id, m.former.record.uri) if id}
+        found = {id: stored.key for id, stored in self.records.find(ids).items()}
+        items: dict[str, NewImage] = {}
+        before: dict[str, StoredImage] = {}
+        for move, several in zip(moves, taken, strict=True):
+            record, former, displaced = move.item.record, move.former, move.displaced
+            held = {stored.record.id: stored.key for stored in several}
+            free = record.id in held or record.id not in found
+            # An image that an earlier move of this batch takes waits for the next look.
+            if held.keys() & before.keys() or not free or not held.items() <= found.items():
+                skipped.add(record.id)
+                continue
+            before |= {stored.record.id: stored for stored in several}
+            items[record.id] = _with_vectors(record, kept[former.key] | dict(move.item.vectors))
+            place = former.record.uri
+            if displaced and place and found.get(place) in (None, former.key):
+                moved = replace(displaced.record, id=place, uri=place)
+                items.setdefault(place, _with_vectors(moved, kept[displaced.key]))
+        return list(items.values()), before
+
+    def _kept_vectors(self, images: Collection[StoredImage]) -> dict[str, dict[str, Vectors]]:
+        """Return the vectors of images by key and model, but for models that are being dropped."""
+        dropped = self.recovery.dropped()
+        return {
+            key: {model: row for model, row in rows.items() if model not in dropped}
+            for key, rows in self.vectors_of(images).items()
+        }
+
     def _amended(self, items: Sequence[NewImage]) -> tuple[list[NewImage], dict[str, StoredImage]]:
         """Return the items merged into the stored images that they amend, and those images."""
         last = {item.record.id: item for item in items}
         found = self.records.find(last)
         before = {id: stored for id, stored in found.items() if _amends(last[id], stored)}
-        kept, dropped = self.vectors_of(before.values()), self.recovery.dropped()
-        amended: list[NewImage] = []
-        for id, stored in before.items():
-            stays = {m: row for m, row in kept[stored.key].items() if m not in dropped}
-            vectors = stays | dict(last[id].vectors)
-            amended.append(NewImage(replace(last[id].record, models=tuple(vectors)), vectors))
+        kept = self._kept_vectors(before.values())
+        amended = [
+            _with_vectors(last[id].record, kept[stored.key] | dict(last[id].vectors))
+            for id, stored in before.items()
+        ]
         return amended, before
+
+
+def _with_vectors(record: Record, vectors: Mapping[str, Vectors]) -> NewImage:
+    return NewImage(replace(record, models=tuple(vectors)), vectors)
 
 
 def _amends(item: NewImage, stored: StoredImage) -> bool:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from onnxsearch._internal.threads import batched
 from onnxsearch.catalog.integrity_report import Defect, Finding, VerifyReport
-from onnxsearch.catalog.keys import decode_key, key_of
+from onnxsearch.catalog.keys import decode_key, decode_keys, key_of
 from onnxsearch.catalog.records import StoredImage
 from onnxsearch.catalog.serialization import decode_record
 from onnxsearch.errors import CollectionNotFoundError, StoreCorruptError
@@ -88,7 +88,7 @@ class _Check:
     def _check_contents(self) -> None:
         table = self.catalog.records.contents_table
         for content, data in self.catalog.metadata.items(table):
-            self._read_key(Cell(table, content), data)
+            self._read_keys(Cell(table, content), data)
 
     def _check_ids(self) -> None:
         records = self.catalog.records
@@ -134,6 +134,12 @@ class _Check:
         except StoreCorruptError:
             self._unreadable(cell, data)
             return None
+
+    def _read_keys(self, cell: Cell, data: bytes) -> None:
+        try:
+            decode_keys(data)
+        except StoreCorruptError:
+            self._unreadable(cell, data)
 
     def _unreadable(self, cell: Cell, data: bytes) -> None:
         self._report(Finding(Defect.UNREADABLE_CELL, cell.key))

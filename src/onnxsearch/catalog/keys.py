@@ -101,6 +101,15 @@ def decode_key(data: bytes) -> str:
     return key
 
 
+def decode_keys(data: bytes) -> list[str]:
+    """Return the keys that a cell of `contents` holds, one or several.
+
+    Raises:
+        StoreCorruptError: The cell holds something else.
+    """
+    return [decode_key(key) for key in data.split(b",")]
+
+
 def unreadable_cell(data: bytes, expected: str) -> StoreCorruptError:
     """Return the error for a cell that does not hold what this package writes there."""
     return StoreCorruptError(

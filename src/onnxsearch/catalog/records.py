@@ -2,7 +2,8 @@
 
     ids[hash of id]    the key that is current for this id
     records[key]       the record, as JSON
-    contents[hash]     the key of an image whose file had these bytes
+    contents[hash]     the keys of the images whose files had these bytes, comma-separated
+    copies[hash of id] a file that was not stored, since an image with its bytes was
     journal[op]        rows without a record; see `onnxsearch.catalog.journal`
 
 This module works changes out as plain values; the protocol commits them.
@@ -10,22 +11,27 @@ This module works changes out as plain values; the protocol commits them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import TypeAlias
 
 from onnxsearch._internal.threads import batched
-from onnxsearch.catalog.keys import decode_key, key_of
+from onnxsearch.catalog.keys import decode_key, decode_keys, key_of
 from onnxsearch.catalog.retries import attempts, contended
 from onnxsearch.catalog.serialization import decode_record, encode_record
 from onnxsearch.errors import StoreCorruptError
 from onnxsearch.metadata.base import Cell, MetadataStore
 from onnxsearch.types import Record
+from onnxsearch.vectors.base import is_key
 
 Cells: TypeAlias = dict[Cell, bytes | None]
 
 _BATCH = 1000
 """Cells read at once when a whole table is read: bounded memory, few round trips."""
+
+_HOLDERS = 64
+"""Images of the same bytes that are listed, at most; only `add` stores more than one."""
 
 _UNLISTED = 256
 _UNLISTED_BYTES = 8 * 2**20
@@ -39,6 +45,18 @@ class StoredImage:
 
     key: str
     record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A file that is not stored, since an image with the same bytes is."""
+
+    uri: str
+    """Absolute path of the file."""
+    content: str
+    """Hash of its bytes; see `Record.content`."""
+    size: int
+    modified_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +84,7 @@ class RecordIndex:
         self.journal_table = f"{namespace}:journal"
         self.identity_table = f"{namespace}:identity"
         self.contents_table = f"{namespace}:contents"
+        self.copies_table = f"{namespace}:copies"
 
     def find(self, ids: Iterable[str]) -> dict[str, StoredImage]:
         """Return the images stored under `ids`, by id; unknown ids are left out."""
@@ -82,14 +101,50 @@ class RecordIndex:
             if value is not None
         }
 
-    def with_content(self, content: str) -> Record | None:
-        """Return a stored image whose file had these bytes (see `Record.content`)."""
-        cell = self._metadata.get(self.contents_table, content)
-        if cell is None:
-            return None
-        key = decode_key(cell)
-        stored = self.resolve([key]).get(key)
-        return stored.record if stored else None
+    def with_content(self, content: str) -> list[StoredImage]:
+        """Return the stored images whose files had these bytes (see `Record.content`)."""
+        return self.with_contents([content])[content]
+
+    def with_contents(self, contents: Iterable[str]) -> dict[str, list[StoredImage]]:
+        """Return the stored images by the hash of their bytes."""
+        wanted = list(dict.fromkeys(contents))
+        cells = self._metadata.get_many(self.contents_table, wanted)
+        keys = {
+            content: [] if cell is None else decode_keys(cell)
+            for content, cell in zip(wanted, cells, strict=True)
+        }
+        stored = self.resolve([key for several in keys.values() for key in several])
+        return {
+            content: [stored[key] for key in several if key in stored]
+            for content, several in keys.items()
+        }
+
+    def copies(self, paths: Iterable[str]) -> dict[str, Copy]:
+        """Return what is known of files that were not stored, by path."""
+        wanted = list(paths)
+        cells = self._metadata.get_many(self.copies_table, [key_of(path) for path in wanted])
+        found = (decode_copy(data) for data in cells if data is not None)
+        return {copy.uri: copy for copy in found if copy is not None}
+
+    def all_copies(self) -> Iterator[Copy]:
+        """Yield all that `copies` knows, in bounded memory."""
+        found = (decode_copy(data) for _, data in self._metadata.items(self.copies_table))
+        return (copy for copy in found if copy is not None)
+
+    def remember(self, copies: Iterable[Copy]) -> None:
+        """Note files that were not stored, so that the next run need not read them."""
+        self._metadata.commit({self._copy_cell(copy): encode_copy(copy) for copy in copies})
+
+    def forget(self, copies: Iterable[Copy]) -> None:
+        """Delete the notes of files."""
+        self._metadata.commit({self._copy_cell(copy): None for copy in copies})
+
+    def _copy_cell(self, copy: Copy) -> Cell:
+        return Cell(self.copies_table, key_of(copy.uri))
+
+    def current_cell(self, id: str) -> Cell:
+        """Return the cell that names the key that is current for an id."""
+        return Cell(self.ids_table, key_of(id))
 
     def images(self) -> Iterator[StoredImage]:
         """Yield every image, in bounded memory and no particular order.
@@ -109,36 +164,47 @@ class RecordIndex:
         """Return how many images are stored."""
         return self._metadata.count(self.records_table)
 
-    def removal(self, images: Iterable[StoredImage]) -> Change:
+    def removal(self, images: Collection[StoredImage]) -> Change:
         """Work out how to remove images."""
+        return self.replacement({}, images)
+
+    def replacement(self, records: Mapping[str, Record], before: Collection[StoredImage]) -> Change:
+        """Work out how to store records under new keys, in place of the images `before`."""
         change = Change()
-        contents: dict[str, str] = {}
-        for key, record in ((stored.key, stored.record) for stored in images):
+        current: dict[str, str] = {}
+        for key, record in ((stored.key, stored.record) for stored in before):
+            current[record.id] = key
             self._set_current(change, record.id, key, None)
             change.writes[Cell(self.records_table, key)] = None
-            if record.content is not None:
-                contents[record.content] = key
             for model in record.models:
                 change.orphaned_rows[model] = (*change.orphaned_rows.get(model, ()), key)
-        holders = self._metadata.get_many(self.contents_table, list(contents))
-        for (content, key), holder in zip(contents.items(), holders, strict=True):
-            if holder == key.encode():
-                change.writes[Cell(self.contents_table, content)] = None
-                change.expect[Cell(self.contents_table, content)] = holder
+        for key, record in records.items():
+            self._set_current(change, record.id, current.get(record.id), key)
+            change.writes[Cell(self.records_table, key)] = encode_record(record)
+        holders = [(key, record.content) for key, record in records.items()]
+        self._set_holders(change, holders, [(s.key, s.record.content) for s in before])
         return change
 
-    def replacement(
-        self, records: Mapping[str, Record], before: Mapping[str, StoredImage]
-    ) -> Change:
-        """Work out how to store records under new keys, in place of the images `before`."""
-        change = self.removal(before.values())
-        for key, record in records.items():
-            current = before.get(record.id)
-            self._set_current(change, record.id, current.key if current else None, key)
-            change.writes[Cell(self.records_table, key)] = encode_record(record)
-            if record.content is not None:
-                change.writes[Cell(self.contents_table, record.content)] = key.encode()
-        return change
+    def _set_holders(
+        self,
+        change: Change,
+        new: Iterable[tuple[str, str | None]],
+        gone: Iterable[tuple[str, str | None]],
+    ) -> None:
+        """Let `contents` name the keys that are new, and no longer those that are gone."""
+        removed = {key for key, _ in gone}
+        added: dict[str, list[str]] = {content: [] for _, content in gone if content is not None}
+        for key, content in new:
+            if content is not None:
+                added.setdefault(content, []).append(key)
+        cells = self._metadata.get_many(self.contents_table, list(added))
+        for (content, keys), data in zip(added.items(), cells, strict=True):
+            before = [] if data is None else data.decode("ascii", "replace").split(",")
+            after = [key for key in before if key not in removed and is_key(key)] + keys
+            value = ",".join(after[:_HOLDERS]).encode() or None
+            if value != data:
+                cell = Cell(self.contents_table, content)
+                change.expect[cell], change.writes[cell] = data, value
 
     def unlistings(self, model: str) -> Iterator[Change]:
         """Work out how to take `model` off all records, in parts that a commit can take.
@@ -196,7 +262,7 @@ class RecordIndex:
         raise contended()
 
     def _set_current(self, change: Change, id: str, before: str | None, after: str | None) -> None:
-        cell = Cell(self.ids_table, key_of(id))
+        cell = self.current_cell(id)
         change.expect[cell] = None if before is None else before.encode()
         change.writes[cell] = None if after is None else after.encode()
 
@@ -206,3 +272,20 @@ def same_content(one: Record, other: Record) -> bool | None:
     if one.content is None and other.content is None:
         return None
     return one.content == other.content
+
+
+def encode_copy(copy: Copy) -> bytes:
+    """Return the copy as JSON in ASCII."""
+    return json.dumps(asdict(copy), separators=(",", ":")).encode("ascii")
+
+
+def decode_copy(data: bytes) -> Copy | None:
+    """Return the copy that `encode_copy` wrote; None if something else wrote the bytes.
+
+    A note that cannot be read costs no more than reading the file again.
+    """
+    try:
+        copy = Copy(**json.loads(data))
+    except (ValueError, TypeError):
+        return None
+    return copy if is_key(copy.content) and type(copy.uri) is str else None

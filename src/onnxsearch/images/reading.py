@@ -127,11 +127,37 @@ def open_image(source: ImageInput, policy: ReadPolicy = READ_STRICTLY) -> Image.
     if isinstance(source, str | os.PathLike):
         return _read_path(absolute_path(source), policy)
     if hasattr(source, "read"):
-        return _read(io.BytesIO(_all_of(source)), _label(source), policy)
+        return _read(io.BytesIO(all_bytes(source)), _label(source), policy)
     raise UnsupportedImageError(
         f"{type(source).__name__}: expected a path, bytes, a binary file, a Pillow image "
         "or an array of shape (height, width, 3), uint8"
     )
+
+
+def decode_file(data: bytes, path: str, policy: ReadPolicy = READ_STRICTLY) -> Image.Image:
+    """Return the image that the bytes of a file hold, as `open_image` would from its path.
+
+    Args:
+        data: All bytes of the file.
+        path: Its path, for messages and for formats that only names tell.
+        policy: Limits, and which damage is accepted.
+
+    Raises:
+        ImageError: As for `open_image`.
+    """
+    return _read(io.BytesIO(data), repr(path), policy, path)
+
+
+def identify(file: BinaryIO, label: str) -> None:
+    """Check that a file has the header of an image; the image is not decoded.
+
+    Raises:
+        ImageError: It has not, or cannot be read.
+    """
+    head = _head(file, label)
+    name = image_format(head)
+    with _decoding(label, name):
+        _open(file, name)
 
 
 def _read_path(path: str, policy: ReadPolicy) -> Image.Image:
@@ -269,7 +295,13 @@ def _from_array(array: np.ndarray) -> Image.Image:
     return Image.fromarray(array)
 
 
-def _all_of(file: BinaryIO) -> bytes:
+def all_bytes(file: BinaryIO) -> bytes:
+    """Return what is left to read of a binary file.
+
+    Raises:
+        BrokenImageError: It cannot be read.
+        UnsupportedImageError: It is not open in binary mode.
+    """
     try:
         data = file.read()
     except (OSError, ValueError) as error:

@@ -1,25 +1,20 @@
-"""What is left to do: files against what is stored already."""
+"""Change detection: which files differ from what is stored."""
 
 from __future__ import annotations
 
 import os
-import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TypeAlias
 
 from onnxsearch._internal.threads import batched
-from onnxsearch.catalog.records import RecordIndex, StoredImage
-from onnxsearch.catalog.serialization import check_metadata
-from onnxsearch.errors import InvalidArgumentError
-from onnxsearch.types import JSONValue, Metadata, Outcome, Status
-
-MetadataSource: TypeAlias = "Metadata | Callable[[Path], Metadata] | None"
-"""Metadata for all files, or a function that tells a file's; None to say nothing."""
-
-_BATCH = 256
-"""Files looked up at once: one round trip to the metadata store for that many."""
+from onnxsearch.catalog.batching import BATCH
+from onnxsearch.catalog.records import Copy, RecordIndex, StoredImage
+from onnxsearch.errors import ImageError, InvalidArgumentError
+from onnxsearch.images.image_file import check_regular
+from onnxsearch.indexing.failures import failure
+from onnxsearch.indexing.file_metadata import FileMetadata, MetadataSource as MetadataSource
+from onnxsearch.indexing.twins import looks_unchanged
+from onnxsearch.types import JSONValue, Outcome, Record, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,70 +22,89 @@ class Candidate:
     """A file that may have to be embedded."""
 
     uri: str
-    size: int
-    modified_ns: int
-    metadata: dict[str, JSONValue]
     stored: StoredImage | None
-    """What is stored under its path already."""
+    """The image that is stored under its path."""
+    given: dict[str, JSONValue] | None
+    """Metadata that the caller gives for a file that is stored; None keeps what is stored.
+    For other files the caller is asked when their image is known to be good."""
+
+
+def detect_changes(
+    entries: Iterable[str | Outcome],
+    records: RecordIndex,
+    models: frozenset[str],
+    metadata: FileMetadata,
+) -> Iterator[Outcome | Candidate]:
+    """Yield an outcome or a candidate for each file, in order.
+
+    A file is unchanged if its size and modification time are those of the record, the
+    caller gives no other metadata, and the image has vectors of all models. A file that an
+    earlier run found to be a copy is a duplicate as long as it and its twin are unchanged.
+    Such files are not opened.
+
+    Args:
+        entries: Absolute paths; outcomes pass through.
+        records: What is stored.
+        models: Models whose vectors an image must have.
+        metadata: What the caller says of the files.
+    """
+    for batch in batched(entries, BATCH):
+        paths = [entry for entry in batch if isinstance(entry, str)]
+        stored = records.find(paths)
+        copies = _known_copies([path for path in paths if path not in stored], records)
+        for entry in batch:
+            if isinstance(entry, Outcome):
+                yield entry
+            else:
+                yield _look(entry, stored.get(entry), copies.get(entry), models, metadata)
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
-    """Tells candidates from files whose outcome is clear without opening them.
+class _KnownCopy:
+    copy: Copy
+    twin: StoredImage
 
-    Files whose size and modification time are those of the record, with nothing
-    new to store about them, are unchanged.
-    """
 
-    records: RecordIndex
-    models: frozenset[str]
-    """Models whose vectors a picture must have."""
-    metadata: MetadataSource
+def _known_copies(paths: Sequence[str], records: RecordIndex) -> dict[str, _KnownCopy]:
+    """Return the files that are copies of a stored image whose file is unchanged, by path."""
+    copies = records.copies(paths)
+    images = records.with_contents(copy.content for copy in copies.values())
+    found: dict[str, _KnownCopy] = {}
+    for path, copy in copies.items():
+        twins = images[copy.content]
+        # Of several images one may have been moved to this path, which reading it shows.
+        if twins and all(looks_unchanged(twin.record) for twin in twins):
+            found[path] = _KnownCopy(copy, twins[0])
+    return found
 
-    def __call__(self, paths: Iterable[str]) -> Iterator[Outcome | Candidate]:
-        """Yield an outcome or a candidate for each path, in order."""
-        for batch in batched(paths, _BATCH):
-            stored = self.records.find(batch)
-            for path in batch:
-                yield self._look(path, stored.get(path))
 
-    def _look(self, path: str, stored: StoredImage | None) -> Outcome | Candidate:
-        try:
-            status = os.stat(path)
-        except FileNotFoundError:
-            return Outcome(path, Status.MISSING, error=f"there is no file {path!r}")
-        except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-            return Outcome(path, Status.BROKEN, error=f"file {path!r} cannot be read: {error}")
-        if stat.S_ISDIR(status.st_mode) and not os.access(path, os.R_OK | os.X_OK):
+def _look(
+    path: str,
+    stored: StoredImage | None,
+    known: _KnownCopy | None,
+    models: frozenset[str],
+    metadata: FileMetadata,
+) -> Outcome | Candidate:
+    try:
+        status = os.stat(path)
+        if os.path.isdir(path) and not os.access(path, os.R_OK | os.X_OK):
             return Outcome(path, Status.BROKEN, error=f"folder {path!r} may not be read")
-        if not stat.S_ISREG(status.st_mode):
-            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a device, pipe or socket"
-            return Outcome(path, Status.UNSUPPORTED, error=f"{path!r} is {kind}, not a file")
-        candidate = Candidate(
-            path, status.st_size, status.st_mtime_ns, self._metadata_of(path, stored), stored
-        )
-        if (
-            stored is not None
-            and same_file(stored, candidate)
-            and stored.record.metadata == candidate.metadata
-            and self.models.issubset(stored.record.models)
-        ):
-            return Outcome(path, Status.UNCHANGED, id=stored.record.id)
-        return candidate
-
-    def _metadata_of(self, path: str, stored: StoredImage | None) -> dict[str, JSONValue]:
-        if self.metadata is None:
-            # Nothing said: what an earlier run was told stays.
-            return dict(stored.record.metadata) if stored else {}
-        try:
-            if callable(self.metadata):
-                return check_metadata(self.metadata(Path(path)))
-            return check_metadata(self.metadata)
-        except InvalidArgumentError as error:
-            raise InvalidArgumentError(f"metadata of file {path!r}: {error}") from error
+        check_regular(path, status)
+        given = metadata.given(path) if stored is not None else None
+    except (ImageError, InvalidArgumentError, OSError, ValueError) as error:
+        return failure(path, error)
+    if stored is None:
+        if known is not None and _is_as(status, known.copy):
+            return Outcome(path, Status.DUPLICATE, id=known.twin.record.id)
+    elif (
+        _is_as(status, stored.record)
+        and given in (None, stored.record.metadata)
+        and models.issubset(stored.record.models)
+    ):
+        return Outcome(path, Status.UNCHANGED, id=stored.record.id)
+    return Candidate(path, stored, given)
 
 
-def same_file(stored: StoredImage, candidate: Candidate) -> bool:
-    """Return whether the file looks as it did when it was stored."""
-    record = stored.record
-    return record.size == candidate.size and record.modified_ns == candidate.modified_ns
+def _is_as(status: os.stat_result, before: Record | Copy) -> bool:
+    """Return whether the file looks as it did before."""
+    return (status.st_size, status.st_mtime_ns) == (before.size, before.modified_ns)

@@ -1,4 +1,4 @@
-"""From what a caller wants indexed to the files that are met."""
+"""Discovery of the files to index."""
 
 from __future__ import annotations
 
@@ -6,49 +6,63 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from onnxsearch._internal.open_files import is_store_file
 from onnxsearch._internal.paths import absolute_path
 from onnxsearch.errors import EmptySourceError, ImageNotFoundError, InvalidArgumentError
+from onnxsearch.indexing.exclusion import Exclusion
+from onnxsearch.types import Outcome, Status
 
 
 @dataclass(frozen=True, slots=True)
 class FileSet:
     """The files to index."""
 
-    paths: list[str]
-    """Absolute paths; each stands here once."""
+    entries: list[str | Outcome]
+    """Absolute paths, each once, and the outcomes of what is skipped."""
     folder: str | None = None
-    """The folder they were found in; None if they were named one by one."""
+    """The folder that was walked; None if the files were named."""
 
 
-def read_source(source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> FileSet:
+def read_source(
+    source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    exclusion: Exclusion,
+    *,
+    allow_empty: bool = False,
+) -> FileSet:
     """Return the files that `source` stands for.
 
-    A folder stands for every file in it and below, in order of their names;
-    linked files are among them, linked folders are not entered, since they can
-    form circles. A folder that cannot be read is met as one unreadable file. A file
-    stands for itself.
+    A folder stands for every file in it and below, in order of their names. Linked files
+    are included; linked folders are skipped, since they can form circles. A folder that
+    cannot be read counts as one unreadable file. A file stands for itself. Files of a store
+    that is open in this process are left out.
 
     Args:
         source: A folder, a file, or an iterable of files.
+        exclusion: Decides what is skipped. Files that are named are skipped for a pattern
+            only.
+        allow_empty: Accept a folder that holds no file, or does not exist.
 
     Raises:
         ImageNotFoundError: There is no such folder or file.
         EmptySourceError: The folder holds no file.
-        InvalidArgumentError: It is neither path nor iterable of paths.
+        InvalidArgumentError: It is neither a path nor an iterable of paths.
     """
     if not isinstance(source, str | os.PathLike):
-        return FileSet(list(dict.fromkeys(_named(source))))
+        named = dict.fromkeys(_named(source))
+        return FileSet([_unless_excluded(p, exclusion) for p in named if not _is_store_file(p)])
     path = absolute_path(source, "source")
-    if not os.path.lexists(path):
+    exists = os.path.lexists(path)
+    if not exists and not allow_empty:
         raise ImageNotFoundError(f"there is no folder or file {path!r}")
-    if not os.path.isdir(path):
-        return FileSet([path])
-    paths = list(_walk(path))
-    if not paths:
+    if exists and not os.path.isdir(path):
+        return FileSet([] if _is_store_file(path) else [_unless_excluded(path, exclusion)])
+    found = list(_walk(path, exclusion))
+    if not found and not allow_empty:
         raise EmptySourceError(
-            f"folder {path!r} holds no file: give a folder with pictures in it or below it"
+            f"folder {path!r} holds no file: give a folder with images in it or below it"
         )
-    return FileSet(paths, path)
+    entries = [each for each in found if isinstance(each, Outcome) or not _is_store_file(each)]
+    return FileSet(entries, path)
 
 
 def _named(source: Iterable[object]) -> Iterator[str]:
@@ -67,11 +81,41 @@ def _not_files(source: object) -> InvalidArgumentError:
     )
 
 
-def _walk(folder: str) -> Iterator[str]:
+def _unless_excluded(path: str, exclusion: Exclusion) -> str | Outcome:
+    reason = exclusion.pattern_reason(path.replace(os.sep, "/").lstrip("/"))
+    return path if reason is None else _skipped(path, reason)
+
+
+def _walk(folder: str, exclusion: Exclusion) -> Iterator[str | Outcome]:
     unreadable: list[str] = []
     for root, folders, files in os.walk(folder, onerror=lambda e: unreadable.append(e.filename)):
-        folders.sort()
+        below = os.path.relpath(root, folder).replace(os.sep, "/")
+        prefix = "" if below == "." else f"{below}/"
         for name in sorted(files):
-            yield os.path.join(root, name)
-    # They take part like files, so that the report tells of them.
+            reason = exclusion.reason(prefix + name, is_folder=False)
+            path = os.path.join(root, name)
+            yield path if reason is None else _skipped(path, reason)
+        entered: list[str] = []
+        for name in sorted(folders):
+            reason = exclusion.reason(prefix + name, is_folder=True)
+            path = os.path.join(root, name)
+            if reason is None and os.path.islink(path):
+                reason = "a linked folder; index the folder that it leads to"
+            if reason is None:
+                entered.append(name)
+            else:
+                yield _skipped(path, reason)
+        folders[:] = entered
+    # They take part like files, so that the report has an outcome of each.
     yield from unreadable
+
+
+def _skipped(path: str, reason: str) -> Outcome:
+    return Outcome(path, Status.SKIPPED, error=f"{path!r} is {reason}")
+
+
+def _is_store_file(path: str) -> bool:
+    try:
+        return is_store_file(path)
+    except (OSError, ValueError):
+        return False  # detect_changes reports it

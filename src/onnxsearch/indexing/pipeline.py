@@ -4,35 +4,36 @@ The calling thread looks up what is stored already, hands what is left to worker
 threads in small batches, and stores their results in order. N workers that share a
 session computing with one thread each keep N cores busy, with no queue between
 decoding and inference; on a CPU that is as fast as the cores allow.
+
+A run has three passes. The first stores new files, and images that were moved to them.
+Files that changed come after it, since what their paths hold may have been moved away:
+first those that show an image that is stored, last those that show a new one.
 """
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import groupby
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from onnxsearch._internal.progress import ProgressSink, reporter
 from onnxsearch._internal.threads import batched, ordered_map
-from onnxsearch.catalog.batching import record_batches
-from onnxsearch.catalog.catalog import Catalog, NewImage
+from onnxsearch.catalog.batching import BATCH
+from onnxsearch.catalog.catalog import Catalog
+from onnxsearch.catalog.retries import attempts, contended
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.images.reading import ReadPolicy
-from onnxsearch.indexing.change_detection import MetadataSource, Survey
+from onnxsearch.indexing.change_detection import detect_changes
 from onnxsearch.indexing.discovery import FileSet
-from onnxsearch.indexing.worker import IndexingWorker, PreparedImage
+from onnxsearch.indexing.file_metadata import FileMetadata, MetadataSource
+from onnxsearch.indexing.pruning import prune
+from onnxsearch.indexing.worker import ChangedFile, IndexingWorker, Result
+from onnxsearch.indexing.writer import Writer
 from onnxsearch.types import IndexReport, Outcome, Progress, Status
 
 if TYPE_CHECKING:
     from onnxsearch.embedders.base import Embedder
-
-_COMMIT = 64
-"""Pictures stored at once, in several commits if their records are large. A commit waits
-for the disk a few times; with 64 that is below 1 % of the time it takes to embed them, and
-a crash costs little work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,95 +47,115 @@ class Pipeline:
     reading: ReadPolicy
 
     def run(
-        self, source: FileSet, metadata: MetadataSource, progress: ProgressSink, *, prune: bool
+        self,
+        source: FileSet,
+        metadata: MetadataSource,
+        progress: ProgressSink,
+        *,
+        prune: bool = False,
+        allow_empty: bool = False,
     ) -> IndexReport:
-        """Index the files of `source`; with `prune`, forget those that are gone."""
+        """Index the files of `source`, and optionally remove the images of files that are gone.
+
+        Args:
+            source: The files.
+            metadata: What the caller says of them.
+            progress: See `onnxsearch._internal.progress.reporter`.
+            prune: Remove the images below the folder whose files are gone.
+            allow_empty: Also if no file is left in a folder.
+
+        Raises:
+            InvalidArgumentError: `prune` without a folder, metadata that cannot be stored,
+                or a folder that was emptied.
+            StoreError: A store failed.
+        """
         if prune and source.folder is None:
             raise InvalidArgumentError(
                 "prune=True needs a folder: only there it is known which files are gone"
             )
         started = time.monotonic()
-        report = reporter(progress)
-        outcomes: list[Outcome] = []
-        writer = Writer(self.catalog)
-        for result in self._results(source.paths, metadata):
-            outcome = writer.take(result)
-            outcomes.append(outcome)
-            report(Progress(len(outcomes), len(source.paths), outcome.uri))
-        writer.flush()
+        run = _Run(self, source, Writer(self.catalog, FileMetadata(metadata)), progress)
+        outcomes = run.outcomes()
         if prune and source.folder is not None:
-            outcomes += self._prune(source.folder)
+            outcomes += run.prune(source.folder, outcomes, allow_empty=allow_empty)
         return IndexReport(tuple(outcomes), time.monotonic() - started)
 
+
+class _Run:
+    """One run over the files of a source."""
+
+    def __init__(
+        self, pipeline: Pipeline, source: FileSet, writer: Writer, progress: ProgressSink
+    ) -> None:
+        self._source = source
+        self._pipeline = pipeline
+        self._writer = writer
+        self._report = reporter(progress)
+        self._outcomes: dict[str, Outcome | None] = {}
+        """By path, in the order in which the files were met; None while a file waits."""
+        self._done = 0
+        views = [embedder.parallel(pipeline.workers) for embedder in pipeline.embedders]
+        self._worker = IndexingWorker(
+            pipeline.catalog, views, pipeline.reading, named=source.folder is None
+        )
+
+    def outcomes(self) -> list[Outcome]:
+        """Index the files; return the outcome of each."""
+        changed = self._pass(self._source.entries, settle=False)
+        known, unknown = self._split(changed)
+        self._pass(known)
+        self._pass(unknown)
+        again = self._writer.again
+        for _ in attempts():
+            if not again:
+                return [outcome for outcome in self._outcomes.values() if outcome is not None]
+            waiting = list(dict.fromkeys(again))
+            again.clear()
+            self._pass(waiting)
+        raise contended()
+
+    def prune(self, folder: str, met: Sequence[Outcome], *, allow_empty: bool) -> list[Outcome]:
+        """Remove the images of files that are gone; return an outcome for each."""
+        removed = prune(self._pipeline.catalog, folder, met, allow_empty=allow_empty)
+        moved = [Outcome(id, Status.REMOVED, id=id) for id in self._writer.moved]
+        return list({o.uri: o for o in moved + removed if o.uri not in self._outcomes}.values())
+
+    def _pass(self, entries: Iterable[str | Outcome], *, settle: bool = True) -> list[ChangedFile]:
+        """Index files; return those that have to wait."""
+        changed: list[ChangedFile] = []
+        for result in self._results(entries, replace(self._worker, settle=settle)):
+            if isinstance(result, ChangedFile):
+                self._outcomes.setdefault(result.uri, None)
+                changed.append(result)
+            else:
+                self._note(self._writer.take(result))
+        self._writer.flush()
+        return changed
+
+    def _note(self, outcome: Outcome | None) -> None:
+        if outcome is None:
+            return
+        if self._outcomes.get(outcome.uri) is None:
+            self._done += 1
+        self._outcomes[outcome.uri] = outcome
+        self._report(Progress(self._done, len(self._source.entries), outcome.uri))
+
     def _results(
-        self, paths: Iterable[str], metadata: MetadataSource
-    ) -> Iterator[Outcome | PreparedImage]:
-        models = frozenset(embedder.name for embedder in self.embedders)
-        entries = Survey(self.catalog.records, models, metadata)(paths)
-        views = [embedder.parallel(self.workers) for embedder in self.embedders]
-        worker = IndexingWorker(self.catalog, views, self.reading)
-        batches = batched(entries, self.batch_size)
-        for results in ordered_map(worker, batches, workers=self.workers):
+        self, entries: Iterable[str | Outcome], worker: IndexingWorker
+    ) -> Iterator[Result]:
+        pipeline = self._pipeline
+        models = frozenset(embedder.name for embedder in pipeline.embedders)
+        found = detect_changes(entries, pipeline.catalog.records, models, self._writer.metadata)
+        batches = batched(found, pipeline.batch_size)
+        for results in ordered_map(worker, batches, workers=pipeline.workers):
             yield from results
 
-    def _prune(self, folder: str) -> list[Outcome]:
-        inside = os.path.join(folder, "")
-        gone = [
-            record.id
-            for record in self.catalog.records.values()
-            if record.uri is not None and record.uri.startswith(inside) and _is_gone(record.uri)
-        ]
-        removed = [id for batch in batched(gone, _COMMIT) for id in self.catalog.remove(batch)]
-        return [Outcome(id, Status.REMOVED, id=id) for id in removed]
-
-
-def _is_gone(path: str) -> bool:
-    # Not `os.path.lexists`: to that, a folder that may not be read just now (a right
-    # that was taken away, a share that does not answer) is as good as an empty one.
-    try:
-        os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return True
-    except OSError:
-        return False
-    return False
-
-
-@dataclass(slots=True)
-class Writer:
-    """Stores pictures in commits of a useful size."""
-
-    catalog: Catalog
-    _waiting: list[PreparedImage] = field(default_factory=list[PreparedImage])
-    _ids: dict[str, str] = field(default_factory=dict[str, str])
-    """Id by content of what this run stored: a worker that looked before a commit
-    could not see the twin."""
-
-    def take(self, result: Outcome | PreparedImage) -> Outcome:
-        """Store what there is to store, sooner or later; return what to tell."""
-        if isinstance(result, PreparedImage):
-            result = self._enqueue(result)
-        if result.status is Status.DUPLICATE:
-            # What the path held before, if anything, is no longer in the file.
-            self.catalog.remove([result.uri])
-        return result
-
-    def flush(self) -> None:
-        """Store what is waiting."""
-        for amends, group in groupby(self._waiting, lambda p: p.amends is not None):
-            store = self.catalog.amend if amends else self.catalog.put
-            for items in record_batches(
-                NewImage(p.record, p.vectors, amends=p.amends) for p in group
-            ):
-                store(items)
-        self._waiting.clear()
-
-    def _enqueue(self, picture: PreparedImage) -> Outcome:
-        record = picture.record
-        twin = self._ids.setdefault(record.content or record.id, record.id)
-        if twin != record.id:
-            return Outcome(record.id, Status.DUPLICATE, id=twin)
-        self._waiting.append(picture)
-        if len(self._waiting) >= _COMMIT:
-            self.flush()
-        return Outcome(record.id, picture.status, id=record.id)
+    def _split(self, changed: Iterable[ChangedFile]) -> tuple[list[str], list[str]]:
+        """Return the paths of files that show a stored image, and those of the others."""
+        known: list[str] = []
+        unknown: list[str] = []
+        for batch in batched(changed, BATCH):
+            stored = self._pipeline.catalog.records.with_contents(file.content for file in batch)
+            for file in batch:
+                (known if stored[file.content] else unknown).append(file.uri)
+        return known, unknown

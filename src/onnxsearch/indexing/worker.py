@@ -1,199 +1,225 @@
-"""A worker of the bulk pipeline: files in, pictures with their vectors out."""
+"""Workers of the bulk pipeline: files in, images with their vectors out."""
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from onnxsearch.catalog.catalog import Catalog
-from onnxsearch.errors import (
-    BrokenImageError,
-    EmbeddingError,
-    ImageError,
-    ImageNotFoundError,
-    ImageTooLargeError,
-    UnsupportedImageError,
-)
-from onnxsearch.images.reading import ReadPolicy, open_image
+from onnxsearch.catalog.records import Copy, StoredImage
+from onnxsearch.errors import EmbeddingError, ImageError, ProfileError
+from onnxsearch.images.image_file import ImageFile, read_image_file
+from onnxsearch.images.reading import ReadPolicy
+from onnxsearch.indexing.change_detection import Candidate
+from onnxsearch.indexing.failures import failure
+from onnxsearch.indexing.twins import still_shows
 from onnxsearch.types import Outcome, Record, Status
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from onnxsearch.catalog.records import StoredImage
     from onnxsearch.embedders.base import Embedder, Tensor
-    from onnxsearch.indexing.change_detection import Candidate
     from onnxsearch.vectors.base import Vectors
-
-_STATUS: Mapping[type[ImageError], Status] = {
-    ImageNotFoundError: Status.MISSING,
-    ImageTooLargeError: Status.TOO_LARGE,
-    UnsupportedImageError: Status.UNSUPPORTED,
-    BrokenImageError: Status.BROKEN,
-}
 
 
 @dataclass(slots=True)
 class PreparedImage:
-    """A picture on its way into the stores."""
+    """An image on its way into the stores."""
 
+    name: str
+    """What its outcome names: the path of the file, or in a backfill the id."""
     record: Record
     status: Status = Status.INDEXED
-    """What to tell of it once it is stored."""
-    amends: str | None = None
-    """The key of the unchanged picture that this adds to, if there is one."""
+    """The outcome once the image is stored."""
+    stored: StoredImage | None = None
+    """The image that its id held."""
+    amends: bool = False
+    """Whether the image is the stored one, which gets further vectors or another record."""
+    former: StoredImage | None = None
+    """The same image under a path that no longer shows it."""
     vectors: dict[str, Vectors] = field(default_factory=dict[str, "Vectors"])
     """Vectors by model, as they become known."""
     tensors: dict[str, Tensor] = field(default_factory=dict[str, "Tensor"])
-    """What the models are fed to get the vectors that are still unknown."""
+    """What the models are fed to compute the vectors that are still unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """A file with the same bytes as a stored image."""
+
+    copy: Copy
+    twin: StoredImage
+    stored: StoredImage | None
+    """What the file's path held: an image that its file no longer shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedFile:
+    """A file that no longer shows what is stored under its path."""
+
+    uri: str
+    content: str
+    """Hash of its bytes now."""
+
+
+Result: TypeAlias = "Outcome | PreparedImage | Duplicate | ChangedFile"
 
 
 @dataclass(frozen=True, slots=True)
 class IndexingWorker:
-    """Turns batches of candidates into pictures. Called from many threads."""
+    """Turns batches of candidates into images. Several threads call it at once.
+
+    Args:
+        catalog: Where the images are stored.
+        embedders: Compute the vectors.
+        reading: How files are opened.
+        named: Whether the caller named the files, instead of a folder.
+        settle: Whether a file that changed is settled; else it is only reported, so that
+            what its path holds can be moved to where the image is now.
+    """
 
     catalog: Catalog
     embedders: Sequence[Embedder]
     reading: ReadPolicy
+    named: bool = True
+    settle: bool = True
 
-    def __call__(self, batch: Sequence[Outcome | Candidate]) -> list[Outcome | PreparedImage]:
+    def __call__(self, batch: Sequence[Outcome | Candidate]) -> list[Result]:
         """Return a result for each entry, in order; outcomes pass through."""
         results = [entry if isinstance(entry, Outcome) else self._open(entry) for entry in batch]
-        pictures = [result for result in results if isinstance(result, PreparedImage)]
+        images = [result for result in results if isinstance(result, PreparedImage)]
         failed: dict[str, EmbeddingError] = {}
         for embedder in self.embedders:
-            failed |= _embed(embedder, [p for p in pictures if embedder.name in p.tensors])
+            failed |= _embed(embedder, [p for p in images if embedder.name in p.tensors])
         return [
-            Outcome(result.record.id, Status.BROKEN, error=str(failed[result.record.id]))
+            failure(result.name, failed[result.record.id])
             if isinstance(result, PreparedImage) and result.record.id in failed
             else result
             for result in results
         ]
 
-    def _open(self, candidate: Candidate) -> Outcome | PreparedImage:
-        path = candidate.uri
+    def _open(self, candidate: Candidate) -> Result:
         try:
             return self._read(candidate)
-        except ImageError as error:
-            return Outcome(path, _STATUS[type(error)], error=str(error))
-        except FileNotFoundError:
-            return Outcome(path, Status.MISSING, error=f"there is no file {path!r}")
-        except OSError as error:
-            return Outcome(path, Status.BROKEN, error=f"file {path!r} cannot be read: {error}")
+        # A profile may refuse what the policy makes of an image, such as a draft.
+        except (ImageError, ProfileError) as error:
+            return failure(candidate.uri, error, named=self.named)
 
-    def _read(self, candidate: Candidate) -> Outcome | PreparedImage:
-        path, stored = candidate.uri, candidate.stored
-        if (
-            stored is not None
-            and stored.record.size == candidate.size
-            and stored.record.content == _content(path)
-        ):
-            return self._complete(candidate, stored)
-        # Decoding comes before hashing: most large files in a folder are no pictures,
-        # and their first bytes tell.
-        image = open_image(path, self.reading)
-        content = _content(path)
-        twin = self.catalog.records.with_content(content)
-        if twin and twin.id != path and _still_holds(twin):
-            return Outcome(path, Status.DUPLICATE, id=twin.id)
-        record = Record(
-            id=path,
-            uri=path,
-            metadata=candidate.metadata,
+    def _read(self, candidate: Candidate) -> Result:
+        stored = candidate.stored
+        file = read_image_file(candidate.uri, self.reading)
+        content = file.content
+        if stored is not None and stored.record.content == content:
+            return self._complete(candidate, stored, file)
+        if stored is not None and not self.settle:
+            return ChangedFile(file.path, content)
+        others = [s for s in self.catalog.records.with_content(content) if s is not stored]
+        for other in others:
+            if other.record.uri != file.path and not still_shows(other.record):
+                return self._move(candidate, other, file)
+        # Metadata of its own are not given up for a twin.
+        if others and not (stored is not None and (candidate.given or stored.record.metadata)):
+            copy = Copy(file.path, content, file.size, file.modified_ns)
+            return Duplicate(copy, others[0], stored)
+        record = self._record(file, candidate, stored)
+        tensors = _prepare(self.embedders, file.decode(self.reading))
+        return PreparedImage(file.path, record, stored=stored, tensors=tensors)
+
+    def _record(self, file: ImageFile, candidate: Candidate, before: StoredImage | None) -> Record:
+        """Return the record of a file; its metadata are those of `before` if none are given."""
+        kept = before.record.metadata if before is not None else {}
+        return Record(
+            id=file.path,
+            uri=file.path,
+            metadata=kept if candidate.given is None else candidate.given,
             models=tuple(embedder.name for embedder in self.embedders),
-            content=content,
-            size=candidate.size,
-            modified_ns=candidate.modified_ns,
+            content=file.content,
+            size=file.size,
+            modified_ns=file.modified_ns,
         )
-        return PreparedImage(record, tensors=_prepare(self.embedders, image))
 
-    def _complete(self, candidate: Candidate, stored: StoredImage) -> PreparedImage:
-        """Bring what is stored of an unchanged picture up to date."""
+    def _complete(
+        self, candidate: Candidate, stored: StoredImage, file: ImageFile
+    ) -> PreparedImage:
+        """Bring what is stored of an unchanged image up to date."""
         before = stored.record
-        picture = PreparedImage(
-            record=replace(
-                before,
-                metadata=candidate.metadata,
-                modified_ns=candidate.modified_ns,
-                models=tuple(embedder.name for embedder in self.embedders),
-            ),
+        image = PreparedImage(
+            file.path,
+            record=replace(self._record(file, candidate, stored), id=before.id),
             status=Status.UNCHANGED,
-            amends=stored.key,
+            stored=stored,
+            amends=True,
         )
+        self._fill_in(image, before, file)
+        if image.tensors or image.record.metadata != before.metadata:
+            image.status = Status.INDEXED
+        return image
+
+    def _move(self, candidate: Candidate, former: StoredImage, file: ImageFile) -> PreparedImage:
+        """Give a stored image the path at which its file is now."""
+        before = former.record
+        record = self._record(file, candidate, former)
+        image = PreparedImage(
+            file.path,
+            # An id that the caller chose stays.
+            record=replace(record, id=file.path if before.id == before.uri else before.id),
+            status=Status.MOVED,
+            stored=candidate.stored,
+            former=former,
+        )
+        self._fill_in(image, before, file)
+        return image
+
+    def _fill_in(self, image: PreparedImage, before: Record, file: ImageFile) -> None:
+        """Prepare the image for the models whose vectors it lacks."""
         missing = [e for e in self.embedders if e.name not in before.models]
         if missing:
-            image = open_image(candidate.uri, self.reading)
-            picture.tensors = _prepare(missing, image)
-            picture.status = Status.INDEXED
-        if candidate.metadata != before.metadata:
-            picture.status = Status.INDEXED
-        return picture
+            image.tensors = _prepare(missing, file.decode(self.reading))
 
 
 @dataclass(frozen=True, slots=True)
 class BackfillWorker(IndexingWorker):
-    """Gives stored pictures the vectors of further models, and leaves all else as it is."""
+    """Gives stored images the vectors of further models, and leaves all else as it is."""
 
-    def _read(self, candidate: Candidate) -> Outcome | PreparedImage:
-        path, stored = candidate.uri, candidate.stored
+    def _read(self, candidate: Candidate) -> Result:
+        stored = candidate.stored
         if stored is None:
-            return Outcome(path, Status.MISSING, error=f"{path!r} is not stored any more")
+            return _missing(candidate.uri, f"{candidate.uri!r} is not stored any more")
         record = stored.record
         if record.uri is None:
-            return Outcome(
-                record.id,
-                Status.MISSING,
-                error=f"picture {record.id!r} did not come from a file: add it again",
+            return _missing(
+                record.id, f"image {record.id!r} did not come from a file: add it again"
             )
-        if record.content is not None and _content(record.uri) != record.content:
-            return Outcome(
-                record.id,
-                Status.MISSING,
-                error=f"file {record.uri!r} no longer shows what was stored: index it again",
+        file = read_image_file(record.uri, self.reading)
+        if record.content != file.content:
+            return _missing(
+                record.id, f"file {record.uri!r} no longer shows what was stored: index it again"
             )
-        image = open_image(record.uri, self.reading)
-        return PreparedImage(record, amends=stored.key, tensors=_prepare(self.embedders, image))
+        tensors = _prepare(self.embedders, file.decode(self.reading))
+        return PreparedImage(record.id, record, stored=stored, amends=True, tensors=tensors)
+
+
+def _missing(id: str, error: str) -> Outcome:
+    return Outcome(id, Status.MISSING, error=error)
 
 
 def _prepare(embedders: Sequence[Embedder], image: Image.Image) -> dict[str, Tensor]:
     return {embedder.name: embedder.prepare(image) for embedder in embedders}
 
 
-def _embed(embedder: Embedder, pictures: Sequence[PreparedImage]) -> dict[str, EmbeddingError]:
-    """Give each picture its vector of this model; return by id what failed."""
-    if not pictures:
+def _embed(embedder: Embedder, images: Sequence[PreparedImage]) -> Mapping[str, EmbeddingError]:
+    """Give each image its vector of this model; return by id what failed."""
+    if not images:
         return {}
     try:
-        vectors = embedder.embed_tensors([p.tensors[embedder.name] for p in pictures])
+        vectors = embedder.embed_tensors([image.tensors[embedder.name] for image in images])
     except EmbeddingError as error:
-        if len(pictures) == 1:
-            return {pictures[0].record.id: error}
-        # One by one, so that a single picture does not take the others with it.
-        return {id: e for p in pictures for id, e in _embed(embedder, [p]).items()}
-    for picture, vector in zip(pictures, vectors, strict=True):
-        del picture.tensors[embedder.name]
-        picture.vectors[embedder.name] = vector
+        if len(images) == 1:
+            return {images[0].record.id: error}
+        # One by one, so that a single image does not take the others with it.
+        return {id: e for image in images for id, e in _embed(embedder, [image]).items()}
+    for image, vector in zip(images, vectors, strict=True):
+        del image.tensors[embedder.name]
+        image.vectors[embedder.name] = vector
     return {}
-
-
-def _content(path: str) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-
-
-def _still_holds(twin: Record) -> bool:
-    """Return whether a stored picture is still what its file shows.
-
-    A file that was moved has the bytes of its own former self, which prune will
-    remove: it is no duplicate.
-    """
-    if twin.uri is None:
-        return True
-    try:
-        status = os.stat(twin.uri)
-    except (OSError, ValueError):
-        return False
-    return (status.st_size, status.st_mtime_ns) == (twin.size, twin.modified_ns)

@@ -1,0 +1,118 @@
+"""Image files, read once: the bytes, their hash and what the file system says of them."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import BinaryIO
+
+from PIL import Image
+
+from onnxsearch._internal.open_files import StoreFileError, open_to_read
+from onnxsearch.errors import (
+    BrokenImageError,
+    ImageNotFoundError,
+    ImageTooLargeError,
+    UnsupportedImageError,
+)
+from onnxsearch.images.formats import HEAD, has_image_name, looks_like_image
+from onnxsearch.images.reading import ReadPolicy, decode_file, identify
+
+_BYTES_PER_PIXEL = 16
+_OVERHEAD = 64 * 2**20
+"""An image file takes at most 16 bytes per pixel (four float32), and metadata."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """One image file as it was at one moment."""
+
+    path: str
+    """Absolute."""
+    data: bytes
+    """All of the file."""
+    size: int
+    """Bytes of the file."""
+    modified_ns: int
+    """Modification time in nanoseconds since 1970."""
+
+    @property
+    def content(self) -> str:
+        """BLAKE2b-128 of the bytes, in hex."""
+        return content_hash(self.data)
+
+    def decode(self, policy: ReadPolicy) -> Image.Image:
+        """Return the image that the bytes hold.
+
+        Raises:
+            ImageError: They do not hold an image that the policy accepts.
+        """
+        return decode_file(self.data, self.path, policy)
+
+
+def content_hash(data: bytes) -> str:
+    """Return the BLAKE2b-128 of a file's bytes, in hex."""
+    return blake2b(data, digest_size=16).hexdigest()
+
+
+def read_image_file(path: str, policy: ReadPolicy) -> ImageFile:
+    """Read an image file, once and from one descriptor.
+
+    A file that does not begin like an image is not read whole.
+
+    Args:
+        path: Absolute path of the file.
+        policy: `ReadPolicy.max_pixels` bounds the size of the file too.
+
+    Raises:
+        ImageNotFoundError: There is no such file.
+        NotAnImageError: The file is not an image, by its content and by its name.
+        BrokenImageError: The file is empty or cannot be read.
+        ImageTooLargeError: The file has more bytes than an image within the limit.
+        UnsupportedImageError: It is a folder, a device, of a format that is not
+            supported, or a file of an index that is open in this process.
+    """
+    try:
+        check_regular(path, os.stat(path))  # opening a pipe would wait for its other end
+        with open_to_read(path) as file:
+            return _read(file, path, policy)
+    except StoreFileError as error:
+        raise UnsupportedImageError(
+            f"{path!r} belongs to an index that is open in this process: expected an image file"
+        ) from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ImageNotFoundError(f"there is no file {path!r}") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        raise BrokenImageError(f"file {path!r} cannot be read: {error}") from error
+
+
+def check_regular(path: str, status: os.stat_result) -> None:
+    """Raise `UnsupportedImageError` unless `status` is that of a regular file."""
+    if not stat.S_ISREG(status.st_mode):
+        kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a device, pipe or socket"
+        raise UnsupportedImageError(f"{path!r} is {kind}, not a file")
+
+
+class NotAnImageError(UnsupportedImageError):
+    """Neither the content of the file nor its name is that of an image."""
+
+
+def _read(file: BinaryIO, path: str, policy: ReadPolicy) -> ImageFile:
+    status = os.fstat(file.fileno())
+    check_regular(path, status)
+    if not looks_like_image(file.read(HEAD)):
+        if not has_image_name(path):
+            raise NotAnImageError(f"{path!r} is not an image, by its content and by its name")
+        file.seek(0)
+        identify(file, repr(path))
+    limit = _BYTES_PER_PIXEL * policy.max_pixels + _OVERHEAD
+    if status.st_size > limit:
+        raise ImageTooLargeError(
+            f"{path!r} has {status.st_size:,} bytes: expected at most {limit:,}, as an image of "
+            f"{policy.max_pixels:,} pixels has"
+        )
+    file.seek(0)
+    data = file.read(limit + 1)
+    return ImageFile(path, data, len(data), status.st_mtime_ns)
