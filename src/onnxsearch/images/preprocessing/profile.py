@@ -119,7 +119,7 @@ class PreprocessingProfile(ProfileDescription):
             UnsupportedImageError: The image cannot be converted to RGB.
             ImageTooLargeError: Its aspect is so extreme that resizing needs gigabytes.
             ProfileError: The arithmetic leaves the range of `dtype`.
-            DraftError: The image was decoded as a draft, and the profile resamples by
+            ProfileError: The image was decoded as a draft, and the profile resamples by
                 `nearest`.
             InvalidArgumentError: `layout` or `dtype` has another value.
         """
@@ -145,7 +145,7 @@ class PreprocessingProfile(ProfileDescription):
         Raises:
             UnsupportedImageError: The image cannot be converted to RGB.
             ImageTooLargeError: Its aspect is so extreme that resizing needs gigabytes.
-            DraftError: See `apply`.
+            ProfileError: See `apply`.
         """
         if self.resample == "nearest" and DRAFTED in image.info:
             raise DraftError(self._no_drafts)
