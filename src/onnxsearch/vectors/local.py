@@ -21,7 +21,7 @@ from onnxsearch.errors import (
 from onnxsearch.filters import Filter
 from onnxsearch.types import Metric
 from onnxsearch.vectors.base import CollectionSpec, Match, Vectors, VectorStore
-from onnxsearch.vectors.row_table import Table
+from onnxsearch.vectors.row_table import RowTable
 
 _APPLICATION = 0x6F6E7876  # "onxv"; `file` and SQLite's own tools show it
 _FORMAT = 1
@@ -218,7 +218,7 @@ class _Loaded:
     """A collection's rows in memory, and how far they follow the file."""
 
     def __init__(self, number: int, spec: CollectionSpec) -> None:
-        self.table = Table(spec)
+        self.table = RowTable(spec)
         self._number, self._spec = number, spec
         self._version: int | None = None
         self._stored = self._removed = 0
@@ -241,7 +241,7 @@ class _Loaded:
             "FROM removals"
         ).fetchone()
         if (newest + 1 if oldest is None else oldest) > self._removed + 1:
-            self.table = Table(self._spec)
+            self.table = RowTable(self._spec)
             self._stored = 0
         else:
             gone = connection.execute(

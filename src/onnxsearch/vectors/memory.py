@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from onnxsearch.errors import ClosedError, CollectionNotFoundError
 from onnxsearch.filters import Filter
 from onnxsearch.vectors.base import CollectionSpec, Match, Vectors, VectorStore
-from onnxsearch.vectors.row_table import Table
+from onnxsearch.vectors.row_table import RowTable
 
 
 class InMemoryVectorStore(VectorStore):
@@ -24,14 +24,14 @@ class InMemoryVectorStore(VectorStore):
     """
 
     def __init__(self) -> None:
-        self._tables: dict[str, tuple[CollectionSpec, Table]] | None = {}
+        self._tables: dict[str, tuple[CollectionSpec, RowTable]] | None = {}
 
     def _describe(self, name: str) -> CollectionSpec | None:
         found = self._open_tables().get(name)
         return None if found is None else found[0]
 
     def _create(self, spec: CollectionSpec) -> None:
-        self._open_tables().setdefault(spec.name, (spec, Table(spec)))
+        self._open_tables().setdefault(spec.name, (spec, RowTable(spec)))
 
     def _set_owner(self, spec: CollectionSpec) -> None:
         tables = self._open_tables()
@@ -72,13 +72,13 @@ class InMemoryVectorStore(VectorStore):
         """Forget every collection; closing twice is harmless."""
         self._tables = None
 
-    def _open_tables(self) -> dict[str, tuple[CollectionSpec, Table]]:
+    def _open_tables(self) -> dict[str, tuple[CollectionSpec, RowTable]]:
         tables = self._tables
         if tables is None:
             raise ClosedError(f"{self!r} is closed")
         return tables
 
-    def _table(self, spec: CollectionSpec) -> Table:
+    def _table(self, spec: CollectionSpec) -> RowTable:
         found = self._open_tables().get(spec.name)
         if found is None:
             raise CollectionNotFoundError(f"collection {spec.name!r} was dropped meanwhile")

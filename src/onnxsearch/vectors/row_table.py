@@ -40,7 +40,7 @@ class RowView:
         return nearest(self.spec.metric, self.matrix, self.lengths, self.keys, queries, limit, rows)
 
 
-class Table:
+class RowTable:
     """Rows by key.
 
     Rows are only ever appended: a replaced or removed one is marked, and goes
