@@ -18,6 +18,7 @@ from hypothesis import given
 from onnxsearch import (
     CollectionSpec,
     F,
+    Filter,
     InvalidArgumentError,
     Metadata,
     StoreCorruptError,
@@ -27,7 +28,7 @@ from onnxsearch import (
     VectorStore,
 )
 from onnxsearch.testing.vector_samples import key, random_vectors
-from onnxsearch.vectors.milvus.filters import document, expression
+from onnxsearch.vectors.milvus.filters import LONG_TEXT, document, expression
 from onnxsearch.vectors.milvus.index import (
     AutoIndex,
     FlatIndex,
@@ -235,12 +236,81 @@ def test_refuses_limits_that_milvus_cannot_serve(tmp_path: Path) -> None:
         assert len(store.search("photos", random_vectors(spec, 1), 20_000)[0]) == 20
 
 
-def test_refuses_metadata_that_milvus_has_no_room_for(tmp_path: Path) -> None:
+def stored_with(store: MilvusVectorStore, *metadata: Metadata) -> MilvusVectorStore:
+    store.ensure_collection(SPEC)
+    store.upsert(
+        "photos", [key(n) for n in range(len(metadata))], VECTORS[: len(metadata)], metadata
+    )
+    return store
+
+
+def found(store: MilvusVectorStore, filter: Filter) -> set[int]:
+    return {
+        int(match.key, 16) for match in store.search("photos", VECTORS[:1], 20, filter=filter)[0]
+    }
+
+
+def test_filters_on_long_text_are_right(tmp_path: Path) -> None:
+    beginning = "ü" * (LONG_TEXT // 2)
+    texts = ["", "a", beginning[:-1], beginning, beginning + "a", beginning + "b", "x" * 40_000]
+    rows: list[Metadata] = [{"text": text, "tags": [text]} for text in texts]
     with MilvusVectorStore(tmp_path / "vectors.db") as store:
-        store.ensure_collection(SPEC)
-        with pytest.raises(InvalidArgumentError, match="65536"):
-            store.upsert("photos", [key(1)], VECTORS[:1], [{"text": "x" * 40_000}])
-        assert store.count("photos") == 0
+        stored_with(store, *rows)
+        for text in texts:
+            filters = [F("text") == text, F("text") != text, F("tags").contains(text)]
+            filters += [F("text").in_([text, "a"])]
+            if len(text.encode()) <= LONG_TEXT:
+                filters += [F("text") < text, F("text") >= text, F("text").startswith(text)]
+            for filter in filters:
+                expected = {n for n, row in enumerate(rows) if filter.matches(row)}
+                assert found(store, filter) == expected, filter
+
+
+def test_filters_on_a_long_name_are_right(tmp_path: Path) -> None:
+    name = "n" * 500_000
+    with MilvusVectorStore(tmp_path / "vectors.db") as store:
+        stored_with(store, {name: 1}, {name + "n": 1}, {name: 2})
+        assert found(store, F(name) == 1) == {0}
+        assert found(store, F(name).exists()) == {0, 2}
+
+
+def test_refuses_to_sort_by_longer_text_than_milvus_has() -> None:
+    longer = "x" * (LONG_TEXT + 1)
+    for filter in (F("text") < longer, F("text").startswith(longer), ~(F("text") >= longer)):
+        with pytest.raises(InvalidArgumentError, match="1024 bytes"):
+            expression(filter)
+
+
+@pytest.mark.parametrize(
+    "large",
+    [
+        {"tags": [f"{number}" for number in range(100_000)]},
+        {f"field {number}": number for number in range(40_000)},
+        {"x" * 5_000 + f"{number}": number for number in range(2_000)},
+        {f"text {number}": "x" * 10_000 for number in range(100)},
+    ],
+    ids=["list", "fields", "names", "texts"],
+)
+def test_metadata_of_a_mebibyte_are_stored_and_no_filter_is_wrong(
+    tmp_path: Path, large: Metadata
+) -> None:
+    rows: list[Metadata] = [{"year": 1}, {"year": 2} | dict(large), {"year": 3}]
+    with MilvusVectorStore(tmp_path / "vectors.db") as store:
+        stored_with(store, *rows)
+        assert found(store, F("year") >= 2) == {1, 2}
+        field = max(reversed(list(large)), key=lambda name: len(name + str(large[name])))
+        for filter in (F(field).exists(), ~F(field).exists(), (F("year") == 1) & (F(field) == 5)):
+            with pytest.raises(InvalidArgumentError, match="1 rows of collection"):
+                found(store, filter)
+        store.delete("photos", [key(1)])
+        assert found(store, ~F(field).exists()) == {0, 2}
+
+
+def test_documents_are_as_large_as_milvus_takes() -> None:
+    assert document(json.dumps({"text": "x" * 2**20})).is_whole
+    many = document(json.dumps({f"{number}": "x" * 500 for number in range(1000)}))
+    assert not many.is_whole
+    assert 60_000 < many.size <= 65_536
 
 
 def test_expressions_hold_nothing_that_users_typed() -> None:

@@ -20,6 +20,8 @@ LONG_SECONDS = 300.0
 _POLL_SECONDS = 0.2
 _MARK = "onnxsearch"
 """The property of a collection that holds its spec; Lite keeps no description."""
+_PARTIAL = "onnxsearch_partial"
+"""The property of a collection that has rows without some fields of their metadata."""
 _FORMAT = 1
 
 
@@ -86,6 +88,16 @@ def write_owner(client: MilvusClient, spec: CollectionSpec, *, timeout: float) -
         )
 
 
+def write_partial(client: MilvusClient, name: str, *, timeout: float) -> None:
+    """Note that a collection has rows without some fields of their metadata."""
+    client.alter_collection_properties(name, properties={_PARTIAL: "true"}, timeout=timeout)
+
+
+def is_partial(client: MilvusClient, name: str, *, timeout: float) -> bool:
+    """Return whether a collection may have rows without some fields of their metadata."""
+    return _PARTIAL in _properties(client, name, timeout)
+
+
 def is_ours(client: MilvusClient, name: str, *, timeout: float) -> bool:
     """Tell whether onnxsearch made the collection, in whatever format."""
     return _mark(client, name, timeout) is not None
@@ -102,10 +114,14 @@ def _mark_of(spec: CollectionSpec) -> str:
 
 
 def _mark(client: MilvusClient, name: str, timeout: float) -> str | None:
+    return _properties(client, name, timeout).get(_MARK)
+
+
+def _properties(client: MilvusClient, name: str, timeout: float) -> dict[str, str]:
     description = cast(
         "dict[str, dict[str, str]]", client.describe_collection(name, timeout=timeout)
     )
-    return description["properties"].get(_MARK)
+    return description["properties"]
 
 
 def make_ready(

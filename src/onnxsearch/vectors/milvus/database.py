@@ -15,9 +15,11 @@ from onnxsearch.vectors.milvus.collection import (
     LONG_SECONDS,
     create_collection,
     is_ours,
+    is_partial,
     make_ready,
     read_spec,
     write_owner,
+    write_partial,
 )
 from onnxsearch.vectors.milvus.connection import MilvusConnection
 from onnxsearch.vectors.milvus.index import MilvusIndex
@@ -95,6 +97,17 @@ class MilvusDatabase:
             found = read_spec(client, spec.name, timeout=self._timeout)
         if found is not None:
             self._specs[spec.name] = found
+
+    def note_partial(self, name: str) -> None:
+        """Note, for all stores, that rows without some fields are about to be written."""
+        if not self.is_partial(name):
+            with self.write(name) as client:
+                write_partial(client, name, timeout=self._timeout)
+
+    def is_partial(self, name: str) -> bool:
+        """Return whether a collection may have rows without some fields."""
+        with self.read(name) as client:
+            return is_partial(client, name, timeout=self._timeout)
 
     def names(self) -> list[str]:
         """Return the names of the collections that onnxsearch made."""

@@ -1,25 +1,13 @@
 """Filters as Milvus expressions, with the meaning that `onnxsearch.filters` gives them.
 
-Milvus' own comparisons on JSON take 1 for true, answer "unknown" for a missing
-field, and escape strings differently in Lite and on servers. So metadata are
-stored in a form in which every value is a string of hex digits that sorts as the
-value does, under its field's name and type, beside a list of the names and types
-that are there:
-
-    {"year": 2020, "tags": ["cat"]}
-    {"fields": ["", "n79656172", "l74616773"],
-     "n79656172": "c09f9000000000000800", "l74616773": ["", "s636174"]}
-
-An expression asks that list first, which is always there, so that every part of
-it is true or false. What it compares is a closed alphabet: nothing that a user
-types can become syntax.
+See `onnxsearch.vectors.milvus.documents` for the form of the metadata. An expression asks
+the list of names first, which is always there, so that every part of it is true or
+false. What it compares is a closed alphabet: nothing that a user types can become syntax.
 """
 
 from __future__ import annotations
 
-import json
-import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
@@ -37,58 +25,43 @@ from onnxsearch.filters import (
     Scalar,
     StartsWith,
 )
-from onnxsearch.types import JSONValue
+from onnxsearch.vectors.milvus.documents import (
+    FIELDS,
+    KINDS,
+    LONG_TEXT,
+    MORE,
+    digits_of,
+    document as document,
+    kind_of,
+    stored_name,
+    token_of,
+)
 
-
-class Document(NamedTuple):
-    """Metadata as they are stored."""
-
-    fields: dict[str, str | list[str]]
-    size: int
-    """Bytes that they take as JSON, without spaces."""
-
-
-_FIELDS = "fields"
-_KINDS = "snblm"  # string, number, boolean, list, mapping
 _FEW = 8
 """Values that Lite compares one by one; halving fewer makes longer expressions only."""
-_MOST_BYTES = 65_536
-"""The size of a JSON field that a Milvus server takes."""
 
 
-def document(metadata: str) -> Document:
-    """Return the form in which metadata, given as JSON text, are stored.
+def undecided(filter: Filter) -> str:
+    """Return the expression of the rows that may meet `filter` with a field that Milvus lacks."""
+    lacking = [
+        _joined("and", [_Condition(1, f"not {_there(column)}") for column in columns], _ALWAYS)
+        for columns in ([kind + stored_name(field) for kind in KINDS] for field in _fields(filter))
+    ]
+    return f"({_there(MORE)} and {_any(lacking).text})"
 
-    Raises:
-        InvalidArgumentError: They take more than Milvus' 64 KiB in that form.
-    """
-    names = [""]
-    stored: dict[str, str | list[str]] = {_FIELDS: names}
-    size = len('{"fields":[""]}')
-    for name, value in json.loads(metadata).items():
-        if value is None:
-            continue
-        kind = _kind(value)
-        column = kind + _hex(name)
-        names.append(column)
-        size += len(column) + len(',""')
-        if kind == "m":
-            continue
-        size += len(column) + len(',"":')
-        if kind == "l":
-            # The empty string keeps an empty list from counting as no list.
-            items = ["", *(_token(item) for item in value if _is_scalar(item))]
-            stored[column] = items
-            size += sum(len(item) + len(',""') for item in items) + len("[]") - len(",")
-        else:
-            stored[column] = digits = _digits(value)
-            size += len(digits) + len('""')
-    if size > _MOST_BYTES:
-        raise InvalidArgumentError(
-            f"metadata of {len(metadata)} characters take {size} bytes in Milvus, which has room "
-            f"for {_MOST_BYTES}: leave out of the metadata what no filter asks for"
-        )
-    return Document(stored, size)
+
+def _fields(filter: Filter) -> set[str]:
+    match filter:
+        case And(parts) | Or(parts):
+            return {field for part in parts for field in _fields(part)}
+        case Not(part):
+            return _fields(part)
+        case Exists(field) | FieldComparison(field) | OneOf(field):
+            return {field}
+        case StartsWith(field) | Contains(field):
+            return {field}
+        case _:
+            return set()
 
 
 def expression(filter: Filter, *, lite: bool = False) -> str:
@@ -99,7 +72,8 @@ def expression(filter: Filter, *, lite: bool = False) -> str:
         lite: Whether Milvus Lite is to read it, which knows no `in` for JSON.
 
     Raises:
-        InvalidArgumentError: It is of a kind that Milvus has no words for.
+        InvalidArgumentError: It is of a kind that Milvus has no words for, or sorts by
+            text that is longer than what Milvus has of it.
     """
     return _condition(filter, lite=lite).text
 
@@ -124,20 +98,34 @@ def _condition(filter: Filter, *, lite: bool) -> _Condition:
             levels, text = _condition(part, lite=lite)
             return _Condition(levels + 1, f"not ({text})")
         case Exists(field):
-            return _any([_Condition(0, _there(kind + _hex(field))) for kind in _KINDS])
+            return _any([_Condition(0, _there(kind + stored_name(field))) for kind in KINDS])
         case FieldComparison(field, operator, value):
-            return _guarded(_kind(value) + _hex(field), f'{operator.value} "{_digits(value)}"')
+            if operator not in (Operator.EQ, Operator.NE):
+                _check_length(field, value)
+            return _guarded(
+                kind_of(value) + stored_name(field), f'{operator.value} "{digits_of(value)}"'
+            )
         case OneOf(field, values):
             return _one_of(field, values, lite=lite)
         case StartsWith(field, prefix):
-            return _guarded("s" + _hex(field), f'like "{_hex(prefix)}%"')
+            _check_length(field, prefix)
+            return _guarded("s" + stored_name(field), f'like "{digits_of(prefix)}%"')
         case Contains(field, value):
-            column = "l" + _hex(field)
-            return _Condition(1, f"({_there(column)} and {_holds(column, _token(value))})")
+            column = "l" + stored_name(field)
+            return _Condition(1, f"({_there(column)} and {_holds(column, token_of(value))})")
         case _:
             raise InvalidArgumentError(
                 f"{filter!r} has no Milvus expression: expected a filter made with F, &, | and ~"
             )
+
+
+def _check_length(field: str, value: Scalar) -> None:
+    if isinstance(value, str) and len(value.encode()) > LONG_TEXT:
+        raise InvalidArgumentError(
+            f"a filter sorts {field!r:.80} by text of {len(value.encode())} bytes, and Milvus has "
+            f"only the first {LONG_TEXT} bytes of longer text: expected shorter text, or == and "
+            "in_, which take any"
+        )
 
 
 def _merged(parts: Iterable[Filter]) -> list[Filter]:
@@ -158,7 +146,7 @@ def _merged(parts: Iterable[Filter]) -> list[Filter]:
 def _one_of(field: str, values: Iterable[Scalar], *, lite: bool) -> _Condition:
     columns: dict[str, set[str]] = {}
     for value in values:
-        columns.setdefault(_kind(value) + _hex(field), set()).add(_digits(value))
+        columns.setdefault(kind_of(value) + stored_name(field), set()).add(digits_of(value))
     ways: list[_Condition] = []
     for column, several in columns.items():
         digits = sorted(several)
@@ -185,7 +173,7 @@ def _guarded(column: str, condition: str) -> _Condition:
 
 
 def _there(column: str) -> str:
-    return _holds(_FIELDS, column)
+    return _holds(FIELDS, column)
 
 
 def _holds(column: str, text: str) -> str:
@@ -209,40 +197,3 @@ def _joined(word: str, parts: Iterable[_Condition], empty: _Condition) -> _Condi
         text = f"({one.text} {word} {other.text})"
         heappush(waiting, _Condition(other.levels + 1, text))
     return waiting[0]
-
-
-def _is_scalar(value: JSONValue) -> bool:
-    return isinstance(value, (str, int, float))
-
-
-def _token(value: Scalar) -> str:
-    return _kind(value) + _digits(value)
-
-
-def _kind(value: JSONValue) -> str:
-    if isinstance(value, str):
-        return "s"
-    if isinstance(value, bool):
-        return "b"
-    if isinstance(value, (int, float)):
-        return "n"
-    return "m" if isinstance(value, Mapping) else "l"
-
-
-def _digits(value: Scalar) -> str:
-    """Return hex digits that sort as values of the same kind do, equal for equal values."""
-    if isinstance(value, str):
-        return _hex(value)
-    if isinstance(value, bool):
-        return "1" if value else "0"
-    # The nearest float64, its bits turned so that they sort, then what is missing
-    # to an integer beyond 2^53: at most half a step, which is 512 below 2^63.
-    near = float(value)
-    (bits,) = struct.unpack(">Q", struct.pack(">d", near + 0.0))
-    bits = ~bits & (2**64 - 1) if bits >> 63 else bits | 1 << 63
-    return f"{bits:016x}{int(value - int(near)) + 2048 if isinstance(value, int) else 2048:04x}"
-
-
-def _hex(text: str) -> str:
-    # UTF-8 sorts as code points do.
-    return text.encode().hex()

@@ -19,7 +19,7 @@ from onnxsearch.vectors.capabilities import Variant
 from onnxsearch.vectors.milvus.collection import wait_for_index
 from onnxsearch.vectors.milvus.connection import MilvusConnection, TLSFiles
 from onnxsearch.vectors.milvus.database import FLUSH_ROWS, MilvusDatabase
-from onnxsearch.vectors.milvus.filters import document, expression
+from onnxsearch.vectors.milvus.filters import document, expression, undecided
 from onnxsearch.vectors.milvus.index import FlatIndex, MilvusIndex
 from onnxsearch.vectors.milvus.search import (
     MOST_ROWS,
@@ -164,6 +164,8 @@ class MilvusVectorStore(VectorStore):
         self, spec: CollectionSpec, keys: Sequence[str], vectors: Vectors, metadata: Sequence[str]
     ) -> None:
         documents = {text: document(text) for text in set(metadata)}
+        if not all(stored.is_whole for stored in documents.values()):
+            self._database.note_partial(spec.name)
         values = to_milvus(vectors, spec)
         largest = max(stored.size for stored in documents.values())
         step = max(1, _BATCH_BYTES // (vectors[0].nbytes + largest + 100))
@@ -182,6 +184,8 @@ class MilvusVectorStore(VectorStore):
     ) -> list[list[Match]]:
         self._database.flush(spec.name, least=FLUSH_ROWS)
         lite = self._connection.lite
+        if filter is not None:
+            self._check_decided(spec.name, filter)
         search = Search(
             spec=spec,
             limit=limit,
@@ -194,6 +198,24 @@ class MilvusVectorStore(VectorStore):
         counted = lite is not None and len(queries) > 1
         with self._database.read(spec.name) as client:
             return search.run(client, queries, self._count(spec) if counted else 0)
+
+    def _check_decided(self, name: str, filter: Filter) -> None:
+        if not self._database.is_partial(name):
+            return
+        with self._database.read(name) as client:
+            rows = count(
+                client,
+                name,
+                undecided(filter),
+                consistency=self._consistency,
+                timeout=self._timeout,
+            )
+        if rows:
+            raise InvalidArgumentError(
+                f"{filter!r:.200} cannot be answered for {rows} rows of collection {name!r}: their "
+                "metadata are larger than the 64 KiB that Milvus takes, so that it lacks their "
+                "largest fields. Filter by smaller fields, or use LocalVectorStore"
+            )
 
     def _fetch(self, spec: CollectionSpec, keys: Sequence[str]) -> Mapping[str, Vectors]:
         found: dict[str, Vectors] = {}

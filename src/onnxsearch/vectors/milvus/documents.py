@@ -1,0 +1,148 @@
+"""Metadata in the form in which Milvus stores and compares them.
+
+Milvus' own comparisons on JSON take 1 for true, answer "unknown" for a missing
+field, and escape strings differently in Lite and on servers. So metadata are
+stored in a form in which every value is a string of hex digits that sorts as the
+value does, under its field's name and type, beside a list of the names and types
+that are there:
+
+    {"year": 2020, "tags": ["cat"]}
+    {"fields": ["", "n79656172", "l74616773"],
+     "n79656172": "c09f9000000000000800", "l74616773": ["", "s636174"]}
+
+Milvus takes 64 KiB of that form. So text that is longer than `LONG_TEXT` is stored as
+its beginning, which sorts, and a hash of the whole, which is equal for equal text. A
+long name of a field is stored as a hash. Metadata that still are too large are stored
+without their largest fields, and with a mark in the list of names.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import NamedTuple, cast
+
+from onnxsearch.filters import Scalar
+from onnxsearch.types import JSONValue
+
+LONG_TEXT = 1024
+"""Bytes of text, as UTF-8, that are stored as they are."""
+_LONG_NAME = 256
+"""Bytes of a field's name, as UTF-8, that are stored as they are."""
+FIELDS = "fields"
+"""Where the list of names is."""
+KINDS = "snblm"
+"""Types of values: string, number, boolean, list, mapping."""
+MORE = "more"
+"""The mark that fields were left out; no name has these letters."""
+_MOST_BYTES = 65_536
+"""The size of a JSON field that a Milvus server takes."""
+
+
+class Document(NamedTuple):
+    """Metadata as they are stored."""
+
+    fields: dict[str, str | list[str]]
+    size: int
+    """Bytes that they take as JSON, without spaces."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all fields are in it."""
+        return MORE not in self.fields[FIELDS]
+
+
+class _Column(NamedTuple):
+    name: str
+    value: str | list[str] | None
+    """None for a mapping, of which only the name is stored."""
+    size: int
+
+
+def document(metadata: str) -> Document:
+    """Return the form in which metadata, given as JSON text, are stored."""
+    columns = [
+        _column(name, value) for name, value in json.loads(metadata).items() if value is not None
+    ]
+    names = [""]
+    size = len('{"fields":[""]}')
+    if size + sum(column.size for column in columns) > _MOST_BYTES:
+        names.append(MORE)
+        size += len(MORE) + len(',""')
+        columns.sort(key=lambda column: column.size)
+    stored: dict[str, str | list[str]] = {FIELDS: names}
+    for column in columns:
+        if size + column.size > _MOST_BYTES:
+            break
+        names.append(column.name)
+        size += column.size
+        if column.value is not None:
+            stored[column.name] = column.value
+    return Document(stored, size)
+
+
+def _column(name: str, value: JSONValue) -> _Column:
+    kind = kind_of(value)
+    column = kind + stored_name(name)
+    size = len(column) + len(',""')
+    if kind == "m":
+        return _Column(column, None, size)
+    size += len(column) + len(',"":')
+    if isinstance(value, list):
+        # The empty string keeps an empty list from counting as no list.
+        items = ["", *(token_of(item) for item in value if _is_scalar(item))]
+        size += sum(len(item) + len(',""') for item in items) + len("[]") - len(",")
+        return _Column(column, items, size)
+    digits = digits_of(cast("Scalar", value))
+    return _Column(column, digits, size + len(digits) + len('""'))
+
+
+def _is_scalar(value: JSONValue) -> bool:
+    return isinstance(value, (str, int, float))
+
+
+def token_of(value: Scalar) -> str:
+    """Return the type and the digits of a value in a list."""
+    return kind_of(value) + digits_of(value)
+
+
+def kind_of(value: JSONValue) -> str:
+    """Return the type of a value, one of `KINDS`."""
+    if isinstance(value, str):
+        return "s"
+    if isinstance(value, bool):
+        return "b"
+    if isinstance(value, (int, float)):
+        return "n"
+    return "m" if isinstance(value, Mapping) else "l"
+
+
+def digits_of(value: Scalar) -> str:
+    """Return hex digits that sort as values of the same kind do, equal for equal values."""
+    if isinstance(value, str):
+        return _text_digits(value.encode())  # UTF-8 sorts as code points do
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    # The nearest float64, its bits turned so that they sort, then what is missing
+    # to an integer beyond 2^53: at most half a step, which is 512 below 2^63.
+    near = float(value)
+    (bits,) = struct.unpack(">Q", struct.pack(">d", near + 0.0))
+    bits = ~bits & (2**64 - 1) if bits >> 63 else bits | 1 << 63
+    return f"{bits:016x}{int(value - int(near)) + 2048 if isinstance(value, int) else 2048:04x}"
+
+
+def _text_digits(text: bytes) -> str:
+    if len(text) <= LONG_TEXT:
+        return text.hex()
+    # "g" sorts after every hex digit, as longer text does after its beginning.
+    return f"{text[:LONG_TEXT].hex()}g{blake2b(text, digest_size=16).hexdigest()}"
+
+
+def stored_name(field: str) -> str:
+    """Return hex digits for a field's name; a hash for a long name, which nothing sorts by."""
+    name = field.encode()
+    if len(name) <= _LONG_NAME:
+        return name.hex()
+    return f"g{blake2b(name, digest_size=16).hexdigest()}"
