@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
 from onnxsearch import SearchEngine, __version__
-from onnxsearch.cli.app import DEFAULT_LOCATION, app
+from onnxsearch.cli import compare, verify  # noqa: F401  they add their commands
+from onnxsearch.cli.app import app
+from onnxsearch.cli.options import DEFAULT_LOCATION, records_of
+from tests.embedders.models import colour_model
 
 COLOURS = ("crimson", "gold", "navy")
 
@@ -145,6 +150,110 @@ def test_interrupted(run: Run, pictures: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_version(run: Run) -> None:
     assert run("--version").stdout.strip() == __version__
+
+
+def test_the_home_folder_is_known_everywhere(run: Run, pictures: Path, tmp_path: Path) -> None:
+    home = {"HOME": str(tmp_path), "USERPROFILE": str(tmp_path)}
+    assert run("index", "~/pictures", "--location=~/index", **home).exit_code == 0
+    assert (tmp_path / "index").is_dir()
+    assert run("search", "~/pictures/gold.png", "--location=~/index", **home).exit_code == 0
+    assert run("verify", "--location=~/index", **home).exit_code == 0
+
+
+@pytest.mark.parametrize("command", [["search", "pictures/gold.png"], ["verify", "--repair"]])
+def test_what_is_no_index_is_left_as_it_is(run: Run, pictures: Path, command: list[str]) -> None:
+    before = sorted(pictures.iterdir())
+    result = run(*command, "--location", "pictures")
+    assert (result.exit_code, "no index" in result.stderr) == (1, True), result.output
+    assert sorted(pictures.iterdir()) == before
+    assert run("index", pictures).exit_code == 0
+    # With the records of another index, all vectors would be nobody's.
+    elsewhere = run(*command, ONNXSEARCH_METADATA="typo.sqlite")
+    assert (elsewhere.exit_code, "typo.sqlite" in elsewhere.stderr) == (1, True)
+    assert not (pictures.parent / "typo.sqlite").exists()
+    assert "3 unchanged" in run("index", pictures).stdout
+
+
+def test_the_records_of_a_folder_are_not_those_of_the_shells_redis(
+    run: Run, pictures: Path
+) -> None:
+    nowhere = "redis://127.0.0.1:9/0"
+    assert run("index", pictures, REDIS_URL=nowhere).exit_code == 0
+    assert run("search", pictures / "gold.png", REDIS_URL=nowhere).exit_code == 0
+    assert run("index", pictures, ONNXSEARCH_METADATA=nowhere).exit_code == 1
+    assert records_of("http://127.0.0.1:9", None) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--pooling", "mean"], "--pooling is for models from files"),
+        (["-m", "efficientnet-lite0", "--name", "mine"], "--name is for models from files"),
+        (["-m", "a.onnx", "--layout", "HWC"], "'NHWC', 'NCHW'"),
+        (["-m", "a.onnx", "--pooling", "median"], "expected one of 'cls'"),
+        (["-m", "a.onnx", "-m", "b.onnx", "--name", "mine"], "name of its own"),
+        (["-m", "a.onnx", *["--output", "y"] * 2], "--output is given 2 times, for 1 model"),
+    ],
+)
+def test_options_that_fit_no_model_are_refused(
+    run: Run, pictures: Path, options: list[str], complaint: str
+) -> None:
+    result = run("index", pictures, *options)
+    assert result.exit_code == 1
+    assert complaint in result.stderr
+
+
+def test_options_of_models_from_files(run: Run, pictures: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        tokens = colour_model(output="tokens", size=(224, 224))
+        (tmp_path / f"{name}.onnx").write_bytes(tokens)
+    both = ["--model", "one.onnx", "--model", "two.onnx", "--profile", "keras-tf"]
+    options = ["--pooling", "cls", "--pooling", "mean", "--name", "first", "--name", "second"]
+    assert run("index", pictures, *both).exit_code == 1, "tokens want pooling"
+    result = run("index", pictures, *both, *options)
+    assert result.exit_code == 0, result.output
+    compared = run("compare", pictures / "gold.png", *both, *options, "--json")
+    assert list(json.loads(compared.stdout)["results"]) == ["first", "second"]
+    named = [
+        "--model",
+        "two.onnx",
+        "--profile",
+        "keras-tf",
+        "--pooling",
+        "mean",
+        "--name",
+        "second",
+    ]
+    found = run("search", pictures / "gold.png", *named, "--json")
+    assert json.loads(found.stdout)["model"] == "second", found.output
+
+
+PIPED = "import sys; sys.argv[0] = 'onnxsearch'; from onnxsearch.cli import main; main()"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes of POSIX")
+@pytest.mark.parametrize("json", [[], ["--json"]], ids=["table", "json"])
+def test_output_that_cannot_be_written(
+    run: Run, pictures: Path, tmp_path: Path, json: list[str]
+) -> None:
+    run("index", pictures)
+    command = [sys.executable, "-c", PIPED, "search", "pictures/gold.png", *json]
+
+    def outcome(stdout: int | IO[bytes]) -> tuple[int, str]:
+        result = subprocess.run(
+            command, cwd=tmp_path, stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=60
+        )
+        return result.returncode, result.stderr
+
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as closed:
+        assert outcome(closed) == (141, "")
+    if os.path.exists("/dev/full"):
+        with open("/dev/full", "wb") as full:
+            code, message = outcome(full)
+        assert (code, message.count("\n")) == (1, 1)
+        assert "cannot be written: No space left" in message
 
 
 def test_installed_command(tmp_path: Path, album: Path) -> None:

@@ -62,6 +62,12 @@ def test_inspect_as_json(run: Run, model: Path) -> None:
     assert document["missing"] == []
 
 
+def test_annotate_as_json(run: Run, model: Path) -> None:
+    written = run("annotate", model, "--profile", "keras-tf", "--size", 299, "--json")
+    expected = {"path": str(model), "profile": "keras-tf", "size": [299, 299]}
+    assert json.loads(written.stdout) == expected
+
+
 def test_errors(run: Run, model: Path, tmp_path: Path) -> None:
     missing = run("inspect", tmp_path / "missing.onnx")
     assert (missing.exit_code, missing.stdout) == (1, "")

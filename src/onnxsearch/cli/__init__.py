@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 import warnings
 from typing import TextIO
@@ -16,7 +17,12 @@ PACKAGES = ("rich", "typer")
 def main() -> None:
     """Run the command line, and end the process with its exit code."""
     try:
-        from onnxsearch.cli import compare, models, verify  # noqa: F401  they add their commands
+        from onnxsearch.cli import (  # they add their commands
+            compare,  # noqa: F401
+            models,  # noqa: F401
+            output,
+            verify,  # noqa: F401
+        )
         from onnxsearch.cli.app import app
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
@@ -29,7 +35,23 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     warnings.showwarning = _show_warning
-    app()
+    try:
+        try:
+            app()
+        finally:
+            output.flush()
+    except output.OutputError as error:
+        _discard_output()
+        if error.reader_has_left:
+            sys.exit(141)  # what a shell reports of a program that SIGPIPE ends
+        output.print_error(str(error))
+        sys.exit(1)
+
+
+def _discard_output() -> None:
+    """Let standard output hold nothing that Python would try to write at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
 
 
 def _show_warning(

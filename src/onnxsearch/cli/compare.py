@@ -1,4 +1,4 @@
-"""The command that asks several models the same."""
+"""The command `compare`."""
 
 from __future__ import annotations
 
@@ -12,17 +12,25 @@ import typer
 
 from onnxsearch import Comparison, Hit, JSONValue, SearchEngine
 from onnxsearch.cli import output
-from onnxsearch.cli.app import (
+from onnxsearch.cli.app import app
+from onnxsearch.cli.embedders import (
+    Layouts,
+    ModelOptions,
+    Names,
+    Outputs,
+    Poolings,
+    Profiles,
+)
+from onnxsearch.cli.options import (
     DEFAULT_LOCATION,
     EXIT_CODES,
     AsJSON,
     Location,
-    Profile,
     Records,
-    app,
+    check_image,
     check_indexed,
-    embedders_of,
     errors_end_the_command,
+    records_of,
 )
 
 _NAME = 28
@@ -31,25 +39,32 @@ _NAME = 28
 
 @app.command(epilog=EXIT_CODES)
 def compare(
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="The picture to search with.")],
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="The image to search with.")],
     model: Annotated[
         list[str],
         typer.Option("--model", "-m", help="A model as it was given to index; two or more."),
     ],
-    limit: Annotated[int, typer.Option("--limit", "-k", min=1, help="Pictures per model.")] = 10,
+    limit: Annotated[int, typer.Option("--limit", "-k", min=1, help="Images per model.")] = 10,
     html: Annotated[
-        Path | None, typer.Option("--html", help="Also write a page to look at, in one file.")
+        Path | None, typer.Option("--html", help="Also write an HTML page to this file.")
     ] = None,
     location: Location = DEFAULT_LOCATION,
     metadata: Records = None,
-    profile: Profile = None,
+    profile: Profiles = None,
+    name: Names = None,
+    model_output: Outputs = None,
+    pooling: Poolings = None,
+    layout: Layouts = None,
     as_json: AsJSON = False,
 ) -> None:
-    """Show what several models find for IMAGE, side by side, and how far they agree."""
+    """Show the hits of different models for IMAGE side by side, and how far the models agree."""
+    options = ModelOptions(model, profile, name, model_output, pooling, layout)
+    records = records_of(location, metadata)
     with errors_end_the_command():
-        check_indexed(location)
-        embedders = embedders_of(model, profile)
-        with SearchEngine.open(location, embedders=embedders, metadata=metadata) as engine:
+        check_image(image)
+        check_indexed(location, records)
+        embedders = options.embedders()
+        with SearchEngine.open(location, embedders=embedders, metadata=records) as engine:
             comparison = engine.compare(image, limit=limit)
         if html is not None:
             comparison.to_html(html)

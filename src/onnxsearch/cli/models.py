@@ -1,4 +1,4 @@
-"""The commands about model files: `onnxsearch inspect` and `onnxsearch annotate`."""
+"""The commands about model files: `inspect` and `annotate`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from onnxsearch.cli import output
-from onnxsearch.cli.app import EXIT_CODES, AsJSON, app, errors_end_the_command
+from onnxsearch.cli.app import app
+from onnxsearch.cli.options import EXIT_CODES, AsJSON, errors_end_the_command
 from onnxsearch.embedders.onnx.inspection import (
     ModelReport,
     NodeReport,
@@ -26,7 +27,7 @@ Model = Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="The model's f
 
 @app.command(epilog=EXIT_CODES)
 def inspect(model: Model, as_json: AsJSON = False) -> None:
-    """Tell what a model takes and gives, and which OnnxEmbedder(...) call to write."""
+    """Report a model's inputs and outputs, and the OnnxEmbedder(...) call that loads it."""
     with errors_end_the_command():
         report = inspect_model(model)
     if as_json:
@@ -40,21 +41,25 @@ def inspect(model: Model, as_json: AsJSON = False) -> None:
 def annotate(
     model: Model,
     profile: Annotated[
-        str, typer.Option(help="How pictures were prepared in training: keras-caffe, ...")
+        str, typer.Option(help="How images were prepared in training: keras-caffe, ...")
     ],
     size: Annotated[
         int | None, typer.Option(min=1, help="Pixels of a side, if not those of the profile.")
     ] = None,
+    as_json: AsJSON = False,
 ) -> None:
-    """Write into a model's file how its pictures are prepared.
+    """Write into a model's file how its images are prepared.
 
-    After that, nobody has to say --profile. The file's fingerprint changes: pictures that
+    After that, --profile is no longer needed. The file's fingerprint changes: images that
     were indexed with it before have to be indexed again.
     """
     with errors_end_the_command():
         written = annotate_model(model, profile, size)
     height, width = written.size
-    output.print_line(f"{model}: {written.name}, {height} x {width} pixels, is written into it")
+    if as_json:
+        output.print_json({"path": str(model), "profile": written.name, "size": [height, width]})
+        return
+    output.print_line(f"{model}: profile {written.name}, {height} x {width} pixels, written")
 
 
 def report_as_json(report: ModelReport) -> Mapping[str, JSONValue]:

@@ -1,4 +1,4 @@
-"""What the command line prints: results to standard output, the rest to standard error."""
+"""What the command line prints: results to standard output, remarks to standard error."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import sys
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 
 from rich.console import Console
@@ -18,6 +18,14 @@ from onnxsearch import IndexReport, JSONValue, Progress as Moment, SearchResults
 from onnxsearch.errors import without_secrets
 
 SHOWN_FAILURES = 20
+
+
+class OutputError(Exception):
+    """Standard output cannot be written."""
+
+    def __init__(self, cause: OSError) -> None:
+        super().__init__(f"the output cannot be written: {cause.strerror or cause}")
+        self.reader_has_left = isinstance(cause, BrokenPipeError)
 
 
 def printable(text: str) -> str:
@@ -71,7 +79,7 @@ def progress_bar() -> Iterator[Callable[[Moment], None]]:
 
 def print_error(message: str) -> None:
     """Print an error to standard error."""
-    _console(stderr=True).print(Text.assemble(("error: ", "bold red"), printable(message)))
+    _print_aside(Text.assemble(("error: ", "bold red"), printable(message)))
 
 
 def print_results(results: SearchResults) -> None:
@@ -101,13 +109,14 @@ def print_report(report: IndexReport, location: str) -> None:
 
 def print_note(message: str) -> None:
     """Print a remark to standard error."""
-    _console(stderr=True).print(Text(printable(message)))
+    _print_aside(Text(printable(message)))
 
 
 def print_json(document: Mapping[str, JSONValue]) -> None:
     """Print one JSON document, in ASCII: names of files need not be valid Unicode."""
-    json.dump(document, sys.stdout, indent=2)
-    sys.stdout.write("\n")
+    with _writing():
+        json.dump(document, sys.stdout, indent=2)
+        sys.stdout.write("\n")
 
 
 def results_as_json(results: SearchResults) -> Mapping[str, JSONValue]:
@@ -131,12 +140,44 @@ def report_as_json(report: IndexReport, location: str) -> Mapping[str, JSONValue
 
 def print_line(line: str, style: str = "") -> None:
     """Print one line to standard output, never folded where that is a file."""
-    _console().print(Text(printable(line), style))
+    with _writing():
+        _console().print(Text(printable(line), style))
+
+
+def flush() -> None:
+    """Write out what standard output still holds back.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    with _writing():
+        sys.stdout.flush()
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave it to `_writing`, instead of ending the process with 1."""
+        raise BrokenPipeError
 
 
 def _console(*, stderr: bool = False) -> Console:
-    console = Console(stderr=stderr, soft_wrap=True)
+    console = _Console(stderr=stderr, soft_wrap=True)
     if not console.is_terminal:
         # What goes to a file or another program is not folded.
         console.width = 10_000
     return console
+
+
+def _print_aside(text: Text) -> None:
+    # That a remark cannot be shown does not change the result.
+    with suppress(OSError):
+        _console(stderr=True).print(text)
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    """Turn what fails while standard output is written into an `OutputError`."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(error) from error

@@ -1,4 +1,4 @@
-"""The command that checks vectors against records."""
+"""The command `verify`."""
 
 from __future__ import annotations
 
@@ -11,38 +11,42 @@ from onnxsearch import JSONValue, VerifyReport
 from onnxsearch.catalog.catalog import Catalog
 from onnxsearch.catalog.integrity import verify as verify_catalog
 from onnxsearch.cli import output
-from onnxsearch.cli.app import (
+from onnxsearch.cli.app import app
+from onnxsearch.cli.options import (
     DEFAULT_LOCATION,
     AsJSON,
     Location,
     Records,
-    app,
     check_indexed,
     errors_end_the_command,
+    records_of,
 )
 from onnxsearch.engine import DEFAULT_NAMESPACE
 from onnxsearch.locations import open_stores
 
 _SHOWN = 20
-_EXIT_CODES = """Exit codes: 0 all is well, or was mended; 1 an error, told on standard error;
-2 wrong usage; 3 something is wrong.""".replace("\n", " ")
+_EXIT_CODES = """Exit codes: 0 no defect, or all repaired; 1 an error, described on standard
+error; 2 wrong usage; 3 defects were found.""".replace("\n", " ")
 
 
 @app.command(epilog=_EXIT_CODES)
 def verify(
     repair: Annotated[
         bool,
-        typer.Option("--repair", help="Also mend what is wrong; what cannot be read is removed."),
+        typer.Option("--repair", help="Also repair defects; what cannot be read is removed."),
     ] = False,
     location: Location = DEFAULT_LOCATION,
     metadata: Records = None,
     as_json: AsJSON = False,
 ) -> None:
-    """Check every vector against the records, and back. The index may be in use meanwhile."""
+    """Check every vector against the records, and every record against the vectors.
+
+    The index may be in use meanwhile.
+    """
     with errors_end_the_command():
-        check_indexed(location)
+        check_indexed(location, records_of(location, metadata))
         # No engine: a check needs no model, and should not wait for one to load.
-        vectors, records = open_stores(location, metadata)
+        vectors, records = open_stores(location, records_of(location, metadata))
         with vectors, records:
             report = verify_catalog(Catalog(vectors, records, DEFAULT_NAMESPACE), repair=repair)
     if as_json:

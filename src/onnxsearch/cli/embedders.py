@@ -1,0 +1,132 @@
+"""The options that name models, and the embedders that they stand for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, TypeVar, cast, get_args
+
+import typer
+
+from onnxsearch import Embedder, InvalidArgumentError, OnnxEmbedder, Pooling
+from onnxsearch._internal.validation import choice
+from onnxsearch.images.preprocessing.profile import Layout
+
+_Value = TypeVar("_Value")
+
+Models = Annotated[
+    list[str] | None,
+    typer.Option("--model", "-m", help="A bundled model's name, or an .onnx file; repeatable."),
+]
+Profiles = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--profile",
+        help="How to preprocess images for a model from a file: keras-caffe, ... Like the other "
+        "options of models, once for all of them or once for each.",
+    ),
+]
+Names = Annotated[
+    list[str] | None,
+    typer.Option("--name", help="The name of a model from a file. Default: the file's name."),
+]
+Outputs = Annotated[
+    list[str] | None,
+    typer.Option("--output", help="The output that holds the vector, where several could."),
+]
+Poolings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--pooling",
+        help="How to make one vector of tokens (cls, mean, max) or of a feature map (avg, max).",
+    ),
+]
+Layouts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--layout", help="NCHW or NHWC: the order of the input's axes, where the file is silent."
+    ),
+]
+
+_POOLINGS: Sequence[Pooling] = get_args(Pooling)
+_LAYOUTS: Sequence[Layout] = get_args(Layout)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOptions:
+    """The models of one command, and how to load those that come from files."""
+
+    models: Sequence[str] | None
+    profiles: Sequence[str] | None
+    names: Sequence[str] | None
+    outputs: Sequence[str] | None
+    poolings: Sequence[str] | None
+    layouts: Sequence[str] | None
+
+    def embedders(self) -> list[Embedder] | None:
+        """Return the models that the options name; None stands for the default one.
+
+        Raises:
+            InvalidArgumentError: An option does not fit the models.
+            ModelError: A model cannot be used.
+        """
+        models = self.models or []
+        files = [model for model in models if _is_file(model)]
+        profiles = _for_each("--profile", self.profiles, files)
+        names = _for_each("--name", self.names, files)
+        outputs = _for_each("--output", self.outputs, files)
+        poolings = _chosen("--pooling", self.poolings, files, _POOLINGS)
+        layouts = _chosen("--layout", self.layouts, files, _LAYOUTS)
+        if self.names and len(set(names)) < len(names):
+            raise InvalidArgumentError("--name: expected a name of its own for each model")
+        loaded = iter(zip(files, profiles, names, outputs, poolings, layouts, strict=True))
+        embedders: list[Embedder] = []
+        for model in models:
+            if not _is_file(model):
+                embedders.append(OnnxEmbedder.bundled(model))
+                continue
+            path, profile, name, output, pooling, layout = next(loaded)
+            embedders.append(
+                OnnxEmbedder(
+                    path, name=name, profile=profile, output=output, pooling=pooling, layout=layout
+                )
+            )
+        return embedders or None
+
+
+def _is_file(model: str) -> bool:
+    return model.endswith(".onnx") or os.path.exists(os.path.expanduser(model))
+
+
+def _chosen(
+    option: str,
+    values: Sequence[str] | None,
+    files: Sequence[str],
+    options: Sequence[_Value],
+) -> list[_Value | None]:
+    """Return the option's value for each model from a file, out of a few that there are."""
+    return [
+        None if value is None else choice(option, cast("_Value", value), options)
+        for value in _for_each(option, values, files)
+    ]
+
+
+def _for_each(
+    option: str, values: Sequence[_Value] | None, files: Sequence[str]
+) -> Sequence[_Value | None]:
+    """Return the option's value for each model from a file."""
+    if not values:
+        return [None] * len(files)
+    if not files:
+        raise InvalidArgumentError(
+            f"{option} is for models from files: name the file with --model, or leave it out"
+        )
+    if len(values) == 1:
+        return list(values) * len(files)
+    if len(values) != len(files):
+        raise InvalidArgumentError(
+            f"{option} is given {len(values)} times, for {len(files)} models from files: expected "
+            "it once, or once for each"
+        )
+    return values

@@ -1,0 +1,88 @@
+"""The options of more than one command, and the exit codes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from onnxsearch import ImageNotFoundError, InvalidArgumentError, OnnxSearchError
+from onnxsearch._internal.paths import absolute_path
+from onnxsearch.cli import output
+from onnxsearch.locations import missing_files
+
+DEFAULT_LOCATION = ".onnxsearch"
+
+EXIT_CODES = """Exit codes: 0 success; 1 an error, described on standard error; 2 wrong usage;
+3 finished, but some images could not be read; 130 interrupted; 141 the reader of the output
+has left.""".replace("\n", " ")
+
+Location = Annotated[
+    str,
+    typer.Option(
+        "--location",
+        "-l",
+        envvar=["ONNXSEARCH_LOCATION", "MILVUS_URI"],
+        help="A folder, a Milvus Lite file (x.db), or the http(s):// address of a Milvus server.",
+    ),
+]
+Records = Annotated[
+    str | None,
+    typer.Option(
+        "--metadata",
+        envvar="ONNXSEARCH_METADATA",
+        help="A redis:// URL or an SQLite file for the records. Default: SQLite at the location; "
+        "for a server, the variable REDIS_URL.",
+    ),
+]
+AsJSON = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document, and nothing else, to stdout.")
+]
+
+
+def records_of(location: str, metadata: str | None) -> str | None:
+    """Return where the records are; None stands for a file at the location."""
+    # An index in a folder has its records beside it, whatever the shell has set for others.
+    if metadata is None and "://" in location:
+        return os.environ.get("REDIS_URL") or None
+    return metadata
+
+
+def check_indexed(location: str, metadata: str | None) -> None:
+    """Refuse a location without an index.
+
+    Raises:
+        InvalidArgumentError: A file of the index does not exist.
+    """
+    # Opening would make an empty index, and the search find nothing in it.
+    missing = missing_files(location, metadata)
+    if missing:
+        raise InvalidArgumentError(
+            f"there is no index at {location!r}: its file {str(missing[0])!r} does not exist. Make "
+            "an index with `onnxsearch index DIR`, or name its place with --location and --metadata"
+        )
+
+
+def check_image(image: Path) -> None:
+    """Refuse an image that does not exist, before stores and models are opened.
+
+    Raises:
+        ImageNotFoundError: There is no such file.
+    """
+    path = absolute_path(image, "IMAGE")
+    if not os.path.lexists(path):
+        raise ImageNotFoundError(f"{path!r}: no such file")
+
+
+@contextmanager
+def errors_end_the_command() -> Iterator[None]:
+    """Print an error of ours instead of a traceback, and exit with 1."""
+    try:
+        yield
+    except OnnxSearchError as error:
+        output.print_error(str(error))
+        raise typer.Exit(1) from error
