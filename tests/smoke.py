@@ -41,6 +41,7 @@ def main(extras: set[str]) -> None:
         edits_models("onnx" in extras, folder / "model.onnx")
         reads_text("text" in extras)
         reads_heic("heif" in extras, folder / "photo.heic")
+        excludes("patterns" in extras, str(folder / "excluding"), pictures)
     print(f"onnxsearch {onnxsearch.__version__} works with: {sorted(extras) or 'no extras'}")
 
 
@@ -112,6 +113,18 @@ def reads_heic(installed: bool, path: Path) -> None:
         assert "onnxsearch[heif]" in str(error), error
     else:
         raise AssertionError("pillow-heif is not installed, but a HEIC file was opened")
+
+
+def excludes(installed: bool, location: str, pictures: Path) -> None:
+    with onnxsearch.SearchEngine.open(location) as engine:
+        try:
+            report = engine.index(pictures, exclude=["gold.*"])
+        except onnxsearch.MissingExtraError as error:
+            assert not installed
+            assert "onnxsearch[patterns]" in str(error), error
+        else:
+            assert installed
+            assert report.counts[onnxsearch.Status.SKIPPED] == 1, report
 
 
 if __name__ == "__main__":

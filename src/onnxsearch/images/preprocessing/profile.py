@@ -118,9 +118,8 @@ class PreprocessingProfile(ProfileDescription):
         Raises:
             UnsupportedImageError: The image cannot be converted to RGB.
             ImageTooLargeError: Its aspect is so extreme that resizing needs gigabytes.
-            ProfileError: The arithmetic leaves the range of `dtype`.
-            ProfileError: The image was decoded as a draft, and the profile resamples by
-                `nearest`.
+            ProfileError: The arithmetic leaves the range of `dtype`, or the image was decoded
+                as a draft and the profile resamples by `nearest`.
             InvalidArgumentError: `layout` or `dtype` has another value.
         """
         if layout not in ("NHWC", "NCHW"):
