@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING, Self
 
 from onnxsearch._internal.closeable import Closeable
 from onnxsearch._internal.cpu import available_cores
+from onnxsearch._internal.lifetime import Lifetime, close_all
 from onnxsearch._internal.paths import target_path
-from onnxsearch._internal.process import HomeProcess
 from onnxsearch._internal.threads import batched
-from onnxsearch._internal.validation import boolean, instance, integer
+from onnxsearch._internal.validation import instance, integer
 from onnxsearch.catalog.catalog import Catalog
 from onnxsearch.catalog.integrity import verify
 from onnxsearch.catalog.keys import check_id, check_ids
 from onnxsearch.catalog.snapshot import Snapshot, save_snapshot
 from onnxsearch.catalog.transfer import CatalogSource, copy, transfer
 from onnxsearch.embedders.registry import EmbedderRegistry
-from onnxsearch.errors import ClosedError
 from onnxsearch.evaluation.comparison import compare
 from onnxsearch.evaluation.evaluator import Evaluator
 from onnxsearch.evaluation.ground_truth import GroundTruth
@@ -130,9 +129,7 @@ class SearchEngine(Closeable):
         self._searcher = Searcher(
             self._embedders, encoder, self._retriever, self._workers, self._batch_size
         )
-        self._owned: list[Embedder | VectorStore | MetadataStore] = []
-        self._closed = False
-        self._process = HomeProcess()
+        self._lifetime = Lifetime("this engine")
         # Compare first: whatever comes later may delete vectors.
         self._catalog.identity.open(self._embedders)
         # Recover next: it may still have to drop one of these collections.
@@ -193,9 +190,9 @@ class SearchEngine(Closeable):
                 reading=reading,
             )
         except BaseException:
-            _close_all(owned)
+            close_all(owned)
             raise
-        engine._owned = owned
+        engine._lifetime.own(owned)
         return engine
 
     @property
@@ -208,9 +205,7 @@ class SearchEngine(Closeable):
 
         Do not close while another thread is using the engine.
         """
-        self._closed = True
-        owned, self._owned = self._owned, []
-        _close_all(owned)
+        self._lifetime.end()
 
     def index(
         self,
@@ -258,15 +253,9 @@ class SearchEngine(Closeable):
             >>> report = engine.index("~/Images")
             >>> report.counts["indexed"], report.failures
         """
-        self._check_open()
-        boolean("prune", prune)
-        boolean("allow_empty", allow_empty)
-        boolean("include_hidden", include_hidden)
-        files = read_source(
-            source,
-            Exclusion(exclude, include_hidden=include_hidden),
-            allow_empty=prune and allow_empty,
-        )
+        self._lifetime.check()
+        excluded = Exclusion(exclude, include_hidden=include_hidden)
+        files = read_source(source, excluded, allow_empty=prune and allow_empty)
         return self._pipeline().run(files, metadata, progress, prune=prune, allow_empty=allow_empty)
 
     def add(
@@ -288,14 +277,14 @@ class SearchEngine(Closeable):
             EmbeddingError: A model gave no usable vector.
             StoreError: A store failed; the image is not stored.
         """
-        self._check_open()
+        self._lifetime.check()
         return add_image(
             self._catalog, self._embedders, self._reading, image, id=id, metadata=metadata
         )
 
     def get(self, id: str) -> Record | None:
         """Return what is stored under `id`, or None."""
-        self._check_open()
+        self._lifetime.check()
         stored = self._catalog.records.find([check_id(id)]).get(id)
         return stored.record if stored else None
 
@@ -309,13 +298,13 @@ class SearchEngine(Closeable):
             InvalidArgumentError: One is no id; none was removed.
             StoreError: A store failed.
         """
-        self._check_open()
+        self._lifetime.check()
         batches = batched(check_ids(id), _REMOVED)
         return [gone for batch in batches for gone in self._catalog.remove(batch)]
 
     def count(self) -> int:
         """Return how many images are stored."""
-        self._check_open()
+        self._lifetime.check()
         return self._catalog.records.count()
 
     def search(
@@ -371,7 +360,7 @@ class SearchEngine(Closeable):
             >>> engine.search(Query.examples(like=["rose.jpg"], unlike=["cactus.jpg"]))
             >>> engine.search("query.jpg", models=["vgg16", "resnet50"])
         """
-        self._check_open()
+        self._lifetime.check()
         selection = Selection(limit, offset, filter, max_distance, group_by, diversity)
         return self._searcher.search(
             one_query(query, text), selection, model=model, models=models, fusion=fusion
@@ -397,7 +386,7 @@ class SearchEngine(Closeable):
             InvalidArgumentError: `limit` is below 1, or `images` is a single image.
             StoreError: A store failed.
         """
-        self._check_open()
+        self._lifetime.check()
         return self._searcher.search_many(images, Selection(limit, filter=filter), model=model)
 
     def compare(
@@ -430,7 +419,7 @@ class SearchEngine(Closeable):
             >>> comparison.results["vgg16"][0].distance
             >>> comparison.overlap(5)
         """
-        self._check_open()
+        self._lifetime.check()
         selection = Selection(limit, filter=filter)
         return compare(self._searcher, query, self._embedders.selected(models), selection)
 
@@ -478,7 +467,7 @@ class SearchEngine(Closeable):
             >>> evaluation = engine.evaluate(lambda record: Path(record.uri).parent.name)
             >>> evaluation.scores["vgg16"].mean_average_precision.value
         """
-        self._check_open()
+        self._lifetime.check()
         embedders = self._embedders.selected(models)
         evaluator = Evaluator(self._retriever, embedders, as_fusion(fusion), k, depth)
         truth = GroundTruth.of(self._catalog.records, labels=labels, pairs=pairs)
@@ -505,7 +494,7 @@ class SearchEngine(Closeable):
             InvalidArgumentError: Nothing is stored, or a number is below 1.
             StoreError: A store failed.
         """
-        self._check_open()
+        self._lifetime.check()
         store, collection = self._catalog.vectors, self._collection(model)
         return index_recall(store, collection, limit=limit, sample=sample, seed=seed)
 
@@ -547,7 +536,7 @@ class SearchEngine(Closeable):
             >>> tuning = engine.tune(0.99)
             >>> store = MilvusVectorStore("http://localhost:19530", index=tuning.index)
         """
-        self._check_open()
+        self._lifetime.check()
         store, collection = self._catalog.vectors, self._collection(model)
         return tune(store, collection, target_recall, limit=limit, sample=sample, seed=seed)
 
@@ -574,7 +563,7 @@ class SearchEngine(Closeable):
             >>> for group in engine.duplicates(max_distance=0.25):
             ...     print(*group)
         """
-        self._check_open()
+        self._lifetime.check()
         return clusters(self._retriever, self._embedders.named(model), max_distance)
 
     def duplicate_threshold(
@@ -595,7 +584,7 @@ class SearchEngine(Closeable):
             UnknownModelError: There is no model of that name.
             StoreError: A store failed.
         """
-        self._check_open()
+        self._lifetime.check()
         return calibrate(self._retriever, self._embedders.named(model), pairs)
 
     def backfill(self, model: str, *, progress: ProgressSink = False) -> IndexReport:
@@ -621,7 +610,7 @@ class SearchEngine(Closeable):
             >>> with SearchEngine.open("album", embedders=[old, resnet50]) as engine:
             ...     engine.backfill("resnet50", progress=True)
         """
-        self._check_open()
+        self._lifetime.check()
         return self._backfill(self._embedders.named(model)).run(progress)
 
     def drop_model(self, model: str) -> None:
@@ -636,7 +625,7 @@ class SearchEngine(Closeable):
             StoreError: A store failed; calling this again goes on, and so does the
                 engine that opens next.
         """
-        self._check_open()
+        self._lifetime.check()
         drop_model(self._catalog, self._embedders, model)
 
     def migrate(
@@ -667,7 +656,7 @@ class SearchEngine(Closeable):
             InvalidArgumentError: Both are of one name.
             StoreError: A store failed.
         """
-        self._check_open()
+        self._lifetime.check()
         embedder = begin_migration(self._catalog, self._embedders, old, new)
         return migrate(self._embedders, old, self._backfill(embedder), progress)
 
@@ -689,8 +678,7 @@ class SearchEngine(Closeable):
             StoreCorruptError: A journal entry, or the key of a vector, cannot be read.
             StoreError: A store failed.
         """
-        self._check_open()
-        boolean("repair", repair)
+        self._lifetime.check()
         report = verify(self._catalog, repair=repair)
         if repair:
             ensure_collections(self._catalog, self._embedders.values())
@@ -727,7 +715,7 @@ class SearchEngine(Closeable):
             ...     with SearchEngine.open("http://milvus:19530", metadata=redis_url) as there:
             ...         here.copy_to(there, progress=True)
         """
-        self._check_open()
+        self._lifetime.check()
         return copy(CatalogSource(self._catalog), other, progress)
 
     def copy_from(self, source: ImageSource, *, progress: ProgressSink = False) -> TransferReport:
@@ -743,7 +731,7 @@ class SearchEngine(Closeable):
             SpaceMismatchError: The source has vectors of another model, profile or output.
             StoreError: A store failed; what was copied until then stays.
         """
-        self._check_open()
+        self._lifetime.check()
         return transfer(source, self._catalog, self.models, progress)
 
     def save_snapshot(self, path: str | os.PathLike[str], *, progress: ProgressSink = False) -> int:
@@ -761,7 +749,7 @@ class SearchEngine(Closeable):
             InvalidArgumentError: `path` is no path, or a folder's.
             StoreError: The file cannot be written, or a store failed.
         """
-        self._check_open()
+        self._lifetime.check()
         return save_snapshot(CatalogSource(self._catalog), target_path(path), progress)
 
     def load_snapshot(
@@ -782,7 +770,7 @@ class SearchEngine(Closeable):
             SpaceMismatchError: Its vectors are of another model, profile or output.
             StoreError: It cannot be read, or a store failed.
         """
-        self._check_open()
+        self._lifetime.check()
         with Snapshot(target_path(path)) as snapshot:
             return self.copy_from(snapshot, progress=progress)
 
@@ -796,13 +784,8 @@ class SearchEngine(Closeable):
     def _collection(self, model: str | None) -> str:
         return self._catalog.collection(self._embedders.named(model).name)
 
-    def _check_open(self) -> None:
-        self._process.check("this engine")
-        if self._closed:
-            raise ClosedError("this engine was closed: open a new one")
-
     def __repr__(self) -> str:
-        closed = ", closed" if self._closed else ""
+        closed = ", closed" if self._lifetime.is_over else ""
         return f"<SearchEngine {', '.join(self._embedders)}{closed}>"
 
 
@@ -810,8 +793,3 @@ def _bundled_embedder() -> Embedder:
     from onnxsearch.embedders.onnx.embedder import OnnxEmbedder
 
     return OnnxEmbedder.bundled()
-
-
-def _close_all(owned: Iterable[Embedder | VectorStore | MetadataStore]) -> None:
-    for each in owned:
-        each.close()

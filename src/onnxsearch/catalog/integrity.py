@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from onnxsearch._internal.threads import batched
+from onnxsearch._internal.validation import boolean
 from onnxsearch.catalog.integrity_report import Defect, Finding, VerifyReport
 from onnxsearch.catalog.keys import decode_key, decode_keys, key_of
 from onnxsearch.catalog.records import StoredImage
@@ -54,6 +55,7 @@ def verify(catalog: Catalog, *, repair: bool = False) -> VerifyReport:
         StoreCorruptError: A journal entry, or the key of a vector, cannot be read.
         StoreError: A store failed.
     """
+    boolean("repair", repair)
     catalog.identity.check()
     return _Check(catalog, repair).run()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from onnxsearch._internal.validation import items, text
+from onnxsearch._internal.validation import boolean, items, text
 from onnxsearch.errors import InvalidArgumentError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Exclusion:
 
     def __init__(self, patterns: Iterable[str] = (), *, include_hidden: bool = False) -> None:
         self._spec = _spec(patterns)
-        self._include_hidden = include_hidden
+        self._include_hidden = boolean("include_hidden", include_hidden)
 
     def reason(self, relative: str, *, is_folder: bool) -> str | None:
         """Return why an entry is skipped; None if it is not.

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from onnxsearch._internal.progress import ProgressSink, reporter
 from onnxsearch._internal.threads import batched, ordered_map
+from onnxsearch._internal.validation import boolean
 from onnxsearch.catalog.batching import BATCH
 from onnxsearch.catalog.catalog import Catalog
 from onnxsearch.catalog.retries import attempts, contended
@@ -69,6 +70,11 @@ class Pipeline:
                 or a folder that was emptied.
             StoreError: A store failed.
         """
+        boolean("prune", prune)
+        if boolean("allow_empty", allow_empty) and not prune:
+            raise InvalidArgumentError(
+                "allow_empty=True does nothing without prune=True: pass both, or neither"
+            )
         if prune and source.folder is None:
             raise InvalidArgumentError(
                 "prune=True needs a folder: only there it is known which files are gone"
