@@ -134,7 +134,7 @@ class SearchEngine(Closeable):
         self._catalog.identity.open(self._embedders)
         # Recover next: it may still have to drop one of these collections.
         self._catalog.recover()
-        ensure_collections(self._catalog, self._embedders.values())
+        ensure_collections(self._catalog, self._embedders.values(), reading)
 
     @classmethod
     def open(
@@ -657,7 +657,7 @@ class SearchEngine(Closeable):
             StoreError: A store failed.
         """
         self._lifetime.check()
-        embedder = begin_migration(self._catalog, self._embedders, old, new)
+        embedder = begin_migration(self._catalog, self._embedders, old, new, self._reading)
         return migrate(self._embedders, old, self._backfill(embedder), progress)
 
     def verify(self, *, repair: bool = False) -> VerifyReport:
@@ -681,7 +681,7 @@ class SearchEngine(Closeable):
         self._lifetime.check()
         report = verify(self._catalog, repair=repair)
         if repair:
-            ensure_collections(self._catalog, self._embedders.values())
+            ensure_collections(self._catalog, self._embedders.values(), self._reading)
         return report
 
     def copy_to(self, other: ImageTarget, *, progress: ProgressSink = False) -> TransferReport:

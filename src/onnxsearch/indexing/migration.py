@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from onnxsearch._internal.progress import ProgressSink
     from onnxsearch.catalog.catalog import Catalog
     from onnxsearch.embedders.registry import EmbedderRegistry
+    from onnxsearch.images.reading import ReadPolicy
     from onnxsearch.indexing.backfill import Backfill
     from onnxsearch.types import IndexReport
 
@@ -34,7 +35,11 @@ def drop_model(catalog: Catalog, embedders: EmbedderRegistry, model: str) -> Non
 
 
 def begin_migration(
-    catalog: Catalog, embedders: EmbedderRegistry, old: str, new: str | Embedder
+    catalog: Catalog,
+    embedders: EmbedderRegistry,
+    old: str,
+    new: str | Embedder,
+    reading: ReadPolicy,
 ) -> Embedder:
     """Let the new model stand beside the old one, and return it.
 
@@ -50,7 +55,7 @@ def begin_migration(
             "OnnxEmbedder(path, name='mine')"
         )
     if isinstance(new, Embedder) and name not in embedders:
-        ensure_collections(catalog, [new])
+        ensure_collections(catalog, [new], reading)
         embedders.insert(new, after=old)
     return embedders.named(name)
 

@@ -10,14 +10,17 @@ from onnxsearch.vectors.base import CollectionSpec
 
 if TYPE_CHECKING:
     from onnxsearch.embedders.base import Embedder
+    from onnxsearch.images.reading import ReadPolicy
 
 
-def ensure_collections(catalog: Catalog, embedders: Iterable[Embedder]) -> None:
+def ensure_collections(
+    catalog: Catalog, embedders: Iterable[Embedder], reading: ReadPolicy
+) -> None:
     """Make the collection of each embedder, or check that it holds the same space.
 
     Raises:
         SpaceMismatchError: A collection was filled by another model, profile, output
-            or dimension.
+            or dimension, or from images read with another `ReadPolicy.draft`.
         StoreMismatchError: A collection belongs to other records.
         StoreError: The store failed.
     """
@@ -27,7 +30,14 @@ def ensure_collections(catalog: Catalog, embedders: Iterable[Embedder]) -> None:
             CollectionSpec(
                 name=catalog.collection(embedder.name),
                 dimension=embedder.dimension,
-                fingerprint=embedder.fingerprint,
+                fingerprint=_fingerprint(embedder, reading),
                 metric=embedder.metric,
             ),
         )
+
+
+def _fingerprint(embedder: Embedder, reading: ReadPolicy) -> str:
+    """Return the fingerprint of an embedder's vectors, of images that the engine reads."""
+    # A draft has other pixels than the whole image, for every embedder.
+    drafted = "" if reading.draft is None else f"+draft={reading.draft}"
+    return f"{embedder.fingerprint}{drafted}"

@@ -21,7 +21,8 @@ from onnxsearch.embedders.onnx.fingerprint import (
     model_digest,
     subclass_parameters,
 )
-from onnxsearch.embedders.onnx.image_model import ImageModel, probe_images
+from onnxsearch.embedders.onnx.first_run import model_input, probe_images
+from onnxsearch.embedders.onnx.image_model import ImageModel
 from onnxsearch.embedders.onnx.parity import Reference, Verification, compare
 from onnxsearch.embedders.onnx.pooling import Pooling, pool
 from onnxsearch.embedders.onnx.profile_lookup import PROFILE_KEY, resolve_profile, usual_layout
@@ -139,7 +140,7 @@ class OnnxEmbedder(Embedder):
         self._reading = reading
         self._pooling = pooling
         if metric is not None:
-            self.metric = Metric(metric)
+            self.metric = _checked_metric(metric)
         sessions = Sessions(source, check_providers(providers), runtime)
         carried = sessions.metadata(cores).get(PROFILE_KEY)
         self._model = ImageModel(
@@ -147,13 +148,14 @@ class OnnxEmbedder(Embedder):
         )
         self._profile = resolve_profile(profile, carried, self.input, path)
         probes = probe_images(self._profile, self.input)
-        alone = self._model.outputs(probes[1])
-        self._output = self._model.choose_output(alone, output, pooling)
-        self._dimension = self._pooled_dimension(alone[self._output].shape)
+        first = self._model.first_run(probes[len(probes) // 2])
+        self._output = first.choose(output, pooling)
+        alone = first.image_values(self._output)
+        self._dimension = self._pooled_dimension(alone.shape)
         if text is not None:
-            text.check_dimension(self._dimension, self._output, self._model.listed_outputs(alone))
+            text.check_dimension(self._dimension, self._output, first.listed())
         self._text = text
-        self._model = self._model.batched_safely(probes, alone[self._output], self._output)
+        self._model = self._model.batched_safely(probes, alone, self._output)
 
     @classmethod
     def bundled(
@@ -249,7 +251,7 @@ class OnnxEmbedder(Embedder):
             ImageError: The image cannot be used.
         """
         opened = open_image(image, self._reading)
-        return self._profile.apply(opened, self.input.layout, self.input.dtype)
+        return model_input(self._profile, opened, self.input)
 
     def run(self, batch: Tensor) -> Tensor:
         """Turn n tensors into an array (n, dimension), not normalised.
@@ -382,3 +384,10 @@ class OnnxEmbedder(Embedder):
         sibling = copy.copy(self)
         vars(sibling).update(attributes)
         return sibling
+
+
+def _checked_metric(metric: object) -> Metric:
+    if not isinstance(metric, Metric):
+        listed = ", ".join(f"Metric.{each.name}" for each in Metric)
+        raise InvalidArgumentError(f"metric={metric!r:.80}: expected one of {listed}")
+    return metric

@@ -7,27 +7,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-from PIL import Image
 
 from onnxsearch.embedders.base import Tensor
 from onnxsearch.embedders.onnx.editing import onnx_is_installed
-from onnxsearch.embedders.onnx.pooling import Pooling
+from onnxsearch.embedders.onnx.first_run import FirstRun
 from onnxsearch.embedders.onnx.session import Sessions
 from onnxsearch.embedders.onnx.signature import (
     ImageInputSpec,
     Node,
-    choose_output,
     floating,
-    listed_outputs,
     read_input,
 )
 from onnxsearch.errors import EmbeddingError, ModelLoadError
-from onnxsearch.images.preprocessing.profile import Layout, PreprocessingProfile
+from onnxsearch.images.preprocessing.profile import Layout
 
 _OTHER_LAYOUT: Mapping[Layout, Layout] = {"NCHW": "NHWC", "NHWC": "NCHW"}
-
-_PROBE_LEVELS = ((0, 256), (118, 138), (0, 60))
-"""Levels of the noise in the images of a probe: of the whole range, pale, and dark."""
 
 _CPU_TOLERANCE = {"float32": 1e-4, "float16": 1e-2, "uint8": 1e-4}
 _OTHER_TOLERANCE = 1e-2
@@ -35,16 +29,6 @@ _OTHER_TOLERANCE = 1e-2
 the largest of them. Sums in another order change float32 by some 1e-6; GPUs compute with
 other kernels, and in TF32, as the batch grows. Quantisation by the whole batch's range
 changes values by 1e-3 and more."""
-
-
-def probe_images(profile: PreprocessingProfile, spec: ImageInputSpec) -> Tensor:
-    """Return three images of noise as a model is fed them, always the same: (3, ...)."""
-    generator = np.random.default_rng(0)
-    noise = [
-        Image.fromarray(generator.integers(low, high, (*profile.size, 3), np.uint8))
-        for low, high in _PROBE_LEVELS
-    ]
-    return np.stack([profile.apply(image, spec.layout, spec.dtype) for image in noise])
 
 
 class ImageModel:
@@ -89,20 +73,17 @@ class ImageModel:
         sibling.threads = threads
         return sibling
 
-    def outputs(self, image: Tensor) -> dict[str, Tensor]:
-        """Return the values of all outputs of floating point numbers for one image.
+    def first_run(self, image: Tensor) -> FirstRun:
+        """Run the model on a single image, and return all that it gives.
 
         Args:
             image: What the model is fed for it, without batch axis.
 
-        Returns:
-            Values by output, each (1, ...); as it is where the first axis of an output
-            is not the batch.
-
         Raises:
             ModelLoadError: The run failed.
         """
-        names = [node.name for node in floating(self._nodes())]
+        nodes: Sequence[Node] = self.sessions.get(self.threads).get_outputs()
+        names = [node.name for node in floating(nodes)]
         batch = self._filled(image[np.newaxis])
         try:
             values = self._run(names, batch) if names else []
@@ -112,24 +93,7 @@ class ImageModel:
                 "the profile make images of a size that the model takes, and if its axes have "
                 f"another order, is layout={_OTHER_LAYOUT[self.input.layout]!r} passed?"
             ) from error
-        return {
-            name: value[:1] if value.shape[:1] == (len(batch),) else value
-            for name, value in zip(names, values, strict=True)
-        }
-
-    def choose_output(
-        self, values: Mapping[str, Tensor], output: str | None, pooling: Pooling | None
-    ) -> str:
-        """Return the name of the output that holds the vector, of those in `outputs`.
-
-        Raises:
-            ModelOutputError: See `signature.choose_output`.
-        """
-        return choose_output(self._nodes(), _shapes(values), output, pooling)
-
-    def listed_outputs(self, values: Mapping[str, Tensor]) -> str:
-        """Return the model's outputs for one image, for messages."""
-        return listed_outputs(self._nodes(), _shapes(values))
+        return FirstRun(nodes, dict(zip(names, values, strict=True)), len(batch))
 
     def run(self, batch: Tensor, output: str) -> Tensor:
         """Return the values of `output` for n images, (n, ...).
@@ -208,11 +172,6 @@ class ImageModel:
         opened.input = replace(self.input, batch=None)
         return opened
 
-    def _nodes(self) -> Sequence[Node]:
-        """Return the model's outputs."""
-        nodes: Sequence[Node] = self.sessions.get(self.threads).get_outputs()
-        return nodes
-
     @property
     def _tolerance(self) -> float:
         return _CPU_TOLERANCE[self.input.dtype] if self.sessions.on_cpu else _OTHER_TOLERANCE
@@ -241,7 +200,3 @@ class ImageModel:
 
     def _run(self, names: Sequence[str], batch: Tensor) -> list[Tensor]:
         return self.sessions.run(self.threads, names, {self.input.name: batch}, self._label)
-
-
-def _shapes(values: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    return {name: value.shape for name, value in values.items()}

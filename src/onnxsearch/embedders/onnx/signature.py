@@ -64,6 +64,15 @@ class ImageInputSpec:
         return (3, *size) if self.layout == "NCHW" else (*size, 3)
 
 
+@dataclass(frozen=True, slots=True)
+class OutputShape:
+    """The shape of an output for one image."""
+
+    sizes: tuple[int, ...]
+    per_image: bool
+    """Whether the first axis is the batch, so that every image has a row."""
+
+
 def read_input(
     inputs: Sequence[Node], layout: Layout | None = None, usual: Layout | None = None
 ) -> ImageInputSpec:
@@ -106,7 +115,7 @@ def floating(outputs: Sequence[Node]) -> list[Node]:
 
 def choose_output(
     outputs: Sequence[Node],
-    shapes: Mapping[str, tuple[int, ...]],
+    shapes: Mapping[str, OutputShape],
     output: str | None,
     pooling: Pooling | None,
     preferred: Sequence[str] = PREFERRED_OUTPUTS,
@@ -135,13 +144,13 @@ def choose_output(
                     f"outputs: {listed}"
                 )
             raise ModelOutputError(f"the model has no output {output!r}; it has {listed}")
-        if not _has_a_row_per_image(shapes[output]):
+        if not shapes[output].per_image:
             raise ModelOutputError(
-                f"output {output!r} has the shape {list(shapes[output])} for one image: expected "
-                f"a first axis for the batch. The model's outputs: {listed}"
+                f"output {output!r} has the shape {list(shapes[output].sizes)} for one image: "
+                f"expected a first axis for the batch. The model's outputs: {listed}"
             )
         return output
-    usable = {name: shape for name, shape in shapes.items() if _has_a_row_per_image(shape)}
+    usable = {name: shape.sizes for name, shape in shapes.items() if shape.per_image}
     vectors = [name for name, shape in usable.items() if len(squeezed(shape)) == 2]
     poolable = [name for name, shape in usable.items() if len(shape) in POOLINGS]
     candidates = (poolable or vectors) if pooling else (vectors or poolable)
@@ -162,10 +171,10 @@ def choose_output(
     )
 
 
-def listed_outputs(outputs: Sequence[Node], shapes: Mapping[str, tuple[int, ...]]) -> str:
+def listed_outputs(outputs: Sequence[Node], shapes: Mapping[str, OutputShape]) -> str:
     """Return all outputs with their shapes for one image, or types that hold no vectors."""
     return ", ".join(
-        f"{node.name!r} {list(shapes[node.name])}" if node.name in shapes else described(node)
+        f"{node.name!r} {list(shapes[node.name].sizes)}" if node.name in shapes else described(node)
         for node in outputs
     )
 
@@ -174,10 +183,6 @@ def fixed_sizes(node: Node) -> list[int | None]:
     """Return the sizes of an input's axes; None where the graph leaves a size open."""
     # Open sizes have names, or are None; some converters write -1.
     return [size if isinstance(size, int) and size > 0 else None for size in node.shape]
-
-
-def _has_a_row_per_image(shape: tuple[int, ...]) -> bool:
-    return len(shape) > 1 and shape[0] == 1
 
 
 def _several(inputs: Sequence[Node]) -> str:

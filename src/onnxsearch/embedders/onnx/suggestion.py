@@ -109,10 +109,10 @@ def _of_images(
         reason = NOTHING_SAYS if NOTHING_SAYS in str(error) else str(error)
         missing.append(MissingArgument("profile", reason, _profiles(model.input)))
     size = profile.size if profile else _size(model.input)
-    values = model.outputs(np.zeros(model.input.shape(size), model.input.dtype))
-    shapes = {name: value.shape for name, value in values.items()}
+    run = model.first_run(np.zeros(model.input.shape(size), model.input.dtype))
+    shapes = {name: shape.sizes for name, shape in run.shapes.items() if shape.per_image}
     try:
-        output = model.choose_output(values, None, None)
+        output = run.choose(None, None)
     except ModelOutputError as error:
         usable = tuple(_quoted(name) for name, shape in shapes.items() if 2 <= len(shape) <= 4)
         missing.append(MissingArgument("output", str(error), usable))

@@ -23,6 +23,7 @@ from onnxsearch.embedders.onnx.session import (
 )
 from onnxsearch.embedders.onnx.signature import (
     Node,
+    OutputShape,
     choose_output,
     described,
     fixed_sizes,
@@ -109,7 +110,10 @@ class OnnxTextEmbedder:
             values = self._run(names, tokens, mask) if names else []
         except EmbeddingError as error:
             raise ModelLoadError(f"a first run of the model on a text failed: {error}") from error
-        shapes = {name: value.shape for name, value in zip(names, values, strict=True)}
+        shapes = {
+            name: OutputShape(value.shape, per_image=value.shape[:1] == (1,))
+            for name, value in zip(names, values, strict=True)
+        }
         self._output = choose_output(outputs, shapes, output, pooling, PREFERRED_OUTPUTS)
         first = values[names.index(self._output)]
         self._dimension = int(self._pool(first, mask).shape[1])
