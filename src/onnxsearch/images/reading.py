@@ -42,9 +42,10 @@ image at the limit costs 400 MB while it is decoded. Nearly every camera stays b
 DRAFTED = "onnxsearch-drafted"
 """Key in `Image.info` of an image that was decoded smaller than it is stored."""
 
-OPENED = "onnxsearch-opened"
-"""Key in `Image.info` of an image that `open_image` returned. It is not checked again: the
-policy of the engine, which opened it, counts, and not also that of each embedder."""
+OPENED = "_onnxsearch_opened"
+"""Attribute of an image that `open_image` returned. It is not checked again: the policy of
+the engine, which opened it, counts, and not also that of each embedder. `Image.info` is
+the caller's, and is saved with the image."""
 
 _TOO_LARGE = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
@@ -119,7 +120,7 @@ def open_image(source: ImageInput, policy: ReadPolicy = READ_STRICTLY) -> Image.
         (30, 20)
     """
     if isinstance(source, Image.Image):
-        return source if OPENED in source.info else _load(source, "Pillow image", policy)
+        return source if hasattr(source, OPENED) else _load(source, "Pillow image", policy)
     if isinstance(source, np.ndarray):
         return _load(_from_array(source), "array", policy)
     if isinstance(source, bytes | bytearray | memoryview):
@@ -246,7 +247,7 @@ def _load(
         image.load()
     # Pillow caches the orientation; it can read some formats' only while the file is open.
     orientation(image)
-    image.info[OPENED] = True
+    setattr(image, OPENED, True)
     return image
 
 
