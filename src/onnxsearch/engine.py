@@ -91,6 +91,8 @@ class SearchEngine(Closeable):
     Raises:
         InvalidArgumentError: No embedder, or two of one name, or an argument is not
             as said.
+        ProfileError: `reading` decodes drafts, and the profile of a model needs single
+            pixels.
         SpaceMismatchError: A collection was filled by another model, profile, output
             or dimension.
         StoreError: A store failed.
@@ -119,6 +121,8 @@ class SearchEngine(Closeable):
         instance("reading", reading, ReadPolicy, "a ReadPolicy")
         self._catalog = Catalog(vectors, metadata, namespace)
         self._embedders = EmbedderRegistry(embedders, self._catalog.whereabouts)
+        for embedder in self._embedders.values():
+            embedder.check_reading(reading)
         self._workers = (
             available_cores() if workers is None else integer("workers", workers, least=1)
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given, strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from onnxsearch.errors import ProfileError
+from onnxsearch.errors import InvalidArgumentError, ProfileError
 from onnxsearch.images.conversion import (
     AS_LIBRARIES,
     AS_OPEN_CLIP,
@@ -154,6 +155,47 @@ def test_float16_is_the_rounded_float32() -> None:
     half = profile.apply(image, "NHWC", np.float16)
     assert half.dtype == np.float16
     assert np.array_equal(half, profile.apply(image, "NHWC").astype(np.float16))
+
+
+def test_uint8_is_the_pixels_of_a_profile_without_steps() -> None:
+    profile, image = PreprocessingProfile("plain", (5, 7), colours="BGR"), photo(30, 20)
+    tensor = profile.apply(image, "NHWC", np.uint8)
+    assert tensor.dtype == np.uint8
+    assert np.array_equal(tensor, np.asarray(profile.pixels(image))[..., ::-1])
+    with pytest.raises(InvalidArgumentError, match="float32 or float16"):
+        PreprocessingProfile.named("torchvision").apply(image, dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"dtype": "int8"}, {"dtype": "float64"}, {"dtype": "words"}, {"layout": "HWC"}],
+    ids=repr,
+)
+def test_other_layouts_and_number_types_are_refused(arguments: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgumentError, match=next(iter(arguments))):
+        PreprocessingProfile("plain", (5, 7)).apply(photo(9, 9), **arguments)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        *({"size": size} for size in (224, (8.0, 8), (8,), "88", None, {8, 9})),
+        *({"steps": steps} for steps in (5, ("divide",), Step("divide", (255,)))),
+        *({"fill": fill} for fill in (7, (0, 0), (0, 0, 256), "abc")),
+        *({"resize_to": size} for size in (0, 1.5, "9", (9,), True)),
+        *({"decode": "white"}, {"name": 5}, {"fit": "stretch"}, {"resample": None}),
+    ],
+    ids=repr,
+)
+def test_values_of_a_profile_are_checked(values: dict[str, Any]) -> None:
+    with pytest.raises(ProfileError):
+        PreprocessingProfile(**{"name": "any", "size": (8, 8), **values})
+
+
+@pytest.mark.parametrize("values", [255, None, "255", (), (1, 2), (float("nan"),), ("a",), (None,)])
+def test_values_of_a_step_are_checked(values: Any) -> None:
+    with pytest.raises(ProfileError, match="divide"):
+        Step("divide", values)
 
 
 def test_arithmetic_out_of_range_is_refused() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ from onnxsearch._internal.threads import batched
 from onnxsearch._internal.validation import integer
 from onnxsearch.errors import EmbeddingError
 from onnxsearch.types import ImageInput, Metric, Vectors
+
+if TYPE_CHECKING:
+    from onnxsearch.images.reading import ReadPolicy
 
 Tensor: TypeAlias = "NDArray[np.number]"
 """A model's input or output: an array of any shape and type."""
@@ -85,6 +88,16 @@ class Embedder(Closeable):
 
         The rows need not be normalised. For `Metric.HAMMING`: (n, dimension / 8) uint8.
         """
+
+    def check_reading(self, policy: ReadPolicy) -> None:
+        """Raise an error if images that were opened by `policy` do not suit the model.
+
+        The engine asks once, before it opens any image. The default accepts every policy.
+
+        Raises:
+            ProfileError: They do not.
+        """
+        del policy
 
     def parallel(self, workers: int) -> Embedder:
         """Return an embedder to the same space, tuned for `workers` threads at once.

@@ -147,6 +147,7 @@ class OnnxEmbedder(Embedder):
             sessions, cores, self._name, layout, usual_layout(profile, carried, path)
         )
         self._profile = resolve_profile(profile, carried, self.input, path)
+        self._profile.check_reading(reading)
         probes = probe_images(self._profile, self.input)
         first = self._model.first_run(probes[len(probes) // 2])
         self._output = first.choose(output, pooling)
@@ -240,6 +241,9 @@ class OnnxEmbedder(Embedder):
         or where an attribute, such as a counter, does not change vectors.
         """
         return subclass_parameters(self, OnnxEmbedder)
+
+    def check_reading(self, policy: ReadPolicy) -> None:
+        self._profile.check_reading(policy)
 
     def prepare(self, image: ImageInput) -> Tensor:
         """Return the model's input tensor for `image`, without batch axis.

@@ -113,19 +113,21 @@ class PreprocessingProfile(ProfileDescription):
             image: A loaded image of any mode; it is not changed, and may be shared
                 between threads.
             layout: (height, width, 3) for `NHWC`, (3, height, width) for `NCHW`.
-            dtype: float32, or float16, to which the float32 result is rounded.
+            dtype: float32; float16, to which the float32 result is rounded; or uint8, the
+                pixels themselves, of a profile without steps.
 
         Raises:
             UnsupportedImageError: The image cannot be converted to RGB.
             ImageTooLargeError: Its aspect is so extreme that resizing needs gigabytes.
             ProfileError: The arithmetic leaves the range of `dtype`, or the image was decoded
                 as a draft and the profile resamples by `nearest`.
-            InvalidArgumentError: `layout` or `dtype` has another value.
+            InvalidArgumentError: `layout` or `dtype` has another value, or the profile
+                has steps, and `dtype` is uint8.
         """
         if layout not in ("NHWC", "NCHW"):
             raise InvalidArgumentError(f"layout={layout!r:.80}: expected 'NHWC' or 'NCHW'")
         pixels = np.asarray(self.pixels(image))
-        table = lookup_table(self.steps, _dtype_name(dtype))
+        table = lookup_table(self.steps, self._checked(dtype))
         order = (2, 1, 0) if self.colours == "BGR" else (0, 1, 2)
         shape = (3, *self.size) if layout == "NCHW" else (*self.size, 3)
         tensor = np.empty(shape, table.dtype)
@@ -167,6 +169,17 @@ class PreprocessingProfile(ProfileDescription):
         if self.resample == "nearest" and policy.draft is not None:
             raise ProfileError(self._no_drafts)
 
+    def _checked(self, dtype: DTypeLike) -> str:
+        """Return the name of a number type that the profile can give."""
+        expected = "float32 or float16" if self.steps else "float32, float16 or uint8"
+        try:
+            name = np.dtype(dtype).name
+        except TypeError as error:
+            raise InvalidArgumentError(f"dtype={dtype!r:.80}: expected {expected}") from error
+        if name not in ("float32", "float16", "uint8") or (name == "uint8" and self.steps):
+            raise InvalidArgumentError(f"dtype={name}: expected {expected}")
+        return name
+
     @property
     def _no_drafts(self) -> str:
         return (
@@ -177,13 +190,3 @@ class PreprocessingProfile(ProfileDescription):
     def _cut(self, image: Image.Image) -> Image.Image:
         resized = resize_to_fit(image, self.fit, self.resized, self.resample, self.resampler)
         return centre_crop(resized, self.size, self.rounding, self.fill)
-
-
-def _dtype_name(dtype: DTypeLike) -> str:
-    try:
-        name = np.dtype(dtype).name
-    except TypeError as error:
-        raise InvalidArgumentError(f"dtype={dtype!r:.80}: expected float32 or float16") from error
-    if name not in ("float32", "float16"):
-        raise InvalidArgumentError(f"dtype={name}: expected float32 or float16")
-    return name

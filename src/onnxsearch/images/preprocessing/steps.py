@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
+from numbers import Real
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
@@ -46,16 +48,15 @@ class Step:
         check_choice("precision", self.precision, Precision)
         # A list compares and hashes differently from a tuple of the same numbers.
         try:
-            object.__setattr__(self, "values", tuple(float(value) for value in self.values))
-        except (TypeError, ValueError, OverflowError) as error:
+            values = tuple(_finite(value) for value in self.values)
+        except (TypeError, OverflowError):
+            values = ()
+        if len(values) not in (1, 3):
             raise ProfileError(
-                f"values of {self.operation!r}: {self.values!r:.80}, expected 1 or 3 numbers in a "
-                "tuple"
-            ) from error
-        if len(self.values) not in (1, 3) or not np.isfinite(self.values).all():
-            raise ProfileError(
-                f"values of {self.operation!r}: {self.values}, expected 1 or 3 numbers"
+                f"values of {self.operation!r}: {self.values!r:.80}, expected a tuple of 1 or 3 "
+                "finite numbers"
             )
+        object.__setattr__(self, "values", values)
         if self.operation == "divide" and 0.0 in self.values:
             raise ProfileError("values of 'divide': expected numbers other than 0")
 
@@ -83,6 +84,12 @@ def lookup_table(steps: tuple[Step, ...], dtype: str) -> NDArray[np.floating]:
         raise ProfileError(f"the arithmetic {steps} leaves the range of {dtype}")
     table.flags.writeable = False
     return table
+
+
+def _finite(value: object) -> float:
+    if not isinstance(value, Real) or not math.isfinite(value):
+        raise TypeError(value)
+    return float(value)
 
 
 def check_choice(field: str, value: object, choices: object) -> None:
