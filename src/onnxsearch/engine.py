@@ -121,8 +121,6 @@ class SearchEngine(Closeable):
         instance("reading", reading, ReadPolicy, "a ReadPolicy")
         self._catalog = Catalog(vectors, metadata, namespace)
         self._embedders = EmbedderRegistry(embedders, self._catalog.whereabouts)
-        for embedder in self._embedders.values():
-            embedder.check_reading(reading)
         self._workers = (
             available_cores() if workers is None else integer("workers", workers, least=1)
         )

@@ -46,6 +46,7 @@ def begin_migration(
     Raises:
         InvalidArgumentError: Both have the same name.
         UnknownModelError: The engine has no model named `new`.
+        ProfileError: The new model cannot take images as the engine opens them.
         SpaceMismatchError: The new model's collection holds another space.
     """
     name = new if isinstance(new, str) else new.name

@@ -19,11 +19,15 @@ def ensure_collections(
     """Make the collection of each embedder, or check that it holds the same space.
 
     Raises:
+        ProfileError: A model cannot take images that are opened by `reading`.
         SpaceMismatchError: A collection was filled by another model, profile, output
             or dimension, or from images read with another `ReadPolicy.draft`.
         StoreMismatchError: A collection belongs to other records.
         StoreError: The store failed.
     """
+    embedders = list(embedders)
+    for embedder in embedders:
+        embedder.check_reading(reading)
     for embedder in embedders:
         catalog.ensure_collection(
             embedder.name,
