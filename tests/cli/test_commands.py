@@ -84,6 +84,28 @@ def test_failures_are_told_and_counted(run: Run, pictures: Path) -> None:
     assert len(json.loads(report.stdout)["outcomes"]) == 5
 
 
+def test_files_that_are_not_images_are_skipped(run: Run, pictures: Path) -> None:
+    (pictures / ".hidden.png").write_bytes((pictures / "gold.png").read_bytes())
+    (pictures / "notes.txt").write_text("not an image")
+    result = run("index", pictures)
+    assert (result.exit_code, "3 indexed" in result.stdout) == (0, True), result.output
+    assert "2 skipped" in result.stdout
+    hidden = run("index", pictures, "--include-hidden")
+    assert "1 skipped" in hidden.stdout
+    assert hidden.exit_code == 0
+
+
+def test_patterns_and_empty_folders(run: Run, pictures: Path) -> None:
+    pytest.importorskip("pathspec", reason="the extra [patterns] is not installed")
+    assert "1 indexed" in run("index", pictures, "--exclude", "g*", "--exclude", "navy.png").stdout
+    for path in pictures.iterdir():
+        path.unlink()
+    assert run("index", pictures, "--prune").exit_code == 1
+    assert "prune" in run("index", pictures, "--allow-empty").stderr
+    emptied = run("index", pictures, "--prune", "--allow-empty")
+    assert (emptied.exit_code, "1 removed" in emptied.stdout) == (0, True), emptied.output
+
+
 def test_location_from_the_environment(run: Run, pictures: Path, tmp_path: Path) -> None:
     run("index", pictures, ONNXSEARCH_LOCATION="from-environment")
     assert (tmp_path / "from-environment").exists()

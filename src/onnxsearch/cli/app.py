@@ -75,6 +75,22 @@ def index(
     prune: Annotated[
         bool, typer.Option("--prune", help="Remove entries whose files are gone from DIR.")
     ] = False,
+    allow_empty: Annotated[
+        bool,
+        typer.Option("--allow-empty", help="With --prune: even if DIR is now empty or gone."),
+    ] = False,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--exclude",
+            metavar="PATTERN",
+            help="Skip files and folders that match, as in a .gitignore file; repeatable.",
+        ),
+    ] = None,
+    include_hidden: Annotated[
+        bool,
+        typer.Option("--include-hidden", help="Also index names that begin with a dot."),
+    ] = False,
     as_json: AsJSON = False,
 ) -> None:
     """Index the images in DIR and below. A second run does only what is left."""
@@ -86,7 +102,14 @@ def index(
         ) as engine,
         output.progress_bar() as progress,
     ):
-        report = engine.index(source, progress=progress, prune=prune)
+        report = engine.index(
+            source,
+            progress=progress,
+            prune=prune,
+            allow_empty=allow_empty,
+            exclude=exclude or (),
+            include_hidden=include_hidden,
+        )
     if as_json:
         output.print_json(output.report_as_json(report, location))
     else:
