@@ -98,10 +98,10 @@ def test_files_that_are_not_images_are_skipped(run: Run, pictures: Path) -> None
 def test_patterns_and_empty_folders(run: Run, pictures: Path) -> None:
     pytest.importorskip("pathspec", reason="the extra [patterns] is not installed")
     assert "1 indexed" in run("index", pictures, "--exclude", "g*", "--exclude", "navy.png").stdout
+    assert "prune" in run("index", pictures, "--allow-empty").stderr
     for path in pictures.iterdir():
         path.unlink()
     assert run("index", pictures, "--prune").exit_code == 1
-    assert "prune" in run("index", pictures, "--allow-empty").stderr
     emptied = run("index", pictures, "--prune", "--allow-empty")
     assert (emptied.exit_code, "1 removed" in emptied.stdout) == (0, True), emptied.output
 
