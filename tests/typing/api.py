@@ -23,6 +23,8 @@ from onnxsearch import (
     InMemoryVectorStore,
     Metadata,
     Metric,
+    MilvusIndex,
+    MilvusVectorStore,
     OnnxEmbedder,
     OnnxSearchError,
     OnnxTextEmbedder,
@@ -36,7 +38,10 @@ from onnxsearch import (
     Status,
     Tensor,
     TextQueries,
+    Trial,
+    Tunable,
     Tuning,
+    Variant,
     Vectors,
     Verification,
     inspect_model,
@@ -138,5 +143,14 @@ def several_models(engine: SearchEngine) -> float:
     groups: list[tuple[str, ...]] = engine.duplicates(0.1)
     report: IndexReport = engine.migrate("a", MeanColour())
     tuning: Tuning = engine.tune(0.99, model="a", limit=5)
+    MilvusVectorStore("tuned.db", index=tuning.index)
     print(groups, report, engine.recall().low, tuning.recall.low, tuning.trials[0].milliseconds)
     return estimate.value + comparison.overlap(3)
+
+
+def tuned(store: MilvusVectorStore, trials: Tuning[MilvusIndex]) -> Tunable[MilvusIndex]:
+    variants: list[Variant[MilvusIndex]] = store.variants("photos", limit=5)
+    best: Trial[MilvusIndex] = trials.proposed
+    MilvusVectorStore("tuned.db", index=variants[0].index)
+    MilvusVectorStore("tuned.db", index=best.index)
+    return store

@@ -236,6 +236,46 @@ def test_refuses_limits_that_milvus_cannot_serve(tmp_path: Path) -> None:
         assert len(store.search("photos", random_vectors(spec, 1), 20_000)[0]) == 20
 
 
+def test_a_collection_that_was_released_is_loaded_again(tmp_path: Path) -> None:
+    from pymilvus import MilvusClient
+
+    with MilvusVectorStore(tmp_path / "vectors.db") as store:
+        stored_with(store, *[{"year": n} for n in range(5)])
+        client = MilvusClient(str(tmp_path / "vectors.db"))
+        for use, expected in (
+            (lambda: len(store.search("photos", VECTORS[:2], 3)[1]), 3),
+            (lambda: found(store, F("year") > 2), {3, 4}),
+            (lambda: list(store.fetch("photos", [key(1)])), [key(1)]),
+            (lambda: sorted(store.ids("photos")), [key(n) for n in range(5)]),
+            (lambda: store.count("photos"), 5),
+            (lambda: store.upsert("photos", [key(5)], VECTORS[:1]), None),
+            (lambda: store.delete("photos", [key(5)]), None),
+            (lambda: store.count("photos"), 5),
+        ):
+            client.release_collection("photos")
+            assert use() == expected
+        client.close()
+
+
+def test_a_collection_that_cannot_be_loaded_again_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pymilvus import MilvusClient
+
+    with MilvusVectorStore(tmp_path / "vectors.db") as store:
+        stored_with(store, {})
+        client = MilvusClient(str(tmp_path / "vectors.db"))
+        client.release_collection("photos")
+        loaded: list[str] = []
+        monkeypatch.setattr(
+            MilvusClient, "load_collection", lambda _, name, timeout: loaded.append(name)
+        )
+        with pytest.raises(StoreUnavailableError, match="another client released it"):
+            store.search("photos", VECTORS[:1], 1)
+        assert loaded == ["photos"]
+        client.close()
+
+
 def stored_with(store: MilvusVectorStore, *metadata: Metadata) -> MilvusVectorStore:
     store.ensure_collection(SPEC)
     store.upsert(

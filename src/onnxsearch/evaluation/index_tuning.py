@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic
 
 from onnxsearch._internal.validation import number
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.evaluation.index_recall import Sample
-from onnxsearch.vectors.capabilities import Tunable, Variant
+from onnxsearch.vectors.capabilities import Index, Tunable, Variant
 
 if TYPE_CHECKING:
     from onnxsearch.evaluation.bootstrap import Estimate
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class Trial(Generic[Index]):
     """One way to search, measured."""
 
-    index: object
+    index: Index
     """What to give the store so that it searches like this; None if it takes nothing."""
     recall: Estimate
     milliseconds: float
@@ -32,20 +32,20 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
-class Tuning:
+class Tuning(Generic[Index]):
     """What `SearchEngine.tune` measured, and proposes."""
 
     target_recall: float
-    trials: tuple[Trial, ...]
+    trials: tuple[Trial[Index], ...]
     """In the order of their cost, up to the first one that reached the target."""
 
     @property
-    def proposed(self) -> Trial:
+    def proposed(self) -> Trial[Index]:
         """The cheapest that reached the target; if none did, the one of best recall."""
         return max(self.trials, key=lambda trial: trial.recall.value)
 
     @property
-    def index(self) -> object:
+    def index(self) -> Index:
         """The index to open the store with; None if it takes none."""
         return self.proposed.index
 

@@ -82,7 +82,7 @@ def read_spec(client: MilvusClient, name: str, *, timeout: float) -> CollectionS
 def write_owner(client: MilvusClient, spec: CollectionSpec, *, timeout: float) -> None:
     """Write the owner of a collection that has none."""
     found = read_spec(client, spec.name, timeout=timeout)
-    if found == spec and found.owner is None:
+    if found is not None and found == spec and found.owner is None:
         client.alter_collection_properties(
             spec.name, properties={_MARK: _mark_of(spec)}, timeout=timeout
         )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import cast
+from typing import TypeVar, cast
 
 from pymilvus import MilvusClient
 
-from onnxsearch.errors import CollectionNotFoundError, StoreError
+from onnxsearch.errors import CollectionNotFoundError, StoreError, StoreUnavailableError
 from onnxsearch.vectors.collection import CollectionSpec
 from onnxsearch.vectors.milvus.collection import (
     LONG_SECONDS,
@@ -22,7 +22,10 @@ from onnxsearch.vectors.milvus.collection import (
     write_partial,
 )
 from onnxsearch.vectors.milvus.connection import MilvusConnection
+from onnxsearch.vectors.milvus.errors import is_not_loaded
 from onnxsearch.vectors.milvus.index import MilvusIndex
+
+_T = TypeVar("_T")
 
 FLUSH_ROWS = 1_000
 """Lite takes about 0.1 ms to search a row that is not flushed."""
@@ -81,7 +84,7 @@ class MilvusDatabase:
             return
         with suppress(CollectionNotFoundError), self.read(name) as client:
             found = read_spec(client, name, timeout=self._timeout)
-            if found != known or found.owner != known.owner:
+            if found is None or found != known or found.owner != known.owner:
                 self._specs.pop(name, None)
 
     def create(self, spec: CollectionSpec) -> None:
@@ -139,6 +142,40 @@ class MilvusDatabase:
         """Lend the client for a write to a collection that has to be there."""
         with self._known(name), self._connection.write() as client:
             yield client
+
+    def ask(self, name: str, question: Callable[[MilvusClient], _T]) -> _T:
+        """Return the answer of a collection, which is loaded first if it is not.
+
+        Raises:
+            CollectionNotFoundError: There is no such collection.
+            StoreError: Milvus failed.
+        """
+        try:
+            with self.read(name) as client:
+                return question(client)
+        except StoreUnavailableError as error:
+            if not is_not_loaded(error):
+                raise
+            with self.read(name) as client:
+                client.load_collection(name, timeout=self._timeout)
+                return question(client)
+
+    def change(self, name: str, write: Callable[[MilvusClient], None]) -> None:
+        """Write to a collection, which is loaded first if it is not.
+
+        Raises:
+            CollectionNotFoundError: There is no such collection.
+            StoreError: Milvus failed.
+        """
+        try:
+            with self.write(name) as client:
+                write(client)
+        except StoreUnavailableError as error:
+            if not is_not_loaded(error):
+                raise
+            with self.write(name) as client:
+                client.load_collection(name, timeout=self._timeout)
+                write(client)
 
     @contextmanager
     def _known(self, name: str) -> Iterator[None]:

@@ -22,7 +22,7 @@ import json
 import struct
 from collections.abc import Mapping
 from hashlib import blake2b
-from typing import NamedTuple, cast
+from typing import NamedTuple, TypeGuard, cast
 
 from onnxsearch.filters import Scalar
 from onnxsearch.types import JSONValue
@@ -99,7 +99,7 @@ def _column(name: str, value: JSONValue) -> _Column:
     return _Column(column, digits, size + len(digits) + len('""'))
 
 
-def _is_scalar(value: JSONValue) -> bool:
+def _is_scalar(value: JSONValue) -> TypeGuard[Scalar]:
     return isinstance(value, (str, int, float))
 
 

@@ -30,10 +30,11 @@ _GONE = (
     grpc.StatusCode.DEADLINE_EXCEEDED,
 )
 _NOT_THERE = frozenset(
-    {101, 103, 106, 201, 202, 400, 401, 500, 501, 503, 600, 601, 602, 901, 902, 903, 904, 905}
+    {103, 106, 201, 202, 400, 401, 500, 501, 503, 600, 601, 602, 901, 902, 903, 904, 905}
 )
 """Codes for collections, partitions, replicas, channels, segments and nodes that are not
 there, or not yet, as a server says while it starts: `pkg/util/merr/errors.go` of Milvus."""
+_NOT_LOADED = 101
 _NOT_READY = "service not ready"
 """What it says before; the code is that of whatever it did not foresee."""
 _NO_CONNECTION = "should create connection first"
@@ -59,6 +60,11 @@ def reason_of(error: Exception) -> str:
     return str(getattr(error, "message", "the call failed"))
 
 
+def is_not_loaded(error: StoreUnavailableError) -> bool:
+    """Return whether a collection was not in the server's memory: released, or not loaded yet."""
+    return error.__cause__ is not None and _code(error.__cause__) == _NOT_LOADED
+
+
 def is_refusal(error: Exception) -> bool:
     """Tell whether Milvus Lite, or pymilvus before it, only turned the request down.
 
@@ -76,6 +82,11 @@ def _mapped(error: Exception, address: str) -> OnnxSearchError:
         return StoreUnavailableError(
             f"Milvus at {address} cannot be reached, or did not answer in time. Check that it "
             "runs, and that address and port are right"
+        )
+    if code == _NOT_LOADED:
+        return StoreUnavailableError(
+            f"a collection of Milvus at {address} is not loaded: another client released it, or "
+            f"the server has not loaded it yet. Load it, or try again. It says: {reason}"
         )
     if code in _NOT_THERE or _NOT_READY in reason or getattr(error, "retriable", False):
         return StoreUnavailableError(

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from functools import partial
-from typing import Self
+from typing import Any, Self, TypeAlias, cast
 
 from pymilvus import MilvusClient
 
@@ -31,6 +31,8 @@ from onnxsearch.vectors.milvus.search import (
     to_milvus,
 )
 
+_Row: TypeAlias = "dict[str, Any]"
+"""What pymilvus takes and returns for a row: a value by field."""
 _BATCH_BYTES = 8 << 20
 """Servers refuse messages of 64 MiB, and a request should not take seconds."""
 _LITE_METRICS = frozenset({Metric.L2, Metric.IP, Metric.COSINE})
@@ -175,9 +177,11 @@ class MilvusVectorStore(VectorStore):
                 {"id": keys[n], "vector": values[n], "metadata": documents[metadata[n]].fields}
                 for n in range(start, end)
             ]
-            with self._database.write(spec.name) as client:
-                client.upsert(spec.name, rows, timeout=self._timeout)
-                self._database.wrote(spec.name, len(rows))
+            self._database.change(spec.name, partial(self._put, spec.name, rows))
+
+    def _put(self, name: str, rows: list[_Row], client: MilvusClient) -> None:
+        client.upsert(name, rows, timeout=self._timeout)
+        self._database.wrote(name, len(rows))
 
     def _search(
         self, spec: CollectionSpec, queries: Vectors, limit: int, filter: Filter | None
@@ -195,21 +199,13 @@ class MilvusVectorStore(VectorStore):
             timeout=self._timeout,
         )
         # Milvus Lite compares all queries of a request with all rows, in memory.
-        counted = lite is not None and len(queries) > 1
-        with self._database.read(spec.name) as client:
-            return search.run(client, queries, self._count(spec) if counted else 0)
+        compared = self._count(spec) if lite is not None and len(queries) > 1 else 0
+        return self._database.ask(spec.name, lambda client: search.run(client, queries, compared))
 
     def _check_decided(self, name: str, filter: Filter) -> None:
         if not self._database.is_partial(name):
             return
-        with self._database.read(name) as client:
-            rows = count(
-                client,
-                name,
-                undecided(filter),
-                consistency=self._consistency,
-                timeout=self._timeout,
-            )
+        rows = self._database.ask(name, partial(self._count_rows, name, undecided(filter)))
         if rows:
             raise InvalidArgumentError(
                 f"{filter!r:.200} cannot be answered for {rows} rows of collection {name!r}: their "
@@ -221,41 +217,48 @@ class MilvusVectorStore(VectorStore):
         found: dict[str, Vectors] = {}
         step = max(1, _BATCH_BYTES // (spec.columns * spec.dtype.itemsize + 100))
         for start in range(0, len(keys), step):
-            with self._database.read(spec.name) as client:
-                rows = client.get(
-                    spec.name,
-                    ids=list(keys[start : start + step]),
-                    output_fields=["vector"],
-                    timeout=self._timeout,
-                    consistency_level=self._consistency,
-                )
+            page = list(keys[start : start + step])
+            rows = self._database.ask(spec.name, partial(self._get, spec.name, page))
             found |= {row["id"]: from_milvus(row["vector"], spec) for row in rows}
         return found
 
+    def _get(self, name: str, keys: list[str], client: MilvusClient) -> list[_Row]:
+        rows = client.get(
+            name,
+            ids=keys,
+            output_fields=["vector"],
+            timeout=self._timeout,
+            consistency_level=self._consistency,
+        )
+        return cast("list[_Row]", rows)
+
     def _delete(self, spec: CollectionSpec, keys: Sequence[str]) -> None:
         for start in range(0, len(keys), 1000):
-            with self._database.write(spec.name) as client:
-                client.delete(
-                    spec.name, ids=list(keys[start : start + 1000]), timeout=self._timeout
-                )
+            page = list(keys[start : start + 1000])
+            self._database.change(spec.name, partial(self._remove, spec.name, page))
+
+    def _remove(self, name: str, keys: list[str], client: MilvusClient) -> None:
+        client.delete(name, ids=keys, timeout=self._timeout)
 
     def _ids(self, spec: CollectionSpec) -> Iterator[str]:
         last = ""
         while True:
-            with self._database.read(spec.name) as client:
-                page = keys_after(
-                    client, spec.name, last, consistency=self._consistency, timeout=self._timeout
-                )
+            page = self._database.ask(spec.name, partial(self._page, spec.name, last))
             if not page:
                 return
             yield from page
             last = page[-1]
 
-    def _count(self, spec: CollectionSpec) -> int:
-        with self._database.read(spec.name) as client:
-            return count(client, spec.name, consistency=self._consistency, timeout=self._timeout)
+    def _page(self, name: str, last: str, client: MilvusClient) -> list[str]:
+        return keys_after(client, name, last, consistency=self._consistency, timeout=self._timeout)
 
-    def variants(self, collection: str, limit: int) -> list[Variant]:
+    def _count(self, spec: CollectionSpec) -> int:
+        return self._database.ask(spec.name, partial(self._count_rows, spec.name, ""))
+
+    def _count_rows(self, name: str, condition: str, client: MilvusClient) -> int:
+        return count(client, name, condition, consistency=self._consistency, timeout=self._timeout)
+
+    def variants(self, collection: str, limit: int) -> list[Variant[MilvusIndex]]:
         """Return the ways to search the collection's index, cheapest first (see `Tunable`).
 
         Raises:
