@@ -110,7 +110,8 @@ def returned_annotations(value: type) -> set[str]:
     for attribute, annotation in inspect.get_annotations(value).items():
         if not attribute.startswith("_"):
             names |= names_in(annotation)
-    return names
+    # What a generic type stands for is not a type of its own.
+    return names - {parameter.__name__ for parameter in getattr(value, "__parameters__", ())}
 
 
 def test_every_returned_type_is_exported() -> None:
