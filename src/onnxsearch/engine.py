@@ -1,4 +1,4 @@
-"""The search engine facade: every operation, handed to one collaborator."""
+"""The search engine facade: each operation calls one collaborator."""
 
 from __future__ import annotations
 
@@ -65,32 +65,31 @@ _REMOVED = 256
 
 
 class SearchEngine(Closeable):
-    """Finds similar images.
+    """Search engine for similar images.
 
-    Images are embedded by every embedder; their vectors lie in `vectors`, one
-    collection per model, and their records in `metadata`. All methods may be called
-    from several threads at once. Writes that a crash interrupted are finished when
-    an engine is made.
+    Every embedder embeds each image. The vectors are stored in `vectors`, in one
+    collection per model, and the records in `metadata`. All methods may be called from
+    several threads at once. A new engine first ends the writes that a crash interrupted.
 
-    The embedders and stores stay the caller's: `close` leaves them open, so that
-    engines can share them. `SearchEngine.open` makes its own, and closes them.
+    The embedders and stores belong to the caller: `close` leaves them open, so that
+    engines can share them. `SearchEngine.open` creates its own, and closes them.
 
     Args:
-        embedders: One or several, of different names. The first is the one that
-            searches where no model is named.
-        vectors: Holds the vectors.
-        metadata: Holds the records.
-        namespace: Keeps engines in the same stores apart: a letter, then letters,
-            digits and single underscores.
+        embedders: One or several, with different names. Searches use the first one
+            unless they name a model.
+        vectors: The store of the vectors.
+        metadata: The store of the records.
+        namespace: Separates engines in the same stores: a letter, then letters, digits
+            and single underscores.
         workers: Threads that decode and embed in bulk; by default one per core that
             this process may use.
-        batch_size: Images that a worker embeds at once. 4 is as fast as any on a
-            CPU and keeps memory small; a GPU wants 32 or more.
-        reading: How image files are opened: what is too large, what too damaged.
+        batch_size: Images that a worker embeds at once. On a CPU, 4 is as fast as any
+            other number and keeps memory small; use 32 or more on a GPU.
+        reading: How image files are opened: the pixel limit, and which damage is accepted.
 
     Raises:
-        InvalidArgumentError: No embedder, or two of one name, or an argument is not
-            as said.
+        InvalidArgumentError: There is no embedder, two have the same name, or an argument
+            has a wrong type or value.
         ProfileError: `reading` decodes drafts, and the profile of a model needs single
             pixels.
         SpaceMismatchError: A collection was filled by another model, profile, output
@@ -150,16 +149,16 @@ class SearchEngine(Closeable):
         batch_size: int = 4,
         reading: ReadPolicy = READ_STRICTLY,
     ) -> Self:
-        """Open the engine at `location`, and make one if there is none.
+        """Open the engine at `location`; create it if it does not exist.
 
         Args:
-            location: A folder (embedded stores, made if need be), `x.db` (Milvus
+            location: A folder (embedded stores, created if missing), `x.db` (Milvus
                 Lite) or `http(s)://host:port` (a Milvus server).
             embedders: By default the bundled EfficientNet-Lite2, with 1280
                 dimensions.
             metadata: A `redis://`, `rediss://` or `unix://` URL, or the path of an
                 SQLite file. By default SQLite beside the vectors.
-            namespace: Keeps engines at the same location apart.
+            namespace: Separates engines at the same location.
             workers: See `SearchEngine`.
             batch_size: See `SearchEngine`.
             reading: See `SearchEngine`.
@@ -169,11 +168,11 @@ class SearchEngine(Closeable):
                 named without `metadata`.
             StoreUnavailableError: A server cannot be reached.
             StoreLockedError: Another process holds the Milvus Lite file.
-            SpaceMismatchError: It was filled by another model.
+            SpaceMismatchError: The vectors there are of another model.
 
         Example:
             >>> with SearchEngine.open("album") as engine:
-            ...     engine.index("~/Images", progress=True)
+            ...     engine.index("~/Pictures", progress=True)
             ...     engine.search("query.jpg", limit=5)
         """
         owned: list[Embedder | VectorStore | MetadataStore] = []
@@ -203,9 +202,9 @@ class SearchEngine(Closeable):
         return list(self._embedders)
 
     def close(self) -> None:
-        """Release what `open` made; closing twice is harmless.
+        """Close the embedders and stores that `open` created; a second call does nothing.
 
-        Do not close while another thread is using the engine.
+        Do not close an engine that another thread is using.
         """
         self._lifetime.end()
 
@@ -220,39 +219,40 @@ class SearchEngine(Closeable):
         exclude: Sequence[str] = (),
         include_hidden: bool = False,
     ) -> IndexReport:
-        """Index files; tell of each what became of it.
+        """Index files and report the outcome of each.
 
-        Files that are stored already and have not changed are skipped, so a run
-        that was stopped goes on where it ended. No file stops the run. A file that
-        is byte for byte the same as another one is not stored again.
+        Stored files that have not changed are not read again, so a stopped run continues
+        where it ended. No file stops the run. A file with the same bytes as a stored image
+        is not stored again.
 
         Args:
             source: A folder (with all below it), a file, or an iterable of files.
                 A file's id is its absolute path.
-            metadata: Metadata for all files, or a function from `Path` to a file's, of
-                1 MiB as JSON at most. None leaves what is stored of it.
-            progress: True writes a line to standard error; a callable gets a
+            metadata: Metadata for all files, or a function from a file's `Path` to its
+                metadata, at most 1 MiB as JSON. None keeps the stored metadata.
+            progress: True writes a line to standard error; a function receives a
                 `Progress` after each file.
-            prune: Also remove images whose file under the folder is gone. A folder that
-                held images and now holds none is refused, since a drive that is not
-                mounted looks like that.
+            prune: Also remove images whose file in the folder no longer exists. If a folder
+                held images and now holds none, as with a drive that is not mounted, an
+                error is raised instead.
             allow_empty: With `prune`, accept such folders, and a source that does not exist.
             exclude: Patterns as in a `.gitignore` file, relative to the folder; files and
                 folders that match are skipped. Needs the extra `[patterns]`.
             include_hidden: Also index files and folders whose name begins with a dot.
 
         Returns:
-            A report with one outcome per file, in the order they were met. Hidden files,
-            files of the system, linked folders and files that are not images are skipped.
+            A report with one outcome per file, in the order of the files. Hidden files, files
+            of the system, linked folders and files that are not images are skipped.
 
         Raises:
-            ImageNotFoundError: There is no such folder or file.
+            ImageNotFoundError: The folder or file does not exist.
             EmptySourceError: The folder holds no file.
-            InvalidArgumentError: An argument is not as said.
-            StoreError: A store failed; what was stored until then stays.
+            InvalidArgumentError: An argument has a wrong type or value, or `prune` would empty
+                a folder.
+            StoreError: A store failed; images that were stored before stay.
 
         Example:
-            >>> report = engine.index("~/Images")
+            >>> report = engine.index("~/Pictures")
             >>> report.counts["indexed"], report.failures
         """
         self._lifetime.check()
@@ -263,20 +263,20 @@ class SearchEngine(Closeable):
     def add(
         self, image: ImageInput, *, id: str | None = None, metadata: Metadata | None = None
     ) -> str:
-        """Store one image, in place of what its id held before; return the id.
+        """Store one image, in place of the image with the same id; return the id.
 
-        When this returns, the image is found, also after a crash.
+        When this method returns, searches find the image, also after a crash.
 
         Args:
-            image: An image, or the path of one.
+            image: An image, or its path.
             id: Any string of up to 65,536 characters. By default the absolute path, or
-                for images without one a new random id.
-            metadata: What to remember of it: whatever JSON can say in 1 MiB.
+                a new random id for an image without a path.
+            metadata: Metadata of the image: a JSON object of at most 1 MiB.
 
         Raises:
             ImageError: The image cannot be used.
-            InvalidArgumentError: `id` or `metadata` is not as said.
-            EmbeddingError: A model gave no usable vector.
+            InvalidArgumentError: `id` or `metadata` has a wrong type or value.
+            EmbeddingError: A model returned no usable vector.
             StoreError: A store failed; the image is not stored.
         """
         self._lifetime.check()
@@ -285,19 +285,19 @@ class SearchEngine(Closeable):
         )
 
     def get(self, id: str) -> Record | None:
-        """Return what is stored under `id`, or None."""
+        """Return the record of `id`, or None."""
         self._lifetime.check()
         stored = self._catalog.records.find([check_id(id)]).get(id)
         return stored.record if stored else None
 
     def remove(self, id: str | Iterable[str]) -> list[str]:
-        """Remove images from all models; return the ids that were there.
+        """Remove images from all models; return the ids that existed.
 
-        When this returns, they are never found again, also after a crash. Ids that
-        are not there are skipped.
+        When this method returns, no search finds these images, also after a crash. Ids that
+        do not exist are skipped.
 
         Raises:
-            InvalidArgumentError: One is no id; none was removed.
+            InvalidArgumentError: A value is not an id; nothing was removed.
             StoreError: A store failed.
         """
         self._lifetime.check()
@@ -305,7 +305,7 @@ class SearchEngine(Closeable):
         return [gone for batch in batches for gone in self._catalog.remove(batch)]
 
     def count(self) -> int:
-        """Return how many images are stored."""
+        """Return the number of stored images."""
         self._lifetime.check()
         return self._catalog.records.count()
 
@@ -324,36 +324,36 @@ class SearchEngine(Closeable):
         group_by: str | None = None,
         diversity: float = 0.0,
     ) -> SearchResults:
-        """Return the images that are most like the query, nearest first.
+        """Return the images that are most similar to the query, nearest first.
 
         Args:
-            query: An image, or the path of one; or a `Query`: a stored image by its
-                id, a text, a vector, several examples. An image need not be stored; if
-                it is, it comes first, at distance 0.
+            query: An image or its path; or a `Query`: the id of a stored image, a text, a
+                vector, several examples. If the image is stored itself, it is the first
+                hit, at distance 0.
             text: Short for `Query.text(text)`.
             model: Name of the model to search with; by default the first one.
-            models: Names of several models instead, whose rankings are fused. A fused
-                hit's distance is 1 - score, with a score from 0 to 1. The first 400
-                ranks of each model are fused; where that is too few, hits of the next
-                1,200 come after them, and so on. So pages continue each other.
+            models: Names of several models instead, whose rankings are fused. The distance
+                of a fused hit is 1 - score, with a score from 0 to 1. The first 400 ranks
+                of each model are fused; if these are too few, hits of the next 1,200
+                follow, and so on. Each page therefore continues the one before.
             fusion: How they are fused: `"rrf"` (the default), `"scores"`, or a `Fusion`
                 with weights. Only with `models`.
-            limit: How many images, at least 1. An engine with fewer gives all.
-            offset: How many of the nearest to leave out, for the next page.
-            filter: Leaves only images whose metadata match.
-            max_distance: Leaves only images that are not further away.
-            group_by: A metadata field: of the images with the same value only the
-                nearest is given. An image without that field stands for itself.
-            diversity: Above 0, hits are chosen to be near the query and unlike each
-                other, by maximal marginal relevance, and come in the order they were
-                chosen; 1 cares for unlikeness only. The nearest 100 are reordered, then
-                the next 100, and so on. For one model.
+            limit: Number of images, at least 1. If fewer are stored, all are returned.
+            offset: Number of nearest images to leave out, for the next page.
+            filter: Keeps only images whose metadata match.
+            max_distance: Keeps only images that are not further away.
+            group_by: A metadata field: only the nearest of the images with the same value is
+                returned. An image without this field is a group of its own.
+            diversity: Above 0, hits are chosen to be near the query and unlike each other, by
+                maximal marginal relevance, and returned in the order of the choice; with 1
+                only the unlikeness counts. The nearest 100 are reordered, then the next
+                100, and so on. For one model.
 
         Raises:
             ImageError: The image cannot be used.
-            UnknownModelError: There is no model of that name.
-            InvalidArgumentError: Not exactly one query was given, or an argument is
-                not as said.
+            UnknownModelError: The engine has no model of this name.
+            InvalidArgumentError: Not exactly one query was given, or an argument has a wrong
+                type or value.
             StoreError: A store failed.
 
         Example:
@@ -376,15 +376,15 @@ class SearchEngine(Closeable):
         limit: int = 10,
         filter: Filter | None = None,
     ) -> Iterator[SearchResults]:
-        """Yield for each image what `search` returns for it, in order.
+        """Yield the results of `search` for each image, in order.
 
-        Much faster than one `search` after another: all cores embed, and the store
-        is asked for many at once. Images are taken from an iterator as they are
-        needed, and memory stays bounded.
+        This is much faster than a loop over `search`: all cores embed, and the store
+        receives many queries at once. An iterator is read as its images are needed, and
+        memory stays bounded.
 
         Raises:
             ImageError: An image cannot be used; results of earlier ones were yielded.
-            UnknownModelError: There is no model of that name.
+            UnknownModelError: The engine has no model of this name.
             InvalidArgumentError: `limit` is below 1, or `images` is a single image.
             StoreError: A store failed.
         """
@@ -399,20 +399,20 @@ class SearchEngine(Closeable):
         limit: int = 10,
         filter: Filter | None = None,
     ) -> Comparison:
-        """Ask several models the same, and tell how far their answers agree.
+        """Search with several models and compare their results.
 
         An image is decoded once for all models.
 
         Args:
-            query: What `search` takes; or a list of such queries, whose measures are
-                averaged.
+            query: A query as for `search`; or a list of queries, over which the measures
+                are averaged.
             models: Names of the models, at least two; by default all.
-            limit: How many images of each model. An engine with fewer gives all.
-            filter: Leaves only images whose metadata match.
+            limit: Number of images of each model. If fewer are stored, all are returned.
+            filter: Keeps only images whose metadata match.
 
         Raises:
             ImageError: An image cannot be used.
-            UnknownModelError: There is no model of that name.
+            UnknownModelError: The engine has no model of this name.
             InvalidArgumentError: There are fewer than two models, or no query.
             StoreError: A store failed.
 
@@ -438,31 +438,31 @@ class SearchEngine(Closeable):
         resamples: int = 1000,
         seed: int = 0,
     ) -> Evaluation:
-        """Measure how well each model, and their fusion, finds what belongs together.
+        """Measure how well each model, and their fusion, finds images that belong together.
 
-        Each labelled image is searched for among all others that have a label; those
-        with the same label are the right answers. Stored vectors are used: no model runs.
+        Each labelled image is searched for among all other labelled images; those with the
+        same label are the right answers. The stored vectors are used, and no model runs.
 
         Args:
-            labels: Label by id; or the name of a metadata field; or a function that
-                tells a record's. None stands for not known.
-            pairs: Instead of labels, pairs of ids, each a right answer to the other,
-                among the whole album.
+            labels: A mapping from id to label; the name of a metadata field; or a function
+                from a record to its label. None means unknown.
+            pairs: Instead of labels, pairs of ids. Each id of a pair is the right answer to
+                the other, among all stored images.
             models: Names of the models; by default all.
             fusion: How several models' rankings are fused, as `search` fuses them: by
                 default `"rrf"`.
-            k: Ranks at which precision and recall are cut.
-            depth: How many ranks are looked at, among the images that are ranked, the
-                query not counted; by default all, which takes time in the square of the
-                album. (Milvus gives 16,384 rows at most.)
-            confidence: Of the bootstrap intervals.
-            resamples: How many times queries are drawn for them.
-            seed: Of those draws.
+            k: Ranks at which precision and recall are computed.
+            depth: Number of ranks that are used, without the query itself; by default all,
+                which takes time quadratic in the number of images. (Milvus returns at most
+                16,384 rows.)
+            confidence: Confidence level of the bootstrap intervals.
+            resamples: Number of bootstrap samples.
+            seed: Seed of the bootstrap samples.
 
         Raises:
             InvalidArgumentError: Not exactly one of `labels` and `pairs` is given, no
                 two images belong together, or an id is not stored.
-            UnknownModelError: There is no model of that name.
+            UnknownModelError: The engine has no model of this name.
             StoreError: A store failed.
 
         Example:
@@ -478,16 +478,16 @@ class SearchEngine(Closeable):
     def recall(
         self, *, model: str | None = None, limit: int = 10, sample: int = 100, seed: int = 0
     ) -> Estimate:
-        """Return which share of the truly nearest images the vector store finds.
+        """Return the share of the true nearest neighbours that the vector store finds.
 
-        Stored images are searched for among all others, and the answers compared with
-        exact ones, for which every vector is read once. Exact indexes give 1.
+        Stored images are searched for among all others, and the results compared with an
+        exact search, which reads every vector once. The recall of an exact index is 1.
 
         Args:
             model: Name of the model; by default the first one.
-            limit: How many nearest images.
-            sample: How many images to search for, drawn at random.
-            seed: Of that draw.
+            limit: Number of nearest neighbours.
+            sample: Number of images to search for, drawn at random.
+            seed: Seed of the random draw.
 
         Returns:
             The mean over the sample, with a 95 % interval.
@@ -509,28 +509,28 @@ class SearchEngine(Closeable):
         sample: int = 100,
         seed: int = 0,
     ) -> Tuning:
-        """Propose how to search an approximate index, so that it finds what it should.
+        """Find the cheapest way to search an approximate index that reaches a recall.
 
-        The ways in which the store can search the index that is there are measured as by
-        `recall`, the cheapest first, until one reaches the target: for Milvus, more
-        candidates of a graph or more lists. Exact answers are worked out once. Nothing is
-        changed: open the store with the index proposed. Indexes are built in the
-        background, and rows not yet in them are searched exactly: wait until it is done.
+        The search settings that the store offers for the existing index are measured like
+        `recall`, cheapest first, until one reaches the target: for Milvus, the candidates of
+        a graph or the number of lists. The exact results are computed once. Nothing is
+        changed: open the store with the proposed index. Milvus builds indexes in the
+        background and searches other rows exactly: wait until the index is complete.
 
         Args:
-            target_recall: The share of the truly nearest to be found, above 0, at most 1.
+            target_recall: Share of the true nearest neighbours to find, above 0, at most 1.
             model: Name of the model; by default the first one.
-            limit: How many nearest images.
-            sample: How many images to search for, drawn at random.
-            seed: Of that draw.
+            limit: Number of nearest neighbours.
+            sample: Number of images to search for, drawn at random.
+            seed: Seed of the random draw.
 
         Returns:
-            What was measured, and the cheapest that reaches the target; if none does, the
-            best. A store with nothing to choose is measured as it is.
+            The measurements and a proposal: the cheapest setting that reaches the target, or
+            the best one if none does. A store without settings is measured as it is.
 
         Raises:
             InvalidArgumentError: Nothing is stored, or a number is out of its range.
-            UnknownModelError: There is no model of that name.
+            UnknownModelError: The engine has no model of this name.
             StoreError: A store failed.
 
         Example:
@@ -543,22 +543,22 @@ class SearchEngine(Closeable):
         return tune(store, collection, target_recall, limit=limit, sample=sample, seed=seed)
 
     def duplicates(self, max_distance: float, *, model: str | None = None) -> list[tuple[str, ...]]:
-        """Return groups of images that are nearly the same.
+        """Return groups of near-duplicates.
 
-        Two images are of one group if they are at most `max_distance` apart, or if
-        others between them are. Each image is searched for once.
+        Two images are in one group if their distance is at most `max_distance`, or if a
+        chain of such images connects them. Each image is searched for once.
 
         Args:
-            max_distance: See `duplicate_threshold`. What is apart by rounding only, as
-                copies of a file are, is found with 0.001.
+            max_distance: See `duplicate_threshold`. 0.001 finds copies, whose vectors differ
+                by rounding only.
             model: Name of the model; by default the first one.
 
         Returns:
-            Ids by group, the largest group first; images that stand alone are left out.
+            Ids by group, the largest group first; images without a duplicate are left out.
 
         Raises:
             InvalidArgumentError: `max_distance` is NaN.
-            UnknownModelError: There is no model of that name.
+            UnknownModelError: The engine has no model of this name.
             StoreError: A store failed.
 
         Example:
@@ -571,42 +571,42 @@ class SearchEngine(Closeable):
     def duplicate_threshold(
         self, pairs: Iterable[tuple[str, str]], *, model: str | None = None
     ) -> Threshold:
-        """Find the `max_distance` for `duplicates` from pairs that are known.
+        """Find the `max_distance` for `duplicates` from known pairs.
 
-        It is the distance that best parts the pairs from the nearest images that are
-        not known to belong together (greatest F1).
+        It is the distance that best separates the pairs from the nearest images that are
+        not known to belong together (largest F1).
 
         Args:
-            pairs: Ids of stored images that are nearly the same. Give all partners of
-                an image, since others count as wrong.
+            pairs: Pairs of ids of near-duplicates. List all duplicates of an image, because
+                all others count as wrong.
             model: Name of the model; by default the first one.
 
         Raises:
-            InvalidArgumentError: There is no pair, or an image is not stored.
-            UnknownModelError: There is no model of that name.
+            InvalidArgumentError: `pairs` is empty, or an image is not stored.
+            UnknownModelError: The engine has no model of this name.
             StoreError: A store failed.
         """
         self._lifetime.check()
         return calibrate(self._retriever, self._embedders.named(model), pairs)
 
     def backfill(self, model: str, *, progress: ProgressSink = False) -> IndexReport:
-        """Give stored images the vectors of a model that came after them.
+        """Compute the missing vectors of a model that was added later.
 
-        Only files that lack it are read; vectors of other models stay. A run that was
-        stopped goes on where it ended.
+        Only the files of images without such a vector are read; vectors of other models
+        stay. A stopped run continues where it ended.
 
         Args:
             model: Name of one of the engine's models.
-            progress: True writes a line to standard error; a callable gets a
+            progress: True writes a line to standard error; a function receives a
                 `Progress` after each image.
 
         Returns:
-            A report with an outcome for each image that lacked the model. Those whose
-            file is gone or has changed, and those that never had one, are failures.
+            A report with an outcome for each image that lacked a vector. An image whose file
+            is missing or has changed, or that never had a file, is a failure.
 
         Raises:
-            UnknownModelError: There is no model of that name.
-            StoreError: A store failed; what was stored until then stays.
+            UnknownModelError: The engine has no model of this name.
+            StoreError: A store failed; vectors that were stored before stay.
 
         Example:
             >>> with SearchEngine.open("album", embedders=[old, resnet50]) as engine:
@@ -616,16 +616,16 @@ class SearchEngine(Closeable):
         return self._backfill(self._embedders.named(model)).run(progress)
 
     def drop_model(self, model: str) -> None:
-        """Take a model out of the engine, with its vectors; images and records stay.
+        """Remove a model and its vectors from the engine; images and records stay.
 
-        It may be one that an earlier engine left behind. Writes of other processes
-        that still use the model fail from then on.
+        The model may be one that only an earlier engine had. Writes of other processes that
+        still use it fail from then on.
 
         Raises:
             UnknownModelError: Neither the engine nor its stores know the model.
-            InvalidArgumentError: It is the engine's only model.
-            StoreError: A store failed; calling this again goes on, and so does the
-                engine that opens next.
+            InvalidArgumentError: The engine has no other model.
+            StoreError: A store failed; the next call continues, and so does the next engine
+                that opens.
         """
         self._lifetime.check()
         drop_model(self._catalog, self._embedders, model)
@@ -633,29 +633,28 @@ class SearchEngine(Closeable):
     def migrate(
         self, old: str, new: str | Embedder, *, progress: ProgressSink = False
     ) -> IndexReport:
-        """Replace a model by another one, while the old one serves.
+        """Replace a model by another one, while the old one serves searches.
 
-        The new model's vectors are built beside the old ones (images added meanwhile
-        get both), every image is checked to have one, the engine switches, and the
-        old vectors are dropped. If this is stopped before the switch, the old model goes
-        on serving, and the next call finishes; if after it, the engine that opens next
-        drops the old vectors. No other process should be writing: it knows the old model
-        only.
+        The vectors of the new model are computed beside the old ones (images that are added
+        during this time get both). Then the engine checks that every image has one,
+        switches, and deletes the old vectors. If the migration is stopped before the switch,
+        the old model continues to serve, and the next call finishes; if after the switch,
+        the next engine that opens deletes the old vectors. No other process should write
+        during the migration, because it knows only the old model.
 
         Args:
             old: Name of the model to replace.
-            new: The model in its place: an embedder of another name, or the name of
-                one that the engine has.
+            new: The new model: an embedder with another name, or the name of a model of
+                this engine.
             progress: As in `backfill`.
 
         Returns:
             The report of `backfill`.
 
         Raises:
-            ModelError: An image cannot get a vector of the new model; nothing was
-                dropped.
-            UnknownModelError: There is no such model.
-            InvalidArgumentError: Both are of one name.
+            ModelError: An image cannot get a vector of the new model; nothing was deleted.
+            UnknownModelError: The engine has no model of this name.
+            InvalidArgumentError: Both have the same name.
             StoreError: A store failed.
         """
         self._lifetime.check()
@@ -665,16 +664,16 @@ class SearchEngine(Closeable):
     def verify(self, *, repair: bool = False) -> VerifyReport:
         """Check every vector against the records, and every record against the vectors.
 
-        What a crash leaves behind is put right when an engine is made. This is for what
-        that cannot know of: a store that lost writes, a backup of only one of the two,
-        a collection that was dropped. It takes bounded memory, and the engine may be
-        in use meanwhile, here and elsewhere.
+        An engine cleans up after crashes when it opens. `verify` finds the damage that this
+        cannot see: a store that lost writes, a backup of only one store, a dropped
+        collection. It uses bounded memory. The index may be in use at the same time, by this
+        and other processes.
 
         Args:
-            repair: Also mend what is wrong, as `Defect` tells.
+            repair: Also repair each defect, as `Defect` describes.
 
         Returns:
-            A report with `.ok`, counts, and each defect found.
+            A report with `.ok`, counts, and the defects.
 
         Raises:
             StoreCorruptError: A journal entry, or the key of a vector, cannot be read.
@@ -687,30 +686,27 @@ class SearchEngine(Closeable):
         return report
 
     def copy_to(self, other: ImageTarget, *, progress: ProgressSink = False) -> TransferReport:
-        """Copy all images into another engine, on whatever stores: no model runs.
+        """Copy all images to another engine, between any stores, without running a model.
 
-        Images of `other` with the same id are replaced, all else stays. Where such a
-        image is known to be the same (by `Record.content`, or without one by equal
-        vectors), it keeps its vectors of models that are not here. What is there already
-        and equal is skipped, so a copy that was stopped goes on where it ended. Takes
-        bounded memory.
+        Images of `other` with the same id are replaced; all others stay. If such an image is
+        known to be the same (by `Record.content`, or by equal vectors if there is none), it
+        keeps its vectors of models that this engine lacks. Equal images are skipped, so a
+        stopped copy continues where it ended. The copy uses bounded memory.
 
-        Models that `other` has and this engine has not find the new images after
-        `other.backfill(model)`.
+        Models that only `other` has find the new images after `other.backfill(model)`.
 
         Args:
-            other: Where to.
-            progress: True writes a line to standard error; a callable gets a
+            other: The engine to copy to.
+            progress: True writes a line to standard error; a function receives a
                 `Progress` after each 256 images.
 
         Raises:
-            InvalidArgumentError: `other` is no engine, or has the same images: its
-                metadata store and namespace are this engine's.
-            UnknownModelError: `other` has none of the models whose vectors are here.
-            SpaceMismatchError: `other` has vectors of another space under the name of
-                one of the models. Like the errors above, it comes before anything is
-                written.
-            StoreError: A store failed; what was copied until then stays.
+            InvalidArgumentError: `other` is not an engine, or has the same metadata store and
+                namespace as this engine.
+            UnknownModelError: `other` has none of the models whose vectors are copied.
+            SpaceMismatchError: `other` has vectors of another space under the name of one of
+                the models. This and the errors above are raised before anything is written.
+            StoreError: A store failed; images that were copied before stay.
 
         Example:
             >>> with SearchEngine.open("album") as here:
@@ -731,24 +727,25 @@ class SearchEngine(Closeable):
             InvalidArgumentError: The source is this engine's own catalog.
             UnknownModelError: The source has vectors, but none of a model of this engine.
             SpaceMismatchError: The source has vectors of another model, profile or output.
-            StoreError: A store failed; what was copied until then stays.
+            StoreError: A store failed; images that were copied before stay.
         """
         self._lifetime.check()
         return transfer(source, self._catalog, self.models, progress)
 
     def save_snapshot(self, path: str | os.PathLike[str], *, progress: ProgressSink = False) -> int:
-        """Write all images, records and vectors, to one portable file; return how many.
+        """Write the records and vectors of all images to one file; return their number.
 
-        An image that is replaced meanwhile is in it as it was or as it is, but whole.
+        An image that is replaced during this time is written in its old or its new state,
+        never in a mixture.
 
         Args:
-            path: The file, a zip; an existing one is replaced when the new one is whole
-                and on disk. Until then it is written beside it, to a file that ends in
-                ".part", which a killed process leaves behind.
+            path: The zip file. An existing file is replaced when the new one is complete and
+                on disk. Until then the new one has a name beside it that ends in ".part"; a
+                killed process leaves it behind.
             progress: As for `copy_to`.
 
         Raises:
-            InvalidArgumentError: `path` is no path, or a folder's.
+            InvalidArgumentError: `path` is not a path, or is a folder.
             StoreError: The file cannot be written, or a store failed.
         """
         self._lifetime.check()
@@ -757,20 +754,20 @@ class SearchEngine(Closeable):
     def load_snapshot(
         self, path: str | os.PathLike[str], *, progress: ProgressSink = False
     ) -> TransferReport:
-        """Store the images of a snapshot, as `copy_to` would have; no model runs.
+        """Store the images of a snapshot, as `copy_to` does, without running a model.
 
-        The file may come from anybody: whatever it holds, the worst is an error.
+        The file may come from an untrusted source: the worst that it can cause is an error.
 
         Args:
             path: A file that `save_snapshot` wrote.
             progress: As for `copy_to`.
 
         Raises:
-            InvalidArgumentError: `path` is no path.
-            UnknownModelError: It has vectors, but none of a model of this engine.
-            StoreCorruptError: It is no snapshot, or damaged, or of a later version.
-            SpaceMismatchError: Its vectors are of another model, profile or output.
-            StoreError: It cannot be read, or a store failed.
+            InvalidArgumentError: `path` is not a path.
+            UnknownModelError: The snapshot has vectors, but none of a model of this engine.
+            StoreCorruptError: The file is not a snapshot, is damaged, or has a later version.
+            SpaceMismatchError: The vectors are of another model, profile or output.
+            StoreError: The file cannot be read, or a store failed.
         """
         self._lifetime.check()
         with Snapshot(target_path(path)) as snapshot:

@@ -1,4 +1,4 @@
-"""The values that go in and out of onnxsearch. All are frozen."""
+"""Values of the public interface, all frozen."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 JSONValue: TypeAlias = (
     "str | int | float | bool | Sequence[JSONValue] | Mapping[str, JSONValue] | None"
 )
-"""What metadata may hold: whatever JSON can say without NaN or infinity."""
+"""Value of a metadata field: any JSON value, without NaN and infinity."""
 
 Metadata: TypeAlias = "Mapping[str, JSONValue]"
-"""What is known of a picture, by field name."""
+"""Metadata of an image: values by field name."""
 
 ImageInput: TypeAlias = (
     "str | os.PathLike[str] | bytes | BinaryIO | Image.Image | NDArray[np.uint8]"
 )
-"""A picture: a path, the bytes of a file, an open binary file, a Pillow image,
-or an array of shape (height, width, 3), uint8, RGB."""
+"""An image: a path, the bytes of a file, an open binary file, a Pillow image, or an RGB array of
+shape (height, width, 3) and type uint8."""
 
 Vectors: TypeAlias = "NDArray[np.float32 | np.uint8]"
 """A matrix of vectors, one a row: (n, dimension) float32, or for `Metric.HAMMING`
@@ -34,7 +34,7 @@ Vectors: TypeAlias = "NDArray[np.float32 | np.uint8]"
 
 
 class Metric(StrEnum):
-    """How far two vectors are apart. Smaller distances are nearer, always.
+    """Definition of the distance between two vectors. A smaller distance is always nearer.
 
     ========= ============================================ ==================
     metric    distance                                     score
@@ -45,8 +45,8 @@ class Metric(StrEnum):
     `hamming` number of bits that differ                   1 / (1 + distance)
     ========= ============================================ ==================
 
-    The form 1 - inner product is the one of hnswlib; it makes `ip` and `cosine`
-    agree on unit vectors, which is what every `Embedder` gives.
+    The form 1 - inner product is that of hnswlib. With it, `ip` and `cosine` agree on unit
+    vectors, which every `Embedder` returns.
     """
 
     L2 = "l2"
@@ -74,18 +74,18 @@ class Metric(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What the engine knows of one picture."""
+    """Stored data of one image, without its vectors."""
 
     id: str
-    """The caller's id, or for files the absolute path."""
+    """The id that the caller chose, or for files the absolute path."""
     uri: str | None = None
-    """Where the picture came from; None if it came as bytes or as an array."""
+    """Absolute path of the file; None for an image that was added as bytes or as an array."""
     metadata: Metadata = field(default_factory=dict[str, "JSONValue"])
-    """What the caller said about it."""
+    """Metadata by the caller."""
     models: tuple[str, ...] = ()
     """Names of the models whose vectors are stored."""
     content: str | None = None
-    """BLAKE2b-128 of the file's bytes, in hex; None unless it came from bytes."""
+    """BLAKE2b-128 of the file's bytes, in hex; None for a Pillow image or an array."""
     size: int | None = None
     """Size of the file in bytes."""
     modified_ns: int | None = None
@@ -99,7 +99,7 @@ class Hit:
     id: str
     """The image's id."""
     uri: str | None
-    """Where the image came from; for files the absolute path."""
+    """Absolute path of the image's file; None for an image without a file."""
     distance: float
     """Distance to the query, by the metric's definition; smaller is nearer. Of a fused
     hit: 1 - score."""
@@ -127,9 +127,9 @@ class Status(StrEnum):
     """Not looked at as an image: a hidden or system file, a linked folder, an excluded path,
     or a file that is not an image by its content and its name."""
     REMOVED = "removed"
-    """The file is gone, so its entry was removed (`prune=True` only)."""
+    """The file no longer exists, so the image was removed (`prune=True` only)."""
     MISSING = "missing"
-    """There is no such file."""
+    """The file does not exist."""
     BROKEN = "broken"
     """An image that is damaged or unreadable, that a model cannot embed, or whose metadata
     cannot be used."""
@@ -141,7 +141,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one file, and why."""
+    """Outcome of one file, with the reason."""
 
     uri: str
     """The file's absolute path."""
@@ -154,16 +154,16 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class IndexReport:
-    """What became of every file that `SearchEngine.index` met."""
+    """Outcomes of all files of one call of `SearchEngine.index`."""
 
     outcomes: Sequence[Outcome]
-    """One entry per file, in the order in which the files were met."""
+    """One entry per file, in the order in which the files were found."""
     seconds: float = 0.0
-    """How long the run took."""
+    """Duration of the run."""
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many files had each status; statuses that did not occur count 0.
+        """Number of files by status; 0 for a status that did not occur.
 
         The keys are the values of `Status`, which are strings: both
         `counts["indexed"]` and `counts[Status.INDEXED]` work.
@@ -187,11 +187,11 @@ class IndexReport:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a long operation has come."""
+    """Progress of a long operation."""
 
     done: int
-    """Items finished."""
+    """Number of finished items."""
     total: int | None
-    """Items in all, where that is known."""
+    """Number of all items; None if unknown."""
     current: str = ""
-    """The item that was finished last."""
+    """The last finished item."""
