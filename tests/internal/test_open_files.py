@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -134,3 +135,12 @@ def test_every_file_of_milvus_lite_is_known(tmp_path: Path):
         os.link(tmp_path / "free", tmp_path / "free too")
         assert not is_store_file(tmp_path / "free")
     assert not is_store_file(tmp_path / "hard")
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_store_that_was_dropped_unclosed_claims_no_later_file(tmp_path: Path) -> None:
+    store = SQLiteMetadataStore(tmp_path / "records.sqlite")
+    assert is_store_file(tmp_path / "records.sqlite")
+    del store
+    gc.collect()
+    assert not is_store_file(tmp_path / "records.sqlite")

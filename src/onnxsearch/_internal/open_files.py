@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
+from weakref import WeakSet
 
 _LASTING = ("", "-wal", "-shm")
 _PASSING = "-journal"
@@ -106,7 +107,9 @@ class FolderFiles(StoreFiles):
 
 
 _lock = threading.RLock()
-_open: set[StoreFiles] = set()
+# A store that is dropped without being closed is closed with its object. Later files may get
+# the numbers of its files, and are not to be taken for these.
+_open: WeakSet[StoreFiles] = WeakSet()
 _parked: list[BinaryIO] = []
 """Files that could not be closed, because a store was opened on them while they were read."""
 
