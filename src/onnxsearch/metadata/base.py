@@ -1,4 +1,4 @@
-"""The seam between the engine and whatever keeps the records."""
+"""The abstraction of the stores that keep records."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from onnxsearch.errors import InvalidArgumentError
 
 
 class Cell(NamedTuple):
-    """Where one value lives."""
+    """Address of one value."""
 
     table: str
     """Printable ASCII, 1 to 200 characters."""
@@ -26,40 +26,39 @@ _TEXT = re.compile(r"[ -~]{1,200}")
 _NOTHING: Mapping[Cell, bytes | None] = MappingProxyType({})
 
 MAX_CELLS = 50_000
-"""Cells that one commit may name; Redis answers nobody else while it writes them."""
+"""Cells in one commit at most; Redis serves no other client while it writes them."""
 
 MAX_BYTES = 32 * 2**20
-"""Bytes of values that one commit may name, about 4,000 vectors of 2048 numbers."""
+"""Bytes of values in one commit at most, about 4,000 vectors of 2048 numbers."""
 
 
 class DurabilityWarning(UserWarning):
-    """The store would lose acknowledged writes if its server or machine failed."""
+    """Warning that a store may lose acknowledged writes if its server or machine fails."""
 
 
 class MetadataStore(Closeable):
-    """Tables of keys and byte strings, written many at a time, all or nothing.
+    """Tables of keys and byte strings, written in atomic commits of many cells.
 
-    What the bytes mean is the engine's business; a back end only has to keep
-    them. Public methods check what they are given and then call the hook of the
-    same name with an underscore; a back end writes the hooks. Every method may
-    be called from several threads at once.
+    The engine decides what the bytes mean; a store only keeps them. The public methods
+    check their arguments and call the hook of the same name with a leading underscore; a
+    subclass implements the hooks. Every method may be called from several threads at once.
 
-    A durable store has a commit on disk before `commit` returns. A commit is
-    bounded (`MAX_CELLS`, `MAX_BYTES`), in every store alike, so that a program
-    tested on one runs on the others.
+    In a durable store, a commit is on disk before `commit` returns. The size of a commit
+    has the same limits in every store (`MAX_CELLS`, `MAX_BYTES`), so that a program that
+    was tested with one store runs with the others.
 
-    To write one, subclass it, implement the hooks, and run
-    `onnxsearch.testing.MetadataStoreContract` over it.
+    To write a store, subclass this class, implement the hooks, and run
+    `onnxsearch.testing.MetadataStoreContract` on it.
     """
 
     def get_many(self, table: str, keys: Iterable[str]) -> list[bytes | None]:
-        """Return the values under `keys`, in their order; None where there is none.
+        """Return the values under `keys`, in their order; None for an absent key.
 
-        All are of one moment: of a commit, either every cell is seen or none.
-        A key that is given twice is answered twice.
+        All values are of one moment: either all cells of a commit are seen or none. A key
+        that is given twice is returned twice.
 
         Raises:
-            InvalidArgumentError: A key or the table's name is not as `Cell` says.
+            InvalidArgumentError: A key or the table's name is not valid for a `Cell`.
         """
         wanted = list(keys)
         for key in wanted:
@@ -67,7 +66,7 @@ class MetadataStore(Closeable):
         return self._get_many(table, wanted) if wanted else []
 
     def get(self, table: str, key: str) -> bytes | None:
-        """Return the value under `key`, or None if there is none."""
+        """Return the value under `key`, or None if the key is absent."""
         return self.get_many(table, [key])[0]
 
     def commit(
@@ -76,30 +75,30 @@ class MetadataStore(Closeable):
         *,
         expect: Mapping[Cell, bytes | None] = _NOTHING,
     ) -> bool:
-        """Write all of `writes` at once, if every cell in `expect` is as told.
+        """Write all of `writes` in one step, if every cell in `expect` has its value.
 
-        Nobody ever sees a part of a commit, nor does a crash leave one.
+        No reader sees a part of a commit, and no crash leaves a part.
 
         Args:
-            writes: New value per cell; None deletes, and deleting what is not
-                there does nothing.
-            expect: Value that a cell must hold for anything to be written; None
-                stands for absent.
+            writes: New value by cell. None deletes the cell; deleting an absent cell does
+                nothing.
+            expect: Value that each cell must have, or nothing is written. None means
+                absent.
 
         Returns:
-            True if it was written, False if an expectation failed and nothing was.
+            True if the commit was written; False if an expectation failed and nothing was
+            written.
 
         Raises:
-            InvalidArgumentError: A cell is not as `Cell` says, a value is no
-                `bytes`, or the commit is too large.
-            StoreUnavailableError: The store did not answer. The commit may or may
-                not have been written; it was not written in part.
+            InvalidArgumentError: A cell or a value is not valid, or the commit is too large.
+            StoreUnavailableError: The store did not reply. The commit was written completely
+                or not at all.
 
         Example:
             >>> from onnxsearch import InMemoryMetadataStore
             >>> from onnxsearch.metadata.base import Cell
             >>> store = InMemoryMetadataStore()
-            >>> counter = Cell("counters", "pictures")
+            >>> counter = Cell("counters", "images")
             >>> store.commit({counter: b"1"}, expect={counter: None})
             True
             >>> store.commit({counter: b"1"}, expect={counter: None})
@@ -111,14 +110,14 @@ class MetadataStore(Closeable):
     def items(self, table: str) -> Iterator[tuple[str, bytes]]:
         """Yield every key of the table with its value, in bounded memory.
 
-        In no particular order. What is there before the call and stays is
-        yielded at least once; what is written meanwhile may or may not be.
+        The order is undefined. A key that exists before the call and stays is yielded at
+        least once. A key that is written during the iteration may be yielded or not.
         """
         _check_cell(Cell(table, "any"))
         return self._items(table)
 
     def count(self, table: str) -> int:
-        """Return how many keys the table has; an unknown table has none."""
+        """Return the number of keys in the table; an unknown table has none."""
         _check_cell(Cell(table, "any"))
         return self._count(table)
 
@@ -130,7 +129,7 @@ class MetadataStore(Closeable):
     def _commit(
         self, writes: Mapping[Cell, bytes | None], expect: Mapping[Cell, bytes | None]
     ) -> bool:
-        """Write all or nothing; both mappings may be empty."""
+        """Write all cells or none; both mappings may be empty."""
 
     @abstractmethod
     def _items(self, table: str) -> Iterator[tuple[str, bytes]]:

@@ -1,4 +1,4 @@
-"""Records in this process's memory, for tests and for throw-away engines."""
+"""Records in memory, for tests and for temporary engines."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from onnxsearch.metadata.base import Cell, MetadataStore
 
 
 class InMemoryMetadataStore(MetadataStore):
-    """A `MetadataStore` that is gone with the process.
+    """A `MetadataStore` whose data exist as long as the object.
 
-    It refuses what the durable ones refuse, so a test that passes on it means
-    something for them.
+    It checks its arguments like the durable stores, so a test that passes with it is also
+    valid for them.
 
     Example:
         >>> from onnxsearch import InMemoryMetadataStore
@@ -40,7 +40,9 @@ class InMemoryMetadataStore(MetadataStore):
         self, writes: Mapping[Cell, bytes | None], expect: Mapping[Cell, bytes | None]
     ) -> bool:
         with self._lock:
-            if any(self._table(cell.table).get(cell.key) != told for cell, told in expect.items()):
+            if any(
+                self._table(cell.table).get(cell.key) != value for cell, value in expect.items()
+            ):
                 return False
             for cell, value in writes.items():
                 if value is None:

@@ -1,4 +1,4 @@
-"""Records in one SQLite file: the embedded default."""
+"""Records in one SQLite file, the default without a server."""
 
 from __future__ import annotations
 
@@ -44,21 +44,21 @@ _PAGE = f"""
 class SQLiteMetadataStore(MetadataStore):
     """A `MetadataStore` in one SQLite file, shared by threads and processes.
 
-    A commit is on disk when `commit` returns, also if the machine loses power
-    (`synchronous=FULL`). That costs one fsync per commit, so about 350 commits a
-    second one by one, and over 100,000 rows a second in commits of 1,000. With
-    the write-ahead log, readers never wait for a writer.
+    A commit is on disk when `commit` returns, and survives a loss of power
+    (`synchronous=FULL`). It costs one fsync: about 350 commits a second one by one, and
+    over 100,000 rows a second in commits of 1,000. With the write-ahead log, readers
+    never wait for a writer.
 
-    SQLite's locks need a local disk; don't put the file on a network share.
+    SQLite's locks need a local disk; do not put the file on a network share.
 
     Args:
-        path: The file; made if absent. Its folder must exist.
+        path: The file, created if it does not exist. Its folder must exist.
         timeout: Seconds to wait while another process writes, before
-            `StoreLockedError`. The default is a hundred times what a commit takes.
+            `StoreLockedError`. The default is a hundred times the duration of a commit.
 
     Raises:
-        StoreCorruptError: The file is no database, another application's, or of
-            a format that this release does not know.
+        StoreCorruptError: The file is not a database, belongs to another application, or
+            has a format that this release does not know.
         StoreUnavailableError: The file cannot be opened or written.
 
     Example:

@@ -54,16 +54,15 @@ _SCHEMA = """
 
 
 class LocalVectorStore(VectorStore):
-    """A durable, exact vector store in one file, without any server.
+    """A durable, exact vector store in one file, without a server.
 
-    A write is on disk when it returns, also if the machine loses power. A search
-    compares the query with every row, in a matrix that is read from the file at
-    the first search and kept up to date from then on; it takes `4 * dimension`
-    bytes of memory a row.
+    A write is on disk when it returns, and survives a loss of power. A search compares
+    the query with every row of a matrix in memory. The matrix is read from the file at
+    the first search and kept up to date from then on; it takes `4 * dimension` bytes per
+    row.
 
-    Threads, objects and processes may share a file, and each finds what the
-    others have written. SQLite's locks need a local disk; don't put the file on
-    a network share.
+    Threads, objects and processes may share a file, and each finds the writes of the
+    others. SQLite's locks need a local disk; do not put the file on a network share.
 
     Example:
         >>> with LocalVectorStore("album/vectors.sqlite") as store:
@@ -74,10 +73,11 @@ class LocalVectorStore(VectorStore):
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        """Open the store in the file at `path`, or create it, with the folders above.
+        """Open the store in the file at `path`; create it and its folders if missing.
 
         Raises:
-            StoreCorruptError: The file is none of ours, or of an unknown format.
+            StoreCorruptError: The file belongs to another application, or has an unknown
+                format.
             StoreLockedError: Another process was writing to it for half a minute.
             StoreUnavailableError: It cannot be opened or written.
         """

@@ -1,4 +1,4 @@
-"""Vectors in memory, for tests and for collections that need not last."""
+"""Vectors in memory, for tests and for temporary collections."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from onnxsearch.vectors.row_table import RowTable
 
 
 class InMemoryVectorStore(VectorStore):
-    """An exact vector store that lives as long as the object.
+    """An exact vector store whose data exist as long as the object.
 
-    It refuses what the durable stores refuse, and copies what it is given.
+    It checks its arguments like the durable stores, and copies what it receives.
 
     Example:
         >>> store = InMemoryVectorStore()

@@ -78,8 +78,8 @@ _REFUSALS: tuple[tuple[type[Exception] | tuple[()], str, str], ...] = (
     ),
     ((), "MISCONF", "It cannot save to its disk; its log says why"),
 )
-"""What redis-py makes of an answer, the word by which it is known inside a script or
-where redis-py has no class for it, and what to do."""
+"""The class that redis-py raises; the word in the message, for errors in a script and for those
+without a class; and the remedy."""
 
 _warned: set[str] = set()
 _warned_lock = threading.Lock()
@@ -88,17 +88,17 @@ _warned_lock = threading.Lock()
 class RedisMetadataStore(MetadataStore):
     """A `MetadataStore` on a Redis or Valkey server (6.2 or newer), or a cluster.
 
-    A table is a hash named `{prefix}:table`. The braces make the prefix a hash
-    tag, so that on a cluster all tables of one prefix live on one node and a
-    commit (one Lua script) stays atomic. No key outside the prefix is touched.
+    A table is a hash named `{prefix}:table`. The braces make the prefix a hash tag, so
+    that on a cluster all tables of one prefix are on one node and a commit (one Lua
+    script) is atomic. No key outside the prefix is touched.
 
-    What a commit has returned for outlives a killed server only if that has
-    `appendonly yes` and `appendfsync always`, and a failover to a replica only with
-    `replicas`. Otherwise there is a `DurabilityWarning`, once per server, if the
-    server lets its settings be read.
+    An acknowledged commit survives a killed server only with `appendonly yes` and
+    `appendfsync always`, and a failover to a replica only with `replicas`. Otherwise the
+    store emits a `DurabilityWarning`, once per server, if the server allows its settings
+    to be read.
 
-    While the server writes a commit (at most 0.3 s) it answers nobody else. A user
-    with few rights needs HMGET, HLEN, HSCAN, EVALSHA, SCRIPT LOAD, TYPE, HGET, HSET
+    While the server writes a commit (at most 0.3 s), it serves no other client. A user
+    with restricted rights needs HMGET, HLEN, HSCAN, EVALSHA, SCRIPT LOAD, TYPE, HGET, HSET
     and HDEL, and for `replicas` also SCRIPT EXISTS and WAIT.
 
     Args:
@@ -107,24 +107,23 @@ class RedisMetadataStore(MetadataStore):
             `ssl_ca_certs`, `ssl_certfile` and `ssl_keyfile`; for anything else, pass
             `client`.
         client: A `redis.Redis` or `redis.RedisCluster` to use instead, such as
-            `Sentinel(...).master_for(...)`; it is never closed here. Make it with
-            `retry=Retry(NoBackoff(), 0)`: a commit that is sent again, because its
-            answer got lost, finds its own writes and reports that its expectation
-            failed.
-        prefix: Keeps applications apart on one server: 1 to 100 printable ASCII
-            characters, no space, no brace.
+            `Sentinel(...).master_for(...)`; the store never closes it. Create it with
+            `retry=Retry(NoBackoff(), 0)`: a commit that is sent a second time, because its
+            reply was lost, finds its own writes and reports a failed expectation.
+        prefix: Separates applications on one server: 1 to 100 printable ASCII
+            characters, without spaces and braces.
         replicas: Replicas that must have a commit before it returns (Redis' WAIT).
-            With 1, a failover loses nothing that was acknowledged, and without a
-            replica every commit fails. Not for clusters.
-        timeout: Seconds to wait for a connection, and for each answer; half of it for
-            replicas. The default makes an unreachable server known within 5 seconds.
-            A `client` has its own, which should not be shorter.
+            With 1, a failover loses no acknowledged commit, and without a replica every
+            commit fails. Not for clusters.
+        timeout: Seconds to wait for a connection and for each reply; half of it for
+            replicas. With the default, an unreachable server is reported within 5 seconds.
+            A `client` has its own timeout, which should not be shorter.
 
     Raises:
-        StoreUnavailableError: The server does not answer.
-        StoreError: It refused, for example the password.
-        InvalidArgumentError: An argument is not as told, or the client decodes
-            answers to text.
+        StoreUnavailableError: The server does not reply.
+        StoreError: The server refused, for example the password.
+        InvalidArgumentError: An argument has a wrong type or value, or the client decodes
+            replies to text.
 
     Example:
         >>> from onnxsearch import RedisMetadataStore
