@@ -17,6 +17,8 @@ from onnxsearch import (
     ClosedError,
     CollectionNotFoundError,
     CollectionSpec,
+    F,
+    Filter,
     FlatIndex,
     HNSWIndex,
     HNSWSQIndex,
@@ -296,3 +298,47 @@ def test_a_server_that_dies_and_comes_back(
                 time.sleep(0.2)
         store.close()
     assert caplog.records == []
+
+
+@pytest.mark.integration
+def test_a_collection_that_was_released_is_loaded_again(place: dict[str, Any]) -> None:
+    with MilvusVectorStore(**place) as store:
+        store.ensure_collection(SPEC)
+        vectors = random_vectors(SPEC, 3)
+        store.upsert("photos", [key(number) for number in range(3)], vectors)
+        client = MilvusClient(place["uri"], db_name=place["db_name"])
+        for use in (
+            lambda: len(store.search("photos", vectors[:1], 3)[0]) == 3,
+            lambda: len(list(store.ids("photos"))) == 3,
+            lambda: len(store.fetch("photos", [key(1)])) == 1,
+            lambda: store.count("photos") == 3,
+            lambda: store.upsert("photos", [key(2)], vectors[2:]) is None,
+            lambda: store.delete("photos", [key(2)]) is None,
+            lambda: store.count("photos") == 2,
+        ):
+            client.release_collection("photos")
+            assert use()
+        client.close()
+
+
+@pytest.mark.integration
+def test_metadata_of_a_mebibyte_are_stored_and_no_filter_is_wrong(place: dict[str, Any]) -> None:
+    rows: list[dict[str, Any]] = [
+        {"year": 1, "text": "x" * 40_000},
+        {"year": 2, "tags": [f"{number}" for number in range(100_000)]},
+        {"year": 3},
+    ]
+    with MilvusVectorStore(**place) as store:
+        store.ensure_collection(SPEC)
+        store.upsert("photos", [key(n) for n in range(3)], random_vectors(SPEC, 3), rows)
+
+        def found(filter: Filter) -> list[str]:
+            (matches,) = store.search("photos", random_vectors(SPEC, 1), 9, filter=filter)
+            return sorted(match.key for match in matches)
+
+        assert found(F("year") >= 2) == [key(1), key(2)]
+        with pytest.raises(InvalidArgumentError, match="1 rows of collection"):
+            found(F("text").startswith("x"))
+        store.delete("photos", [key(1)])
+        assert found(F("text").startswith("x" * 1000)) == [key(0)]
+        assert found(F("text") == "x" * 40_000) == [key(0)]

@@ -9,6 +9,7 @@ import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from onnxsearch._internal.open_files import DatabaseFiles
 from onnxsearch._internal.paths import target_path
@@ -28,6 +29,8 @@ class Database:
     Reads have a connection of their own, so that none waits for a write of the
     same process; readers never wait for other processes either. A write is on
     disk when its block is left (`synchronous=FULL`), or nothing of it.
+
+    A file that cannot be written is opened to read. Nobody may write to it meanwhile.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class Database:
         self._application, self._version = application, version
         self._page_bytes, self._timeout = page_bytes, timeout
         self._closed = True
+        self._is_read_only = _is_read_only(self.path)
         self._process = HomeProcess()
         self._reading, self._writing = threading.Lock(), threading.Lock()
         _close_in_forks(self)
@@ -93,6 +97,11 @@ class Database:
     def write(self) -> Iterator[sqlite3.Connection]:
         """A change of the file: all of it when the block is left, nothing if it raises."""
         self._process.check(f"the store in {self.path}")
+        if self._is_read_only:
+            raise StoreUnavailableError(
+                f"cannot write to {self.path}: the file or its folder is read-only, so it was "
+                "opened to read only. Make both writable and open it again"
+            )
         with self._writing, self._errors():
             self._check_open()
             with _transaction(self._writer, "BEGIN IMMEDIATE"):
@@ -144,7 +153,11 @@ class Database:
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
-            self.path, timeout=self._timeout, isolation_level=None, check_same_thread=False
+            self._address(),
+            uri=True,
+            timeout=self._timeout,
+            isolation_level=None,
+            check_same_thread=False,
         )
         try:
             connection.execute("PRAGMA synchronous = FULL")
@@ -154,8 +167,20 @@ class Database:
             raise
         return connection
 
+    def _address(self) -> str:
+        """Return the URI that SQLite opens."""
+        if not self._is_read_only:
+            return self.path.as_uri()
+        # Reading takes the log's file of shared memory, which SQLite cannot make here. If
+        # there is no log, nobody writes, and SQLite can do without.
+        has_log = os.path.exists(f"{self.path}-wal")
+        return f"{self.path.as_uri()}?mode=ro{'' if has_log else '&immutable=1'}"
+
     def _prepare(self, schema: str) -> None:
         connection = self._writer
+        if self._is_read_only:
+            self._is_new()  # raises if it is not one of ours
+            return
         if self._is_new():
             with _transaction(connection, "BEGIN IMMEDIATE"):
                 # Another process may have been faster.
@@ -253,6 +278,11 @@ def _resume() -> None:
     while _paused:
         _paused.pop().resume()
     _listing.release()
+
+
+def _is_read_only(path: Path) -> bool:
+    """Return whether a file exists that can be read, and not written beside it or in it."""
+    return path.exists() and not (os.access(path.parent, os.W_OK) and os.access(path, os.W_OK))
 
 
 def _code(error: sqlite3.Error) -> int:
