@@ -25,6 +25,7 @@ from onnxsearch import (
 )
 from onnxsearch.metadata.base import Cell
 from onnxsearch.testing import FakeEmbedder, picture
+from tests.internal.file_locks import locks_of
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork"),
@@ -104,15 +105,9 @@ def test_what_a_fork_stores_outlives_it_whoever_closes_first(tmp_path: Path):
 def test_closing_in_a_fork_leaves_the_locks_and_the_log_of_its_parent(tmp_path: Path):
     store = SQLiteMetadataStore(tmp_path / "r.sqlite")
     store.commit({Cell("t", "a"): b"1"})
-    inodes = {str(file.stat().st_ino) for file in tmp_path.iterdir()}
-
-    def held() -> int:
-        lines = Path("/proc/locks").read_text().splitlines()
-        return sum(line.split()[5].split(":")[2] in inodes for line in lines)
-
-    before = held()
+    before = locks_of(tmp_path)
     in_fork(store.close)
-    assert held() == before > 0
+    assert locks_of(tmp_path) == before > 0
     assert (tmp_path / "r.sqlite-wal").stat().st_size > 0
 
 

@@ -20,6 +20,7 @@ from onnxsearch import (
 from onnxsearch._internal import open_files
 from onnxsearch._internal.open_files import StoreFileError, is_store_file, open_to_read
 from onnxsearch.testing import FakeEmbedder, picture
+from tests.internal.file_locks import locks_of
 
 needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="Linux shows locks in /proc")
 
@@ -31,21 +32,13 @@ def album(tmp_path: Path) -> Iterator[SearchEngine]:
         yield engine
 
 
-def locks(folder: Path) -> int:
-    """Count the locks of this process on the files of a folder."""
-    inodes = {str(file.stat().st_ino) for file in folder.iterdir()}
-    lines = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
-    mine = [line for line in lines if line[4] == str(os.getpid())]
-    return sum(line[5].split(":")[2] in inodes for line in mine)
-
-
 @needs_proc
 @pytest.mark.parametrize("link", [None, os.symlink, os.link])
-def test_a_query_that_is_a_file_of_the_index_keeps_its_locks(
+def test_a_query_that_is_a_file_of_the_index_keeps_its_locks_of(
     album: SearchEngine, tmp_path: Path, link
 ):
     place = tmp_path / "album"
-    before = locks(place)
+    before = locks_of(place)
     files = sorted(place.iterdir())
     assert before
     assert len(files) == 6
@@ -55,7 +48,7 @@ def test_a_query_that_is_a_file_of_the_index_keeps_its_locks(
             link(file, path)
         with pytest.raises(UnsupportedImageError, match="index that is open"):
             album.search(path)
-    assert locks(place) == before
+    assert locks_of(place) == before
 
 
 def test_the_log_that_appears_later_is_known(tmp_path: Path):
@@ -89,12 +82,12 @@ def test_other_files_beside_the_index_can_be_read(album: SearchEngine, tmp_path:
 
 
 @needs_proc
-def test_a_store_that_is_opened_on_a_file_that_is_read_keeps_its_locks(tmp_path: Path):
+def test_a_store_that_is_opened_on_a_file_that_is_read_keeps_its_locks_of(tmp_path: Path):
     LocalVectorStore(tmp_path / "v.sqlite").close()
     with open_to_read(tmp_path / "v.sqlite") as file:
         store = LocalVectorStore(tmp_path / "v.sqlite")
-        before = locks(tmp_path)
-    assert before == locks(tmp_path) > 0
+        before = locks_of(tmp_path)
+    assert before == locks_of(tmp_path) > 0
     assert not file.closed
     store.close()
     assert file.closed
