@@ -130,7 +130,7 @@ def _path(name: str, text: str | os.PathLike[str]) -> Path:
     """Return the absolute path that a place without a scheme stands for."""
     if may_hold_password(os.fspath(text)):
         raise InvalidArgumentError(
-            f"{name} is not shown, for it may hold a password. It is no URL: expected "
+            f"{name} is not shown, for it may hold a password. It is not a URL: expected "
             "scheme://user:password@host:port. If it is a path, write ./ before it"
         )
     return target_path(text, name)

@@ -182,7 +182,7 @@ def test_refuses_a_prefix(prefix: str) -> None:
     ],
 )
 def test_refuses_a_url_and_keeps_it_secret(url: str) -> None:
-    with pytest.raises(InvalidArgumentError, match="no Redis URL") as caught:
+    with pytest.raises(InvalidArgumentError, match="not a Redis URL") as caught:
         RedisMetadataStore(url)
     assert "hunt" not in str(caught.value)
     assert caught.value.__suppress_context__

@@ -15,7 +15,7 @@ def metadata_text(metadata: Metadata) -> str:
 
     Raises:
         InvalidArgumentError: They hold what not every back end can keep: a key
-            that is no string, NaN or infinity, an integer of more than 64 bits,
+            that is not a string, NaN or infinity, an integer of more than 64 bits,
             half a surrogate pair, or something that JSON has no word for; or
             they are nested too deeply, or they are no mapping.
     """
@@ -42,7 +42,7 @@ def _plain(value: JSONValue, where: str) -> JSONValue:
                 value.encode()
             except UnicodeEncodeError as error:
                 raise InvalidArgumentError(
-                    f"{where} holds half a surrogate pair, which is no character: expected "
+                    f"{where} holds half a surrogate pair, which is not a character: expected "
                     "text that UTF-8 can write"
                 ) from error
         return value

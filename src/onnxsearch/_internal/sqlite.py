@@ -43,7 +43,7 @@ class Database:
         page_bytes: int = 4096,
         timeout: float = 30.0,
     ) -> None:
-        """Open the file, or create it; the folder that it lies in must be there.
+        """Open the file, or create it; its folder must exist.
 
         Args:
             path: The file.

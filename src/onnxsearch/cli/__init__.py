@@ -31,7 +31,7 @@ def main() -> None:
         sys.stderr.write(f"error: {MissingExtraError.for_package(package, extra='cli')}\n")
         sys.exit(2)
     for stream in (sys.stdout, sys.stderr):
-        # That a terminal lacks a letter of a file's name is no reason to stop.
+        # A terminal that cannot show a letter of a file's name must not end the command.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     warnings.showwarning = _show_warning

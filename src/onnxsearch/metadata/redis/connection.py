@@ -52,7 +52,7 @@ def checked_url(url: str) -> str:
         or not options.keys() <= known
     ):
         raise InvalidArgumentError(
-            "this is no Redis URL: expected redis://[user:password@]host:port/database, or "
+            "this is not a Redis URL: expected redis://[user:password@]host:port/database, or "
             "rediss:// likewise, or unix:///path. Percent-encode special characters in the "
             f"password. Options may be {', '.join(sorted(known))}; for others pass client="
         ) from None

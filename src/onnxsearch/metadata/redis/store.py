@@ -260,7 +260,7 @@ class RedisMetadataStore(MetadataStore):
                 return
             _warned.add(self._address)
         warnings.warn(
-            f"Redis at {self._address} has {', '.join(wrong)}: if it is killed, pictures are "
+            f"Redis at {self._address} has {', '.join(wrong)}: if it is killed, images are "
             f"lost that were reported as stored. {remedy}",
             DurabilityWarning,
             stacklevel=3,
