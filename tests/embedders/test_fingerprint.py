@@ -169,7 +169,7 @@ def test_the_metric() -> None:
         assert results.metric is Metric.COSINE
     with pytest.raises(InvalidArgumentError, match="packs bits"):
         embedder(metric=Metric.HAMMING)
-    with pytest.raises(InvalidArgumentError, match="metric='l3'"):
+    with pytest.raises(InvalidArgumentError, match="metric 'l3'"):
         embedder(metric="l3")
 
 

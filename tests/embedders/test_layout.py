@@ -113,7 +113,7 @@ def test_an_unclear_order_has_to_be_said(tmp_path: Path) -> None:
 def test_a_stated_order_has_to_fit() -> None:
     with pytest.raises(ModelLoadError, match=r"layout='NHWC'.*expected 3 colours"):
         OnnxEmbedder(convolution(("n", 3, 6, 5)), profile=SMALL, layout="NHWC")
-    with pytest.raises(InvalidArgumentError, match="layout='HWC': expected 'NCHW' or 'NHWC'"):
+    with pytest.raises(InvalidArgumentError, match="layout 'HWC': expected one of 'NCHW', 'NHWC'"):
         OnnxEmbedder(
             convolution(HF_AXES),
             profile=SMALL,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnxsearch._internal.closeable import Closeable
 from onnxsearch._internal.threads import batched
 from onnxsearch._internal.validation import integer
-from onnxsearch.errors import EmbeddingError
+from onnxsearch.errors import EmbeddingError, InvalidArgumentError
 from onnxsearch.types import ImageInput, Metric, Vectors
 
 if TYPE_CHECKING:
@@ -138,9 +138,7 @@ class Embedder(Closeable):
             self.embed_tensors([self.prepare(image) for image in batch])
             for batch in batched(_as_iterable(images), batch_size)
         ]
-        if not rows:
-            return self._checked(np.empty((0, self.columns), self.metric.dtype), 0)
-        return np.concatenate(rows)
+        return np.concatenate(rows) if rows else self.embed_tensors([])
 
     def embed_tensors(self, tensors: Sequence[Tensor]) -> Vectors:
         """Run the model on tensors from `prepare`, check and normalise its output.
@@ -149,6 +147,8 @@ class Embedder(Closeable):
             EmbeddingError: The model gave NaN, zeros or another shape, or the tensors
                 differ in shape.
         """
+        if not len(tensors):
+            return self._checked(np.empty((0, self.columns), self.metric.dtype), 0)
         try:
             batch = np.stack(tensors)
         except ValueError as error:
@@ -233,4 +233,6 @@ def _as_iterable(images: ImageInput | Iterable[ImageInput]) -> Iterable[ImageInp
     single = (str, os.PathLike, bytes, bytearray, memoryview, Image.Image, np.ndarray)
     if isinstance(images, single) or hasattr(images, "read"):
         return [images]  # type: ignore[list-item]
+    if not isinstance(images, Iterable):
+        raise InvalidArgumentError(f"images {images!r:.80}: expected an image, or several")
     return images

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
+from onnxsearch._internal.validation import text
 from onnxsearch.errors import UnknownModelError
 
 DEFAULT_MODEL = "efficientnet-lite2"
@@ -24,7 +25,7 @@ def bundled_model(name: str = DEFAULT_MODEL) -> Path:
     Raises:
         UnknownModelError: No model has this name; the message lists all names.
     """
-    if name not in _FILES:
+    if text("name", name, "the name of a bundled model") not in _FILES:
         raise UnknownModelError(
             f"no model named {name!r} comes with onnxsearch; it has {' and '.join(_FILES)}"
         )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from onnxsearch.errors import InvalidArgumentError, ModelLoadError
+from onnxsearch._internal.validation import choice
+from onnxsearch.errors import ModelLoadError
 from onnxsearch.images.preprocessing.profile import Layout
 
 _CHANNEL_AXES: dict[Layout, int] = {"NCHW": 1, "NHWC": 3}
@@ -38,8 +39,8 @@ def find_layout(
         InvalidArgumentError: `layout` is not an order of axes.
         ModelLoadError: No axis can hold three colours, or the order is unclear.
     """
-    if layout is not None and layout not in _CHANNEL_AXES:
-        raise InvalidArgumentError(f"layout={layout!r:.80}: expected 'NCHW' or 'NHWC'")
+    if layout is not None:
+        choice("layout", layout, _CHANNEL_AXES)
     sizes = [size if isinstance(size, int) and size > 0 else None for size in shape]
     wanted = list(_CHANNEL_AXES) if layout is None else [layout]
     possible = [each for each in wanted if sizes[_CHANNEL_AXES[each]] in (3, None)]

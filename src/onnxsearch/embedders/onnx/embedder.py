@@ -12,7 +12,13 @@ import numpy as np
 
 from onnxsearch._internal.cpu import available_cores
 from onnxsearch._internal.paths import absolute_path, target_path
-from onnxsearch._internal.validation import check_name, integer, number
+from onnxsearch._internal.validation import (
+    check_name,
+    choice,
+    instance,
+    integer,
+    number,
+)
 from onnxsearch.embedders.base import Embedder, Tensor
 from onnxsearch.embedders.bundled import DEFAULT_MODEL, bundled_model
 from onnxsearch.embedders.onnx.external_data import model_name
@@ -24,7 +30,7 @@ from onnxsearch.embedders.onnx.fingerprint import (
 from onnxsearch.embedders.onnx.first_run import model_input, probe_images
 from onnxsearch.embedders.onnx.image_model import ImageModel
 from onnxsearch.embedders.onnx.parity import Reference, Verification, compare
-from onnxsearch.embedders.onnx.pooling import Pooling, pool
+from onnxsearch.embedders.onnx.pooling import Pooling, check_pooling, pool
 from onnxsearch.embedders.onnx.profile_lookup import PROFILE_KEY, resolve_profile, usual_layout
 from onnxsearch.embedders.onnx.session import (
     CPU,
@@ -137,11 +143,13 @@ class OnnxEmbedder(Embedder):
         source = model if isinstance(model, bytes) else absolute_path(model)
         path = None if isinstance(source, bytes) else source
         self._name = check_name(model_name(source) if name is None else name)
-        self._reading = reading
-        self._pooling = pooling
+        self._reading = instance("reading", reading, ReadPolicy, "a ReadPolicy")
+        self._pooling = check_pooling(pooling)
+        self._text = _checked_text(text)
         if metric is not None:
-            self.metric = _checked_metric(metric)
-        sessions = Sessions(source, check_providers(providers), runtime)
+            self.metric = choice("metric", metric, tuple(Metric))
+        options = instance("runtime", runtime, RuntimeOptions, "RuntimeOptions")
+        sessions = Sessions(source, check_providers(providers), options)
         carried = sessions.metadata(cores).get(PROFILE_KEY)
         self._model = ImageModel(
             sessions, cores, self._name, layout, usual_layout(profile, carried, path)
@@ -153,9 +161,8 @@ class OnnxEmbedder(Embedder):
         self._output = first.choose(output, pooling)
         alone = first.image_values(self._output)
         self._dimension = self._pooled_dimension(alone.shape)
-        if text is not None:
-            text.check_dimension(self._dimension, self._output, first.listed())
-        self._text = text
+        if self._text is not None:
+            self._text.check_dimension(self._dimension, self._output, first.listed())
         self._model = self._model.batched_safely(probes, alone, self._output)
 
     @classmethod
@@ -390,8 +397,6 @@ class OnnxEmbedder(Embedder):
         return sibling
 
 
-def _checked_metric(metric: object) -> Metric:
-    if not isinstance(metric, Metric):
-        listed = ", ".join(f"Metric.{each.name}" for each in Metric)
-        raise InvalidArgumentError(f"metric={metric!r:.80}: expected one of {listed}")
-    return metric
+def _checked_text(text: OnnxTextEmbedder | None) -> OnnxTextEmbedder | None:
+    expected = "an OnnxTextEmbedder, the text model that belongs to the image model"
+    return None if text is None else instance("text", text, OnnxTextEmbedder, expected)

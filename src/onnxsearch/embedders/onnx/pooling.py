@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
+from onnxsearch._internal.validation import choice
 from onnxsearch.embedders.base import Tensor
 from onnxsearch.errors import ModelOutputError
 from onnxsearch.images.preprocessing.profile import Layout
 
 Pooling = Literal["cls", "mean", "max", "avg"]
 """How tokens (`cls`, `mean`, `max`) or a feature map (`avg`, `max`) become a vector."""
+
+
+def check_pooling(pooling: Pooling | None) -> Pooling | None:
+    """Return `pooling` if there is such a pooling, or None.
+
+    Raises:
+        InvalidArgumentError: There is none of that name.
+    """
+    return None if pooling is None else choice("pooling", pooling, get_args(Pooling))
+
 
 POOLINGS: dict[int, tuple[str, ...]] = {3: ("cls", "mean", "max"), 4: ("avg", "max")}
 """Poolings by number of axes of the output."""

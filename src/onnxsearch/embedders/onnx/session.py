@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from onnxsearch._internal.validation import boolean, items
 from onnxsearch.embedders.base import Tensor
 from onnxsearch.embedders.bundled import bundled_models
 from onnxsearch.embedders.onnx.editing import open_batch
@@ -37,6 +38,8 @@ Provider: TypeAlias = "str | tuple[str, Mapping[str, str]]"
 """Name of an execution provider, alone or with its options."""
 
 CPU = "CPUExecutionProvider"
+
+_PROVIDERS = "names of execution providers, each alone or as (name, options)"
 
 _SOURCE_POSITIONS = re.compile(
     r"\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : |Load model from .+? failed:|"
@@ -111,6 +114,10 @@ class RuntimeOptions:
     fast as any batch, and faster for models with large feature maps."""
 
     def __post_init__(self) -> None:
+        for name in ("spinning", "arena", "shrink"):
+            boolean(name, getattr(self, name))
+        if self.open_batch is not None:
+            boolean("open_batch", self.open_batch, "True, False or None")
         if self.shrink and not self.arena:
             raise InvalidArgumentError("shrink=True gives back the arena's memory: expected arena")
 
@@ -225,7 +232,11 @@ def check_providers(providers: str | Sequence[Provider]) -> tuple[Provider, ...]
     Raises:
         ProviderError: A provider is not installed, or none is named.
     """
-    asked: tuple[Provider, ...] = (providers,) if isinstance(providers, str) else tuple(providers)
+    asked: list[Provider] = (
+        [providers] if isinstance(providers, str) else items("providers", providers, _PROVIDERS)
+    )
+    if not all(map(_is_provider, asked)):
+        raise InvalidArgumentError(f"providers {providers!r:.80}: expected {_PROVIDERS}")
     available = onnx_runtime().get_available_providers()
     missing = [name for name in map(_name, asked) if name not in available]
     if missing or not asked:
@@ -234,7 +245,15 @@ def check_providers(providers: str | Sequence[Provider]) -> tuple[Provider, ...]
             f"installed: {', '.join(available)}. CUDA and TensorRT come with the package "
             "onnxruntime-gpu, which replaces onnxruntime"
         )
-    return asked
+    return tuple(asked)
+
+
+def _is_provider(provider: object) -> bool:
+    match provider:
+        case str() | (str(), Mapping()):
+            return True
+        case _:
+            return False
 
 
 def _name(provider: Provider) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
+from onnxsearch._internal.validation import text
 from onnxsearch.embedders.onnx.axes import find_layout
 from onnxsearch.embedders.onnx.pooling import POOLINGS, Pooling, squeezed
 from onnxsearch.errors import ModelLoadError, ModelOutputError
@@ -133,9 +134,11 @@ def choose_output(
     Raises:
         ModelOutputError: There is no such output, it cannot hold vectors, or several
             could be meant.
+        InvalidArgumentError: `output` is not a name.
     """
     listed = listed_outputs(outputs, shapes)
     if output is not None:
+        text("output", output, "the name of an output")
         if output not in shapes:
             wrong = next((node for node in outputs if node.name == output), None)
             if wrong is not None:

@@ -11,9 +11,9 @@ import numpy as np
 
 from onnxsearch._internal.cpu import available_cores
 from onnxsearch._internal.paths import absolute_path
-from onnxsearch._internal.validation import integer
+from onnxsearch._internal.validation import instance, integer, items
 from onnxsearch.embedders.base import Tensor, unit_vectors
-from onnxsearch.embedders.onnx.pooling import Pooling, pool
+from onnxsearch.embedders.onnx.pooling import Pooling, check_pooling, pool
 from onnxsearch.embedders.onnx.session import (
     CPU,
     Provider,
@@ -96,12 +96,12 @@ class OnnxTextEmbedder:
         source = model if isinstance(model, bytes) else absolute_path(model)
         self._label = "text model" if isinstance(source, bytes) else os.path.basename(source)
         self._sessions = Sessions(source, check_providers(providers), RuntimeOptions())
-        self._pooling: Pooling | None = pooling
+        self._pooling = check_pooling(pooling)
         session = self._sessions.get(self._threads)
         self._inputs = read_inputs(session.get_inputs())
-        self._profile = (
-            profile if isinstance(profile, TextProfile) else TextProfile.named(profile)
-        ).fitted(self._inputs.tokens)
+        named = TextProfile.named(profile) if isinstance(profile, str) else profile
+        instance("profile", named, TextProfile, "a TextProfile, or the name of one")
+        self._profile = named.fitted(self._inputs.tokens)
         self._encoder = TextEncoder(tokenizer, self._profile)
         outputs = session.get_outputs()
         names = [node.name for node in floating(outputs)]
@@ -146,7 +146,9 @@ class OnnxTextEmbedder:
             InvalidArgumentError: An element is not a text.
             EmbeddingError: The model failed, or gave NaN or zeros.
         """
-        rows = [self._embed_one(text) for text in ([texts] if isinstance(texts, str) else texts)]
+        if isinstance(texts, str):
+            texts = [texts]
+        rows = [self._embed_one(text) for text in items("texts", texts, "a text, or several")]
         return np.concatenate(rows) if rows else np.empty((0, self.dimension), np.float32)
 
     def check_dimension(self, images: int, output: str, listed: str) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxsearch._internal.paths import target_path
+from onnxsearch._internal.validation import boolean, instance, text
 from onnxsearch.embedders.onnx.header import other_format_of
 from onnxsearch.errors import InvalidArgumentError, MissingExtraError, ModelLoadError, ProfileError
 
@@ -52,6 +53,11 @@ class TextProfile:
     punctuation."""
 
     def __post_init__(self) -> None:
+        text("name", self.name)
+        text("pad_token", self.pad_token)
+        boolean("pad", self.pad)
+        boolean("mask_padding", self.mask_padding)
+        instance("max_tokens", self.max_tokens, int, "an integer, at least 1")
         if self.max_tokens < 1:
             raise ProfileError(f"max_tokens {self.max_tokens}: expected at least 1")
         if self.clean not in _CLEANERS:
@@ -68,6 +74,7 @@ class TextProfile:
         Raises:
             ProfileError: No profile has this name; the message lists them.
         """
+        text("name", name, "the name of a text profile")
         if name not in _BY_NAME:
             close = get_close_matches(name, _BY_NAME, n=1)
             hint = f" Did you mean {close[0]!r}?" if close else ""
