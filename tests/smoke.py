@@ -41,7 +41,7 @@ def main(extras: set[str]) -> None:
         edits_models("onnx" in extras, folder / "model.onnx")
         reads_text("text" in extras)
         reads_heic("heif" in extras, folder / "photo.heic")
-        excludes("patterns" in extras, str(folder / "excluding"), pictures)
+        excludes(bool({"cli", "patterns"} & extras), str(folder / "excluding"), pictures)
     print(f"onnxsearch {onnxsearch.__version__} works with: {sorted(extras) or 'no extras'}")
 
 
