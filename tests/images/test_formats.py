@@ -213,20 +213,12 @@ def jpeg(side: int) -> bytes:
     return buffer.getvalue()
 
 
-def tile_of(side: int) -> bytes:
-    """Return a TIFF of 16 x 16 pixels in a tile of many more."""
-    return (
-        b"II*\0\x08\0\0\0" + struct.pack("<H", 10)
-        + b"".join(
-            struct.pack("<HHII", *tag)
-            for tag in (
-                (256, 4, 1, 16), (257, 4, 1, 16), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1),
-                (277, 3, 1, 1), (322, 4, 1, side), (323, 4, 1, side), (324, 4, 1, 200),
-                (325, 4, 1, 256),
-            )
-        )
-        + bytes(300)
-    )  # fmt: skip
+def tiled(*tiles: tuple[int, int, int, int]) -> bytes:
+    """Return a TIFF of 16 x 16 pixels whose tiles these tags describe."""
+    return directory(
+        *((256, 4, 1, 16), (257, 4, 1, 16), (258, 3, 1, 8), (259, 3, 1, 2), (262, 3, 1, 1)),
+        *((277, 3, 1, 1), *tiles, (324, 4, 1, 200), (325, 4, 1, 256)),
+    ) + bytes(300)
 
 
 HIDDEN = {
@@ -234,7 +226,8 @@ HIDDEN = {
     "bitmap in an icon": icon(bitmap(300)),
     "PNG in an Apple icon": apple_icon(png(16), png(300)),
     "JPEG in a texture": texture(jpeg(300)),
-    "tile of a TIFF": tile_of(300),
+    "tile of a TIFF": tiled((322, 4, 1, 300), (323, 4, 1, 300)),
+    "tile of a TIFF that gives one side": tiled((322, 4, 1, 300)),
 }
 
 

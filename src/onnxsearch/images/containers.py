@@ -103,9 +103,16 @@ def _texture_sizes(file: BinaryIO) -> Iterator[Size]:
 def _tile_sizes(file: BinaryIO) -> Iterator[Size]:
     """Yield (width, height) of the tiles of a TIFF, if it has any."""
     tags = first_directory(file)
-    width, height = tags.get(TILE_WIDTH), tags.get(TILE_LENGTH)
-    if isinstance(width, int) and isinstance(height, int):
-        yield width, height
+    width, height = _largest(tags.get(TILE_WIDTH)), _largest(tags.get(TILE_LENGTH))
+    if width or height:
+        # Where one side is missing, libtiff takes the other.
+        yield width or height, height or width
+
+
+def _largest(value: object) -> int:
+    """Return the largest number of a tag's value, 0 if it has none."""
+    values = value if isinstance(value, tuple) else (value,)
+    return max((int(each) for each in values if isinstance(each, int | float)), default=0)
 
 
 def _size(reader: Callable[[BinaryIO], Image.Image], file: BinaryIO, offset: int) -> Iterator[Size]:

@@ -59,7 +59,7 @@ def open_png(file: BinaryIO) -> Image.Image:
             if _data(file, chunk, len(_XMP)).startswith(_XMP):
                 kept["xmp"] = _content(file, chunk, _MOST_KEPT)
     file.seek(0)
-    source = cast("BinaryIO", io.BufferedReader(_Without(file, omitted))) if omitted else file
+    source = cast("BinaryIO", _Buffered(_Without(file, omitted))) if omitted else file
     image = Image.open(source)
     image.info.update({key: value for key, value in kept.items() if value})
     return image
@@ -124,6 +124,18 @@ def _inflated(data: bytes, most: int) -> bytes:
         return b""
 
 
+class _Buffered(io.BufferedReader):
+    """A reader that takes memory for what is there, and not for what a chunk claims to have."""
+
+    def __init__(self, file: _Without) -> None:
+        super().__init__(file)
+        self._length = file.length
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        rest = max(0, self._length - self.tell())
+        return super().read(rest if size is None or size < 0 else min(size, rest))
+
+
 class _Without(io.RawIOBase):
     """A file to read, without some ranges (start, stop) of its bytes."""
 
@@ -137,6 +149,8 @@ class _Without(io.RawIOBase):
         lengths = (stop - start for start, stop in self._parts)
         self._offsets = list(accumulate(lengths, initial=0))
         self._position = 0
+        self.length = self._offsets[-1]
+        """Bytes of the file without the ranges."""
 
     def readable(self) -> bool:
         return True
@@ -145,7 +159,7 @@ class _Without(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._offsets[-1]}
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.length}
         self._position = max(0, base[whence] + offset)
         return self._position
 
