@@ -136,6 +136,17 @@ def test_models_for_both_and_for_neither(tmp_path: Path) -> None:
         assert reason in report.missing[0].reason
 
 
+@pytest.mark.parametrize("axes", ["n", "n, t, 3", ""])
+def test_token_ids_with_other_axes_than_texts_have(tmp_path: Path, axes: str) -> None:
+    model = onnx.parser.parse_model(
+        f'<ir_version: 8, opset_import: ["": 17]> g (int64[{axes}] input_ids) =>'
+        f" (int64[{axes}] y) {{ y = Identity(input_ids) }}"
+    )
+    report = inspect_model(written(tmp_path, model.SerializeToString()))
+    assert (report.kind, report.call) == ("neither", None)
+    assert "expected 'input_ids' (n, tokens)" in report.missing[0].reason
+
+
 def test_what_is_not_a_model(tmp_path: Path) -> None:
     for content in (b"", b"garbage", b"\x80" * 100):
         path = written(tmp_path, content)

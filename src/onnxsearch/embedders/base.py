@@ -1,4 +1,4 @@
-"""The abstraction of whatever turns images into vectors."""
+"""The abstraction `Embedder`: images in, vectors out."""
 
 from __future__ import annotations
 

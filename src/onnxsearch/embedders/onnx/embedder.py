@@ -59,10 +59,10 @@ class OnnxEmbedder(Embedder):
     wrong preparation gives wrong neighbours without any error: so a profile has to be
     named, unless the file carries one.
 
-    Loading runs the model on four small batches of noise, the cost of four images. This
-    finds the shapes of its outputs, and models that look across the batch: dynamic
-    quantisation, batch normalisation left in training mode. Those are run image by
-    image, so that a vector never depends on the images beside it.
+    Loading runs the model on an image of noise, alone and beside another, which takes as
+    long as three images. This finds the shapes of its outputs, and models that look
+    across the batch: dynamic quantisation, batch normalisation left in training mode.
+    Those are run image by image, so that a vector never depends on the images beside it.
 
     Override `prepare` for preprocessing of your own, or `pool` for another way from the
     model's output to vectors. The fingerprint of such a class contains the class's name
@@ -157,7 +157,7 @@ class OnnxEmbedder(Embedder):
         self._profile = resolve_profile(profile, carried, self.input, path)
         self._profile.check_reading(reading)
         probes = probe_images(self._profile, self.input)
-        first = self._model.first_run(probes[len(probes) // 2])
+        first = self._model.first_run(probes[-1])
         self._output = first.choose(output, pooling)
         alone = first.image_values(self._output)
         self._dimension = self._pooled_dimension(alone.shape)

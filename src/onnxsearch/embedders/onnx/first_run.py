@@ -19,8 +19,8 @@ from onnxsearch.embedders.onnx.signature import (
 )
 from onnxsearch.images.preprocessing.profile import PreprocessingProfile
 
-_PROBE_LEVELS = ((0, 256), (118, 138), (0, 60))
-"""Levels of the noise in the images of a probe: of the whole range, pale, and dark."""
+_PROBE_LEVELS = ((0, 256), (118, 138))
+"""Levels of the noise in the images of a probe: of the whole range, and pale."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def model_input(profile: PreprocessingProfile, image: Image.Image, spec: ImageIn
 
 
 def probe_images(profile: PreprocessingProfile, spec: ImageInputSpec) -> Tensor:
-    """Return three images of noise as a model is fed them, always the same: (3, ...)."""
+    """Return two images of noise as a model is fed them, always the same: (2, ...)."""
     generator = np.random.default_rng(0)
     noise = [
         Image.fromarray(generator.integers(low, high, (*profile.size, 3), np.uint8))

@@ -115,14 +115,14 @@ class ImageModel:
         """Return a model that gives an image the same values whatever is beside it.
 
         Some graphs look across the batch: quantisation by the range of all values, batch
-        normalisation left in training mode, a `Reshape` to a single image. So three
-        images are run together, and the middle one compared with its own run. Where they
-        differ, images are run one by one. A model exported for a single image is opened
-        for more, where `RuntimeOptions.open_batch` says so and the same comparison holds.
+        normalisation left in training mode, a `Reshape` to a single image. So two images
+        are run together, and the second is compared with its own run. Where they differ,
+        images are run one by one. A model exported for a single image is opened for more,
+        where `RuntimeOptions.open_batch` says so and the same comparison holds.
 
         Args:
-            probes: Three images of different ranges, as the model is fed.
-            alone: The values of `output` for the middle one, run alone.
+            probes: Two images of different ranges, as the model is fed.
+            alone: The values of `output` for the second one, run alone.
             output: The output in use.
 
         Raises:
@@ -146,7 +146,7 @@ class ImageModel:
         return sibling
 
     def ignores_batch(self, probes: Tensor, alone: Tensor, output: str) -> bool:
-        """Whether the middle one of `probes` has the values `alone` beside the others."""
+        """Whether the last of `probes` has the values `alone` behind the others."""
         try:
             together = self.run(probes, output)
         except (EmbeddingError, ModelLoadError):
@@ -154,7 +154,7 @@ class ImageModel:
         if together.shape != (len(probes), *alone.shape[1:]):
             return False
         expected = alone[0].astype(np.float64)
-        difference = np.abs(together[len(probes) // 2].astype(np.float64) - expected)
+        difference = np.abs(together[-1].astype(np.float64) - expected)
         # NaN and infinity in both are no difference: `embed` reports them.
         same = ~np.isfinite(expected) & ~np.isfinite(difference)
         allowed = self._tolerance * np.abs(expected).max(initial=0, where=np.isfinite(expected))
