@@ -613,6 +613,7 @@ class SearchEngine(Closeable):
             ...     engine.backfill("resnet50", progress=True)
         """
         self._lifetime.check()
+        instance("model", model, str, "the name of a model")
         return self._backfill(self._embedders.named(model)).run(progress)
 
     def drop_model(self, model: str) -> None:

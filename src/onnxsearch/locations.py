@@ -121,8 +121,7 @@ def _metadata(
 
 
 def _scheme(location: str | os.PathLike[str]) -> str | None:
-    text = os.fspath(location)
-    scheme, found, _ = text.partition("://")
+    scheme, found, _ = os.fspath(location).partition("://")
     return scheme.lower() if found else None
 
 

@@ -19,7 +19,9 @@ def absolute_path(path: str | os.PathLike[str], name: str = "path") -> str:
         InvalidArgumentError: It is not a path, or empty.
     """
     try:
-        text = os.fsdecode(path)
+        text = os.fspath(path)
+        if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError("bytes")
         os.fsencode(text)
     except (TypeError, UnicodeError) as error:
         raise InvalidArgumentError(f"{name} {path!r:.200}: expected a file's path") from error

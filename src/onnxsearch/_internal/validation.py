@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from numbers import Real
 from typing import SupportsIndex, TypeVar
 
@@ -116,7 +116,7 @@ def optional(check: Callable[[str, T], T], name: str, value: T | None) -> T | No
 
 
 def items(
-    name: str, values: Iterable[T], expected: str, single: tuple[type, ...] = (str, bytes)
+    name: str, values: Iterable[T], expected: str, single: tuple[type, ...] = (str, bytes, Mapping)
 ) -> list[T]:
     """Return the values of an iterable; a single value, such as a string, is not one.
 

@@ -134,8 +134,9 @@ def copy(source: ImageSource, target: ImageTarget, progress: ProgressSink) -> Tr
     """
     if not isinstance(target, ImageTarget):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidArgumentError(
-            f"cannot copy to {target!r:.80}: expected a SearchEngine, as SearchEngine.open() gives"
+            f"other {target!r:.80}: expected a SearchEngine, as SearchEngine.open() gives"
         )
+    reporter(progress)  # refuses what is none, before anything is read
     return target.copy_from(source, progress=progress)
 
 

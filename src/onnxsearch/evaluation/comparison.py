@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, cast
 
+from onnxsearch._internal.validation import integer
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.evaluation.rank_similarity import kendall_tau, overlap, rank_biased_overlap
 from onnxsearch.reporting.rows import Section, Table
@@ -109,12 +110,12 @@ class Comparison:
         Raises:
             InvalidArgumentError: `k` is below 1 or above the limit.
         """
-        k = self.limit if k is None else k
-        if not 1 <= k <= self.limit:
+        depth = self.limit if k is None else integer("k", k, least=1)
+        if depth > self.limit:
             raise InvalidArgumentError(
-                f"overlap({k}): expected 1 to {self.limit}, the limit of this comparison"
+                f"k {depth}: expected 1 to {self.limit}, the limit of this comparison"
             )
-        return self._mean(lambda a, b: overlap(a, b, k), self._pairs)
+        return self._mean(lambda a, b: overlap(a, b, depth), self._pairs)
 
     def rank_biased_overlap(self, p: float = 0.9) -> float:
         """Return the rank-biased overlap, from 0 to 1; the first ranks weigh most.

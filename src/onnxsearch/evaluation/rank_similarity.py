@@ -7,6 +7,7 @@ from bisect import bisect, insort
 from collections.abc import Sequence
 from itertools import zip_longest
 
+from onnxsearch._internal.validation import number
 from onnxsearch.errors import InvalidArgumentError
 
 
@@ -43,7 +44,7 @@ def rank_biased_overlap(first: Sequence[str], second: Sequence[str], p: float = 
         >>> round(rank_biased_overlap(["a", "b", "c"], ["b", "a", "d"]), 4)
         0.7767
     """
-    if not 0 < p < 1:
+    if not 0 < number("p", p) < 1:
         raise InvalidArgumentError(f"p {p}: expected a number between 0 and 1, both excluded")
     short, long = sorted((first, second), key=len)
     few, many = len(short), len(long)

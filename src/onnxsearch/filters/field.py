@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from onnxsearch.errors import InvalidArgumentError
+from onnxsearch._internal.validation import items
 from onnxsearch.filters.conditions import (
     Contains,
     Exists,
@@ -35,7 +35,7 @@ class F:
     __hash__ = None  # type: ignore[assignment]  # == makes a filter, so that sets cannot hold it
 
     def __init__(self, name: str) -> None:
-        check_text(name)
+        check_text(name, "name")
         self.name = name
 
     def __eq__(self, value: Scalar) -> Filter:  # type: ignore[override]
@@ -58,12 +58,9 @@ class F:
 
     def in_(self, values: Iterable[Scalar]) -> Filter:
         """Return the condition that the field equals one of `values`."""
-        if isinstance(values, str | bytes | bytearray) or not isinstance(values, Iterable):
-            raise InvalidArgumentError(
-                f"in_({values!r:.80}): expected a list of values; for a string in a list of "
-                "strings use contains()"
-            )
-        return OneOf(self.name, tuple(values))
+        expected = "a list of values; for a string in a list of strings use contains()"
+        single = (str, bytes, bytearray, Mapping)
+        return OneOf(self.name, tuple(items("values", values, expected, single)))
 
     def contains(self, value: Scalar) -> Filter:
         """Return the condition that the field is a list with `value` in it."""
@@ -71,6 +68,7 @@ class F:
 
     def startswith(self, prefix: str) -> Filter:
         """Return the condition that the field is a string that begins with `prefix`."""
+        check_text(prefix, "prefix")
         return StartsWith(self.name, prefix)
 
     def exists(self) -> Filter:

@@ -65,14 +65,14 @@ def checked(value: Scalar) -> Typed:
     return known
 
 
-def check_text(text: object) -> None:
+def check_text(text: object, name: str = "value") -> None:
     """Raise an error unless `text` is text.
 
     Raises:
         InvalidArgumentError: `text` is not a string, or UTF-8 cannot encode it.
     """
     if not isinstance(text, str):
-        raise InvalidArgumentError(f"{text!r:.80}: expected a string")
+        raise InvalidArgumentError(f"{name} {text!r:.80}: expected a string")
     try:
         text.encode()
     except UnicodeEncodeError as error:

@@ -19,7 +19,7 @@ from PIL import Image, UnidentifiedImageError
 
 from onnxsearch._internal.open_files import StoreFileError, open_to_read
 from onnxsearch._internal.paths import absolute_path
-from onnxsearch._internal.validation import integer
+from onnxsearch._internal.validation import instance, integer
 from onnxsearch.errors import (
     BrokenImageError,
     ImageNotFoundError,
@@ -119,6 +119,7 @@ def open_image(source: ImageInput, policy: ReadPolicy = READ_STRICTLY) -> Image.
         >>> open_image(np.zeros((20, 30, 3), np.uint8)).size
         (30, 20)
     """
+    instance("policy", policy, ReadPolicy, "a ReadPolicy")
     if isinstance(source, Image.Image):
         return source if hasattr(source, OPENED) else _load(source, "Pillow image", policy)
     if isinstance(source, np.ndarray):

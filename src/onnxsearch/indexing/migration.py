@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from onnxsearch._internal.validation import instance, text
 from onnxsearch.embedders.base import Embedder
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.indexing.backfill import check_complete
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 def drop_model(catalog: Catalog, embedders: EmbedderRegistry, model: str) -> None:
     """Take a model out of the registry and the stores; see `SearchEngine.drop_model`."""
+    text("model", model, "the name of a model")
     if (
         model not in embedders
         and catalog.collection(model) not in catalog.collections()
@@ -49,6 +51,8 @@ def begin_migration(
         ProfileError: The new model cannot take images as the engine opens them.
         SpaceMismatchError: The new model's collection holds another space.
     """
+    text("old", old, "the name of a model")
+    instance("new", new, (str, Embedder), "an Embedder, or the name of a model")
     name = new if isinstance(new, str) else new.name
     if name == old:
         raise InvalidArgumentError(

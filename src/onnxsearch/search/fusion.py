@@ -59,6 +59,7 @@ class Fusion(ABC):
             InvalidArgumentError: A weight is negative or not finite, all are 0, or one
                 names a model without a ranking.
         """
+        instance("rankings", rankings, Mapping, "a mapping from model names to rankings")
         weights = _weights_of(self.weights, rankings)
         total = math.fsum(weights.values())
         shares: dict[str, list[float]] = defaultdict(list)
@@ -74,6 +75,7 @@ class Fusion(ABC):
 
     def fuse(self, results: Mapping[str, SearchResults]) -> SearchResults:
         """Fuse the results of different models, by id; see `merge`."""
+        instance("results", results, Mapping, "a mapping from model names to results")
         hits: dict[str, Hit] = {}
         for hit in (hit for found in results.values() for hit in found):
             hits.setdefault(hit.id, hit)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from PIL import Image
 
-from onnxsearch._internal.validation import items, text as checked_text
+from onnxsearch._internal.validation import instance, items, text as checked_text
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.types import ImageInput
 
@@ -83,8 +84,15 @@ class Query:
 
 
 def _examples(name: str, examples: Iterable[QueryInput]) -> tuple[QueryInput, ...]:
-    single = (str, bytes, bytearray, os.PathLike, np.ndarray, Query)
-    return tuple(items(name, examples, "a list of images and queries", single))
+    expected = "a list of images and queries"
+    given = items(name, examples, expected, (Mapping, *_SINGLE))
+    for example in given:
+        if not hasattr(example, "read"):
+            instance(name, example, _SINGLE, expected)
+    return tuple(given)
+
+
+_SINGLE = (str, os.PathLike, bytes, bytearray, memoryview, np.ndarray, Image.Image, Query)
 
 
 QueryInput: TypeAlias = "ImageInput | Query"

@@ -143,7 +143,7 @@ def one_query(query: QueryInput | None, text: str | None) -> QueryInput:
     if text is not None and query is None:
         return Query.text(text)
     if query is None or text is not None:
-        given = "no query" if query is None else "two queries, a text among them"
+        given = "no query" if query is None else "two queries, one of them as text=..."
         raise InvalidArgumentError(
             f"search was given {given}: expected an image, a Query, or text=..."
         )
