@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from onnxsearch._internal.paths import target_path
+from onnxsearch._internal.validation import instance
 from onnxsearch.errors import (
     InvalidArgumentError,
     StoreError,
@@ -28,7 +29,13 @@ def open_stores(
     """Return the stores that `location` and `metadata` stand for.
 
     See `SearchEngine.open`.
+
+    Raises:
+        InvalidArgumentError: An argument is neither a path nor a URL.
     """
+    instance("location", location, (str, os.PathLike), "a path or a URL")
+    if metadata is not None:
+        instance("metadata", metadata, (str, os.PathLike), "a path or a URL")
     vectors, beside = _vectors(location)
     try:
         return vectors, _metadata(metadata, beside, location)

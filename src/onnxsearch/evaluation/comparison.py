@@ -110,8 +110,8 @@ class Comparison:
         Raises:
             InvalidArgumentError: `k` is below 1 or above the limit.
         """
-        depth = self.limit if k is None else integer("k", k, least=1)
-        if depth > self.limit:
+        depth = self.limit if k is None else integer("k", k, least=0)
+        if not 1 <= depth <= self.limit:
             raise InvalidArgumentError(
                 f"k {depth}: expected 1 to {self.limit}, the limit of this comparison"
             )

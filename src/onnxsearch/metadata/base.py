@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from onnxsearch._internal.closeable import Closeable
+from onnxsearch._internal.validation import instance, items
 from onnxsearch.errors import InvalidArgumentError
 
 
@@ -60,7 +61,7 @@ class MetadataStore(Closeable):
         Raises:
             InvalidArgumentError: A key or the table's name is not valid for a `Cell`.
         """
-        wanted = list(keys)
+        wanted = items("keys", keys, "an iterable of keys")
         for key in wanted:
             _check_cell(Cell(table, key))
         return self._get_many(table, wanted) if wanted else []
@@ -142,7 +143,9 @@ class MetadataStore(Closeable):
 
 def _check_cell(cell: Cell) -> None:
     if not isinstance(cell, Cell):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InvalidArgumentError(f"{cell!r:.80}: expected a Cell of a table and a key")
+        raise InvalidArgumentError(
+            f"writes and expect: {cell!r:.80}, expected a Cell of a table and a key"
+        )
     for name, text in zip(Cell._fields, cell, strict=True):
         if not _is_text(text):
             raise InvalidArgumentError(
@@ -155,6 +158,8 @@ def _is_text(text: object) -> bool:
 
 
 def _check_commit(writes: Mapping[Cell, bytes | None], expect: Mapping[Cell, bytes | None]) -> None:
+    instance("writes", writes, Mapping, "a mapping from cells to bytes")
+    instance("expect", expect, Mapping, "a mapping from cells to bytes")
     cells, size = 0, 0
     for cell, value in (*writes.items(), *expect.items()):
         _check_cell(cell)

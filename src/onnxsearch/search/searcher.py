@@ -145,6 +145,6 @@ def one_query(query: QueryInput | None, text: str | None) -> QueryInput:
     if query is None or text is not None:
         given = "no query" if query is None else "two queries, one of them as text=..."
         raise InvalidArgumentError(
-            f"search was given {given}: expected an image, a Query, or text=..."
+            f"search was given {given}: expected one query, which is an image, a Query, or text=..."
         )
     return query

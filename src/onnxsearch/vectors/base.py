@@ -11,7 +11,7 @@ import numpy as np
 
 from onnxsearch._internal.closeable import Closeable
 from onnxsearch._internal.metadata_json import metadata_text
-from onnxsearch._internal.validation import integer
+from onnxsearch._internal.validation import instance, integer, items
 from onnxsearch.errors import (
     CollectionNotFoundError,
     InvalidArgumentError,
@@ -68,6 +68,7 @@ class VectorStore(Closeable):
             StoreMismatchError: There is one of that name with another owner.
             InvalidArgumentError: The store does not know that metric.
         """
+        instance("spec", spec, CollectionSpec, "a CollectionSpec")
         if spec.metric not in self.metrics:
             known = ", ".join(sorted(metric.value for metric in self.metrics))
             raise InvalidArgumentError(
@@ -89,7 +90,7 @@ class VectorStore(Closeable):
         Raises:
             CollectionNotFoundError: There is none of that name.
         """
-        spec = self._describe(collection) if NAME.fullmatch(collection) else None
+        spec = self._describe(collection) if _can_exist(collection) else None
         if spec is None:
             raise CollectionNotFoundError(
                 f"{self!r} has no collection {collection!r}; create it with ensure_collection()"
@@ -102,7 +103,7 @@ class VectorStore(Closeable):
 
     def drop(self, collection: str) -> None:
         """Delete the collection with all its rows; if there is none, do nothing."""
-        if NAME.fullmatch(collection) and self._describe(collection) is not None:
+        if _can_exist(collection) and self._describe(collection) is not None:
             self._drop(collection)
 
     def upsert(
@@ -129,8 +130,12 @@ class VectorStore(Closeable):
         keys = _checked_keys(keys)
         if len(set(keys)) != len(keys):
             raise InvalidArgumentError("upsert was given one key twice in a batch")
-        matrix = _checked_matrix(vectors, spec)
-        rows = ["{}"] * len(keys) if metadata is None else [metadata_text(row) for row in metadata]
+        matrix = _checked_matrix("vectors", vectors, spec)
+        rows = (
+            ["{}"] * len(keys)
+            if metadata is None
+            else [metadata_text(row) for row in items("metadata", metadata, "a list of mappings")]
+        )
         if not len(keys) == len(matrix) == len(rows):
             raise InvalidArgumentError(
                 f"upsert was given {len(keys)} keys, {len(matrix)} vectors and "
@@ -166,7 +171,7 @@ class VectorStore(Closeable):
         if filter is not None:
             check_filter(filter)
         spec = self.describe(collection)
-        matrix = _checked_matrix(queries, spec)
+        matrix = _checked_matrix("queries", queries, spec)
         if not len(matrix):
             return []
         return self._search(spec, matrix, limit, filter)
@@ -268,8 +273,13 @@ class VectorStore(Closeable):
         """Count the rows."""
 
 
+def _can_exist(collection: str) -> bool:
+    """Return whether a collection can have that name."""
+    return NAME.fullmatch(instance("collection", collection, str, "a name")) is not None
+
+
 def _checked_keys(keys: Iterable[str]) -> list[str]:
-    checked = list(keys)
+    checked = items("keys", keys, "an iterable of keys")
     for key in checked:
         if not is_key(key):
             raise InvalidArgumentError(
@@ -278,13 +288,13 @@ def _checked_keys(keys: Iterable[str]) -> list[str]:
     return checked
 
 
-def _checked_matrix(vectors: Vectors, spec: CollectionSpec) -> Vectors:
+def _checked_matrix(name: str, vectors: Vectors, spec: CollectionSpec) -> Vectors:
     matrix = np.asarray(vectors)
     if matrix.ndim != 2 or matrix.shape[1] != spec.columns or matrix.dtype != spec.dtype:
         raise InvalidArgumentError(
-            f"vectors of shape {matrix.shape} and type {matrix.dtype}: collection "
+            f"{name} of shape {matrix.shape} and type {matrix.dtype}: collection "
             f"{spec.name!r} takes (n, {spec.columns}) {spec.dtype}"
         )
     if matrix.dtype == np.float32 and not np.isfinite(matrix).all():
-        raise InvalidArgumentError("vectors hold NaN or infinity: expected finite numbers")
+        raise InvalidArgumentError(f"{name} hold NaN or infinity: expected finite numbers")
     return np.ascontiguousarray(matrix)

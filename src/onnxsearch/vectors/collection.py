@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from onnxsearch._internal.validation import integer
+from onnxsearch._internal.validation import instance, integer
 from onnxsearch.errors import InvalidArgumentError, SpaceMismatchError, StoreMismatchError
 from onnxsearch.types import Metric
 
@@ -31,7 +31,10 @@ class CollectionSpec:
     no difference to what the collection holds."""
 
     def __post_init__(self) -> None:
-        if not NAME.fullmatch(self.name):
+        instance("fingerprint", self.fingerprint, str, "a string")
+        if self.owner is not None:
+            instance("owner", self.owner, str, "a string")
+        if not NAME.fullmatch(instance("name", self.name, str, "a string")):
             raise InvalidArgumentError(
                 f"collection name {self.name!r}: expected a letter, then at most 199 "
                 "letters, digits and underscores"

@@ -54,8 +54,9 @@ class ProfileDescription:
             value = getattr(self, name)
             if isinstance(value, list):  # as JSON has it
                 object.__setattr__(self, name, tuple(value))
-        if not isinstance(self.name, str):
-            raise ProfileError(f"name: {self.name!r:.80}, expected text")
+        for name in ("name", "source"):
+            if not isinstance(getattr(self, name), str):
+                raise ProfileError(f"{name}: {getattr(self, name)!r:.80}, expected text")
         _check_size("size", self.size)
         if self.resize_to is not None:
             _check_size("resize_to", self.resized)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from PIL import Image
 
+from onnxsearch._internal.validation import instance
 from onnxsearch.errors import InvalidArgumentError, ProfileError, UnsupportedImageError
 from onnxsearch.images.conversion import DecodePolicy, flat, to_rgb, upright
 from onnxsearch.images.pillow import PILLOW_ERRORS
@@ -68,6 +69,7 @@ class PreprocessingProfile(ProfileDescription):
             ProfileError: No profile has this name, the profile needs a size, or it
                 exists in one size only.
         """
+        instance("name", name, str, "the name of a profile")
         return cls.of(named_profile(name, (size, size) if isinstance(size, int) else size))
 
     @classmethod
@@ -96,6 +98,7 @@ class PreprocessingProfile(ProfileDescription):
         Raises:
             ProfileError: The text is not JSON, or not a profile.
         """
+        instance("text", text, str, "the JSON text that to_json() gave")
         try:
             values = {"name": "unnamed", "source": "JSON", **json.loads(text)}
             values["steps"] = tuple(Step(**step) for step in values.get("steps", ()))
@@ -148,6 +151,7 @@ class PreprocessingProfile(ProfileDescription):
             ImageTooLargeError: Its aspect is so extreme that resizing needs gigabytes.
             ProfileError: See `apply`.
         """
+        instance("image", image, Image.Image, "a Pillow image, as open_image() gives")
         if self.resample == "nearest" and DRAFTED in image.info:
             raise DraftError(self._no_drafts)
         if self.decode.convert == "first":

@@ -11,7 +11,8 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxsearch.errors import ProfileError
+from onnxsearch._internal.validation import items
+from onnxsearch.errors import InvalidArgumentError, ProfileError
 
 Operation: TypeAlias = Literal["add", "subtract", "multiply", "divide"]
 Precision: TypeAlias = Literal["float32", "float64"]
@@ -48,8 +49,8 @@ class Step:
         check_choice("precision", self.precision, Precision)
         # A list compares and hashes differently from a tuple of the same numbers.
         try:
-            values = tuple(_finite(value) for value in self.values)
-        except (TypeError, OverflowError):
+            values = tuple(_finite(value) for value in items("values", self.values, "numbers"))
+        except (InvalidArgumentError, TypeError, OverflowError):
             values = ()
         if len(values) not in (1, 3):
             raise ProfileError(
@@ -94,6 +95,6 @@ def _finite(value: object) -> float:
 
 def check_choice(field: str, value: object, choices: object) -> None:
     """Raise `ProfileError` unless `value` is one of `choices`, a `Literal`."""
-    if value not in get_args(choices):
+    if not isinstance(value, str) or value not in get_args(choices):
         expected = ", ".join(repr(choice) for choice in get_args(choices))
         raise ProfileError(f"{field}: {value!r}, expected one of {expected}")

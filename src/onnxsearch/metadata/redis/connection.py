@@ -34,6 +34,9 @@ def connect(url: str, timeout: float) -> redis.Redis:
 
 def checked_url(url: str) -> str:
     """Return `url` if it is a Redis URL that holds nothing unexpected, else raise."""
+    if not isinstance(url, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        # Not shown, since it may hold a password.
+        raise InvalidArgumentError(f"url of type {type(url).__name__}: expected a redis:// URL")
     # Stricter than redis-py, which reads an unescaped "/" in a password as the end of
     # the host's name: half of the password would then show up as host or database.
     # For the same reason neither the URL nor the cause is told.

@@ -14,7 +14,7 @@ import redis
 from redis.exceptions import MovedError, NoPermissionError, RedisClusterException
 
 from onnxsearch._internal.process import HomeProcess
-from onnxsearch._internal.validation import integer, seconds
+from onnxsearch._internal.validation import instance, integer, seconds
 from onnxsearch.errors import (
     ClosedError,
     InvalidArgumentError,
@@ -298,7 +298,7 @@ class RedisMetadataStore(MetadataStore):
 
 
 def _checked_prefix(prefix: str) -> str:
-    if not _PREFIX.fullmatch(prefix):
+    if not _PREFIX.fullmatch(instance("prefix", prefix, str, "a string")):
         raise InvalidArgumentError(
             f"prefix {prefix[:80]!r}: expected 1 to 100 printable ASCII characters without "
             "spaces and braces"

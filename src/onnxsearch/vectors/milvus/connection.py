@@ -11,7 +11,9 @@ from urllib.parse import urlsplit
 
 from pymilvus import MilvusClient
 
+from onnxsearch._internal.paths import absolute_path
 from onnxsearch._internal.process import HomeProcess
+from onnxsearch._internal.validation import text
 from onnxsearch.errors import ClosedError, InvalidArgumentError, without_secrets
 from onnxsearch.vectors.milvus.errors import Failure, is_refusal, reason_of, translated
 from onnxsearch.vectors.milvus.lite import LiteFile, open_lite
@@ -34,6 +36,14 @@ class TLSFiles:
     """The private key of that certificate."""
     server_name: str | None = None
     """The name in the server's certificate, where it isn't the host of the URI."""
+
+    def __post_init__(self) -> None:
+        for name in ("authority", "certificate", "key"):
+            path = getattr(self, name)
+            if path is not None or name == "authority":
+                object.__setattr__(self, name, absolute_path(path, name))
+        if self.server_name is not None:
+            text("server_name", self.server_name, "the name in the server's certificate")
 
     def options(self) -> dict[str, str]:
         """Return what pymilvus calls them.

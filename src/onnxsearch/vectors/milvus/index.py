@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from onnxsearch._internal.validation import integer
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.types import Metric
 
@@ -199,5 +200,4 @@ def _steps(least: int, most: int) -> list[int]:
 
 
 def _check(name: str, value: int, least: int, most: int) -> None:
-    if not least <= value <= most:
-        raise InvalidArgumentError(f"{name} {value}: expected {least} to {most}")
+    integer(name, value, least=least, most=most)

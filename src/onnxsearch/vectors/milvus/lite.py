@@ -142,7 +142,7 @@ def open_lite(path: str | os.PathLike[str]) -> LiteFile:
             "uri is not shown, for it may hold a password. It is no URL: expected "
             "http://host:port. If it is the path of a Milvus Lite file, write ./ before it"
         )
-    real = os.path.realpath(target_path(path))
+    real = os.path.realpath(target_path(path, "uri"))
     if not real.endswith(".db"):
         raise InvalidArgumentError(f"{real}: expected the path of a Milvus Lite file, *.db")
     if Path(real).is_file():

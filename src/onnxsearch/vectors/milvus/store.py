@@ -10,7 +10,7 @@ from typing import Any, Self, TypeAlias, cast
 
 from pymilvus import MilvusClient
 
-from onnxsearch._internal.validation import seconds
+from onnxsearch._internal.validation import instance, seconds
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.filters import Filter
 from onnxsearch.types import Metric
@@ -107,6 +107,19 @@ class MilvusVectorStore(VectorStore):
                 f"consistency {consistency!r:.80}: expected one such as Consistency.STRONG"
             )
         self._consistency = consistency.value
+        for name, value in (
+            ("token", token),
+            ("user", user),
+            ("password", password),
+            ("db_name", db_name),
+        ):
+            if value is not None and not isinstance(value, str):
+                # Not shown, since it may be a secret.
+                raise InvalidArgumentError(
+                    f"{name} of type {type(value).__name__}: expected a string"
+                )
+        if tls is not None:
+            instance("tls", tls, TLSFiles, "TLSFiles(...)")
         if uri is not None and client is None:
             self._connection = MilvusConnection.to(
                 uri,

@@ -1,0 +1,277 @@
+"""Every public argument of a wrong type is refused, by name.
+
+The cases are made from the signatures: for each parameter, each of a few values that its
+annotation does not allow. A new parameter is covered as soon as there is one.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import onnxsearch
+from onnxsearch import (
+    Cell,
+    CollectionSpec,
+    DecodePolicy,
+    F,
+    HNSWIndex,
+    HNSWSQIndex,
+    ImageError,
+    InMemoryMetadataStore,
+    InMemoryVectorStore,
+    InvalidArgumentError,
+    IVFFlatIndex,
+    IVFSQ8Index,
+    LocalVectorStore,
+    MilvusVectorStore,
+    OnnxEmbedder,
+    OnnxTextEmbedder,
+    PreprocessingProfile,
+    ProfileError,
+    Query,
+    RankFusion,
+    ReadPolicy,
+    RedisMetadataStore,
+    RuntimeOptions,
+    SCANNIndex,
+    ScoreFusion,
+    SearchEngine,
+    SQLiteMetadataStore,
+    Step,
+    TextProfile,
+    TLSFiles,
+    annotate_model,
+    inspect_model,
+    open_image,
+)
+from onnxsearch.testing import FakeEmbedder, picture
+from onnxsearch.testing.vector_samples import key, random_vectors
+from tests.embedders.models import colour_model
+
+SPEC = CollectionSpec("photos", 4, "model-1")
+
+ALLOWED: Mapping[str, str] = {
+    "ProgressSink": "bool",
+    "MetadataSource": "None",
+    "Metadata": "",
+    "Labels": "str",
+    "FusionChoice": "",
+    "Scalar": "str int float bool",
+    "ImageInput": "str bytes",
+    "QueryInput": "str bytes",
+    "ArrayLike": "",
+    "DTypeLike": "None",
+    "SupportsIndex": "int",
+    "int": "int",
+    "float": "int float",
+    "os.PathLike": "str",
+}
+"""Which of the values below a type takes that is not named like one of theirs."""
+
+VALUES: Mapping[str, object] = {
+    "None": None,
+    "bool": True,
+    "int": 3,
+    "float": 2.5,
+    "str": "no such value",
+    "bytes": b"no such value",
+    "object": object(),
+    "list": [object()],
+    "Mapping": {3: object()},
+    "NaN": math.nan,
+    "empty": "",
+}
+
+
+def wrong_values(annotation: str) -> Iterator[str]:
+    """Yield the names of the values that an annotation does not allow."""
+    while "[" in annotation:
+        annotation = re.sub(r"\[[^\[\]]*\]", "", annotation)
+    words = set(re.findall(r"[\w.]+", annotation))
+    allowed = words | {name for word in words for name in ALLOWED.get(word, "").split()}
+    if "str" in allowed and "os.PathLike" not in words:
+        allowed.add("empty")  # another matter: some texts may be empty
+    yield from (name for name in VALUES if name not in allowed)
+
+
+class Target(NamedTuple):
+    """Something to call, with arguments that fit."""
+
+    call: Callable[..., object]
+    arguments: dict[str, Any]
+
+
+def called(call: Callable[..., object], arguments: Mapping[str, Any]) -> object:
+    """Call, and take what an iterator yields."""
+    result = call(**arguments)
+    return list(result) if isinstance(result, Iterator) else result
+
+
+def targets(folder: Path) -> dict[str, Target]:
+    """Return everything public that takes arguments."""
+    models = [FakeEmbedder("one"), FakeEmbedder("two")]
+    engine = SearchEngine(models, InMemoryVectorStore(), InMemoryMetadataStore())
+    for name in ("a", "b", "c"):
+        engine.add(picture(name), id=name, metadata={"label": "x"})
+    picture("file").save(folder / "file.png")
+    engine.save_snapshot(folder / "album.zip")
+    results, comparison = engine.search(picture("a")), engine.compare(picture("a"))
+    vectors, records = InMemoryVectorStore(), InMemoryMetadataStore()
+    vectors.ensure_collection(SPEC)
+    model = folder / "model.onnx"
+    model.write_bytes(colour_model())
+    embedder = OnnxEmbedder(model, profile="keras-tf")
+    profile = PreprocessingProfile.named("keras-tf")
+    rows = {"collection": "photos", "keys": [key(1)]}
+    cells = {Cell("pets", "a"): b"cat"}
+    pairs = [("a", "b")]
+    return {
+        "SearchEngine": Target(
+            SearchEngine, {"embedders": models, "vectors": vectors, "metadata": records}
+        ),
+        "open": Target(SearchEngine.open, {"location": folder / "new", "embedders": models}),
+        "index": Target(engine.index, {"source": folder / "file.png"}),
+        "add": Target(engine.add, {"image": picture("d")}),
+        "get": Target(engine.get, {"id": "a"}),
+        "remove": Target(engine.remove, {"id": "nobody"}),
+        "search": Target(engine.search, {"query": picture("a")}),
+        "search by text": Target(engine.search, {"text": "a"}),
+        "fused search": Target(engine.search, {"query": picture("a"), "models": ["one"]}),
+        "search_many": Target(engine.search_many, {"images": [picture("a")]}),
+        "compare": Target(engine.compare, {"query": picture("a")}),
+        "evaluate": Target(engine.evaluate, {"labels": "label"}),
+        "evaluate pairs": Target(engine.evaluate, {"pairs": pairs}),
+        "recall": Target(engine.recall, {}),
+        "tune": Target(engine.tune, {"target_recall": 0.9}),
+        "duplicates": Target(engine.duplicates, {"max_distance": 0.1}),
+        "duplicate_threshold": Target(engine.duplicate_threshold, {"pairs": pairs}),
+        "backfill": Target(engine.backfill, {"model": "one"}),
+        "migrate": Target(engine.migrate, {"old": "one", "new": "two"}),
+        "verify": Target(engine.verify, {}),
+        "copy_to": Target(engine.copy_to, {"other": engine}),
+        "save_snapshot": Target(engine.save_snapshot, {"path": folder / "other.zip"}),
+        "load_snapshot": Target(engine.load_snapshot, {"path": folder / "album.zip"}),
+        "results.contact_sheet": Target(results.contact_sheet, {}),
+        "results.to_html": Target(results.to_html, {"path": folder / "page.html"}),
+        "comparison.contact_sheet": Target(comparison.contact_sheet, {}),
+        "comparison.to_html": Target(comparison.to_html, {"path": folder / "page.html"}),
+        "comparison.overlap": Target(comparison.overlap, {}),
+        "comparison.rank_biased_overlap": Target(comparison.rank_biased_overlap, {}),
+        "Query.id": Target(Query.id, {"id": "a"}),
+        "Query.text": Target(Query.text, {"text": "a"}),
+        "Query.vector": Target(Query.vector, {"vector": [1.0]}),
+        "Query.examples": Target(Query.examples, {"like": [picture("a")]}),
+        "RankFusion": Target(RankFusion, {}),
+        "ScoreFusion": Target(ScoreFusion, {}),
+        "merge": Target(RankFusion().merge, {"rankings": {"one": []}}),
+        "fuse": Target(RankFusion().fuse, {"results": {"one": results}}),
+        "F": Target(F, {"name": "year"}),
+        "F.contains": Target(F("year").contains, {"value": "a"}),
+        "F.in_": Target(F("year").in_, {"values": ["a"]}),
+        "F.startswith": Target(F("year").startswith, {"prefix": "a"}),
+        "ReadPolicy": Target(ReadPolicy, {}),
+        "DecodePolicy": Target(DecodePolicy, {}),
+        "open_image": Target(open_image, {"source": picture("a")}),
+        "Step": Target(Step, {"operation": "divide", "values": (255.0,)}),
+        "PreprocessingProfile": Target(PreprocessingProfile, {"name": "mine", "size": (8, 8)}),
+        "named": Target(PreprocessingProfile.named, {"name": "keras-tf"}),
+        "from_json": Target(PreprocessingProfile.from_json, {"text": profile.to_json()}),
+        "apply": Target(profile.apply, {"image": Image.new("RGB", (8, 8))}),
+        "pixels": Target(profile.pixels, {"image": Image.new("RGB", (8, 8))}),
+        "OnnxEmbedder": Target(OnnxEmbedder, {"model": model, "profile": "keras-tf"}),
+        "bundled": Target(OnnxEmbedder.bundled, {"name": "efficientnet-lite0"}),
+        "embed": Target(embedder.embed, {"images": [picture("a")]}),
+        "embed_tensors": Target(
+            embedder.embed_tensors, {"tensors": [np.zeros((3, 224, 224), np.float32)]}
+        ),
+        "parallel": Target(embedder.parallel, {"workers": 1}),
+        "embedder.verify": Target(embedder.verify, {"reference": folder / "reference.npz"}),
+        "inspect_model": Target(inspect_model, {"path": model}),
+        "annotate_model": Target(annotate_model, {"path": model, "profile": "keras-tf"}),
+        "RuntimeOptions": Target(RuntimeOptions, {}),
+        "TextProfile": Target(TextProfile, {"name": "mine", "max_tokens": 77}),
+        "TextProfile.named": Target(TextProfile.named, {"name": "clip"}),
+        "OnnxTextEmbedder": Target(
+            OnnxTextEmbedder,
+            {"model": model, "tokenizer": folder / "tokenizer.json", "profile": "clip"},
+        ),
+        "CollectionSpec": Target(
+            CollectionSpec, {"name": "photos", "dimension": 4, "fingerprint": "model-1"}
+        ),
+        "LocalVectorStore": Target(LocalVectorStore, {"path": folder / "vectors.sqlite"}),
+        "SQLiteMetadataStore": Target(SQLiteMetadataStore, {"path": folder / "records.sqlite"}),
+        "MilvusVectorStore": Target(MilvusVectorStore, {"uri": folder / "milvus.db"}),
+        "RedisMetadataStore": Target(RedisMetadataStore, {"url": "redis://127.0.0.1:9/0"}),
+        "TLSFiles": Target(TLSFiles, {"authority": folder / "file.png"}),
+        "vectors.count": Target(vectors.count, {"collection": "photos"}),
+        "vectors.ids": Target(vectors.ids, {"collection": "photos"}),
+        "vectors.describe": Target(vectors.describe, {"collection": "photos"}),
+        "vectors.drop": Target(vectors.drop, {"collection": "nothing"}),
+        "vectors.ensure_collection": Target(vectors.ensure_collection, {"spec": SPEC}),
+        "vectors.fetch": Target(vectors.fetch, rows),
+        "vectors.delete": Target(vectors.delete, rows),
+        "vectors.search": Target(
+            vectors.search,
+            {"collection": "photos", "queries": random_vectors(SPEC, 1), "limit": 1},
+        ),
+        "vectors.upsert": Target(
+            vectors.upsert, {**rows, "vectors": random_vectors(SPEC, 1), "metadata": [{}]}
+        ),
+        "records.get": Target(records.get, {"table": "pets", "key": "a"}),
+        "records.get_many": Target(records.get_many, {"table": "pets", "keys": ["a"]}),
+        "records.items": Target(records.items, {"table": "pets"}),
+        "records.count": Target(records.count, {"table": "pets"}),
+        "records.commit": Target(records.commit, {"writes": cells, "expect": {}}),
+        **{
+            index.__name__: Target(index, {})
+            for index in (HNSWIndex, HNSWSQIndex, IVFFlatIndex, IVFSQ8Index, SCANNIndex)
+        },
+    }
+
+
+def cases() -> Iterator[Any]:
+    """Yield every target with each of its parameters."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, target in targets(Path(folder)).items():
+            for parameter in inspect.signature(target.call).parameters:
+                yield pytest.param(name, parameter, id=f"{name}-{parameter}")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Target]:
+    return targets(tmp_path_factory.mktemp("targets"))
+
+
+@pytest.mark.parametrize(("name", "parameter"), list(cases()))
+def test_a_wrong_type_is_refused_by_name(
+    world: dict[str, Target], name: str, parameter: str
+) -> None:
+    call, arguments = world[name]
+    annotation = str(inspect.signature(call).parameters[parameter].annotation)
+    for value in wrong_values(annotation):
+        with pytest.raises((InvalidArgumentError, ProfileError, ImageError)) as caught:
+            called(call, {**arguments, parameter: VALUES[value]})
+        if not isinstance(caught.value, ImageError):
+            # Of "keys" it may be one "key" that is wrong.
+            assert parameter.removesuffix("s") in str(caught.value), value
+
+
+def test_every_class_that_an_application_makes_is_among_them(world: dict[str, Target]) -> None:
+    """What is only returned, and what is only subclassed, has no arguments to check."""
+    tested = {target.call for target in world.values()}
+    for name in onnxsearch.__all__:
+        thing = getattr(onnxsearch, name)
+        if name.endswith(("Store", "Index", "Policy", "Embedder", "Profile", "Options", "Fusion")):
+            made = inspect.isclass(thing) and not inspect.isabstract(thing)
+            if made and inspect.signature(thing).parameters:
+                assert thing in tested, name
