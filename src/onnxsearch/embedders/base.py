@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from onnxsearch._internal.closeable import Closeable
 from onnxsearch._internal.threads import batched
-from onnxsearch._internal.validation import integer
+from onnxsearch._internal.validation import instance, integer, items
 from onnxsearch.errors import EmbeddingError, InvalidArgumentError
 from onnxsearch.types import ImageInput, Metric, Vectors
 
@@ -147,6 +147,8 @@ class Embedder(Closeable):
             EmbeddingError: The model gave NaN, zeros or another shape, or the tensors
                 differ in shape.
         """
+        for tensor in items("tensors", tensors, "a list of arrays from prepare()"):
+            instance("tensors", tensor, np.ndarray, "a list of arrays from prepare()")
         if not len(tensors):
             return self._checked(np.empty((0, self.columns), self.metric.dtype), 0)
         try:

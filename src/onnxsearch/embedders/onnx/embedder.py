@@ -140,7 +140,7 @@ class OnnxEmbedder(Embedder):
         text: OnnxTextEmbedder | None = None,
     ) -> None:
         cores = available_cores() if threads is None else integer("threads", threads, least=1)
-        source = model if isinstance(model, bytes) else absolute_path(model)
+        source = model if isinstance(model, bytes) else absolute_path(model, "model")
         path = None if isinstance(source, bytes) else source
         self._name = check_name(model_name(source) if name is None else name)
         self._reading = instance("reading", reading, ReadPolicy, "a ReadPolicy")
@@ -326,7 +326,7 @@ class OnnxEmbedder(Embedder):
         """
         least_cosine = number("least_cosine", least_cosine, least=-1, most=1)
         shape = self.input.shape(self._profile.size)
-        expected = Reference.read(target_path(reference))
+        expected = Reference.read(target_path(reference, "reference"))
         return compare(self, shape, self._under_other_profiles(), expected, least_cosine)
 
     def parallel(self, workers: int) -> OnnxEmbedder:

@@ -93,14 +93,17 @@ class OnnxTextEmbedder:
         self._threads = (
             available_cores() if threads is None else integer("threads", threads, least=1)
         )
-        source = model if isinstance(model, bytes) else absolute_path(model)
+        source = model if isinstance(model, bytes) else absolute_path(model, "model")
+        tokenizer = absolute_path(tokenizer, "tokenizer")
+        named = TextProfile.named(profile) if isinstance(profile, str) else profile
+        instance("profile", named, TextProfile, "a TextProfile, or the name of one")
+        if output is not None:
+            instance("output", output, str, "the name of an output")
         self._label = "text model" if isinstance(source, bytes) else os.path.basename(source)
         self._sessions = Sessions(source, check_providers(providers), RuntimeOptions())
         self._pooling = check_pooling(pooling)
         session = self._sessions.get(self._threads)
         self._inputs = read_inputs(session.get_inputs())
-        named = TextProfile.named(profile) if isinstance(profile, str) else profile
-        instance("profile", named, TextProfile, "a TextProfile, or the name of one")
         self._profile = named.fitted(self._inputs.tokens)
         self._encoder = TextEncoder(tokenizer, self._profile)
         outputs = session.get_outputs()

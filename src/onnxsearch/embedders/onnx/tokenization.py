@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxsearch._internal.paths import target_path
-from onnxsearch._internal.validation import boolean, instance, text
+from onnxsearch._internal.validation import boolean, integer, text
 from onnxsearch.embedders.onnx.header import other_format_of
 from onnxsearch.errors import InvalidArgumentError, MissingExtraError, ModelLoadError, ProfileError
 
@@ -57,10 +57,9 @@ class TextProfile:
         text("pad_token", self.pad_token)
         boolean("pad", self.pad)
         boolean("mask_padding", self.mask_padding)
-        instance("max_tokens", self.max_tokens, int, "an integer, at least 1")
-        if self.max_tokens < 1:
+        if integer("max_tokens", self.max_tokens, least=0) < 1:
             raise ProfileError(f"max_tokens {self.max_tokens}: expected at least 1")
-        if self.clean not in _CLEANERS:
+        if self.clean not in list(_CLEANERS):
             raise ProfileError(f"clean: {self.clean!r}, expected one of {', '.join(_CLEANERS)}")
 
     @classmethod
