@@ -320,3 +320,13 @@ def test_a_backfill_embeds_only_what_was_stored(house: House, add: bool) -> None
     (failure,) = both.backfill("two").failures
     assert failure.status is Status.MISSING
     assert len(both.search(picture("dog"), model="two")) == 0
+
+
+def test_a_file_that_is_renamed_over_its_copy_keeps_its_metadata(house: House) -> None:
+    house.write("a.png", "cat")
+    house.index()
+    shutil.copy2(house.path("a.png"), house.path("b.png"))
+    house.add("b.png", title="mine")
+    house.path("b.png").rename(house.path("a.png"))
+    assert house.index(prune=True) == {"a.png": "unchanged", "b.png": "removed"}
+    assert house.metadata_of("a.png") == {"title": "mine"}

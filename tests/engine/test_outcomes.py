@@ -286,3 +286,22 @@ def test_files_of_the_index_itself_have_no_outcome(tmp_path: Path) -> None:
         report = engine.index([database, tmp_path / "cat.png", tmp_path / "hard.png"])
         assert [Path(o.uri).name for o in report.outcomes] == ["cat.png"]
         assert engine.index(database).outcomes == ()
+
+
+def test_prune_keeps_a_drive_whose_folder_went_with_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_pictures(folder / "one", ["fox"])
+    write_pictures(folder / "two", ["owl"])
+    engine = engine_with()
+    engine.index(folder)
+    (folder / "one").rename(folder.parent / "away")
+    is_mount = os.path.ismount
+    two = str(folder / "two")
+    monkeypatch.setattr(os.path, "ismount", lambda path: str(path) == two or is_mount(path))
+    with pytest.raises(InvalidArgumentError, match=r"one' held 1 images"):
+        engine.index(folder, prune=True)
+    assert engine.count() == 4
+    (folder / "cat.png").unlink()
+    (folder.parent / "away").rename(folder / "one")
+    assert engine.index(folder, prune=True).counts["removed"] == 1

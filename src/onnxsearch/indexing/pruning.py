@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from onnxsearch._internal.threads import batched
-from onnxsearch.catalog.batching import COMMIT
-from onnxsearch.catalog.catalog import Catalog
+from onnxsearch.catalog.batching import COMMIT, record_batches
+from onnxsearch.catalog.catalog import Catalog, NewImage
 from onnxsearch.catalog.records import StoredImage
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.indexing.twins import is_gone
 from onnxsearch.types import Outcome, Status
+
+_MOUNTS = frozenset({"/media", "/mnt", "/run/media", "/Volumes"})
+"""Where operating systems mount drives, and remove the folders of drives that are not."""
 
 _NO_FILES = frozenset({Status.SKIPPED, Status.MISSING, Status.REMOVED})
 
@@ -45,28 +50,55 @@ def prune(
     ]
     if not allow_empty:
         _check_not_emptied(folder, gone, met)
-    removed = [id for batch in batched(gone, COMMIT) for id in catalog.discard(batch)]
+    removed: list[str] = []
+    for group in batched(gone, COMMIT):
+        _hand_metadata_on(catalog, group)
+        removed += catalog.discard(group)
     for batch in batched(catalog.records.all_copies(), COMMIT):
         copies = [copy for copy in batch if copy.uri.startswith(inside) and is_gone(copy.uri)]
         catalog.records.forget(copies)
     return [Outcome(id, Status.REMOVED, id=id) for id in dict.fromkeys(removed)]
 
 
+def _hand_metadata_on(catalog: Catalog, gone: Sequence[StoredImage]) -> None:
+    """Give the metadata of images that go to stored images of the same bytes that have none.
+
+    Such a file may be the one that is gone, renamed over its copy.
+    """
+    described = [s for s in gone if s.record.metadata and s.record.content is not None]
+    keys = {stored.key for stored in gone}
+    same = catalog.records.with_contents(str(s.record.content) for s in described)
+    heirs: dict[str, NewImage] = {}
+    for stored in described:
+        others = [s for s in same[str(stored.record.content)] if s.key not in keys]
+        if others and not any(other.record.metadata for other in others):
+            record = replace(others[0].record, metadata=stored.record.metadata)
+            heirs.setdefault(record.id, NewImage(record, {}, amends=others[0].key))
+    for items in record_batches(heirs.values()):
+        catalog.amend(items)
+
+
 def _check_not_emptied(folder: str, gone: Iterable[StoredImage], met: Iterable[Outcome]) -> None:
-    """Raise if all images of a folder are gone, with all else that was in it."""
-    filled = {folder_ for o in met if o.status not in _NO_FILES for folder_ in _folders(o.uri)}
-    emptied: dict[str, int] = {}
-    for stored in gone:
-        place = next(each for each in _folders(stored.record.uri or "") if not is_gone(each))
-        if place not in filled:
-            emptied[place] = emptied.get(place, 0) + 1
-    if emptied:
-        place, number = next(iter(emptied.items()))
-        raise InvalidArgumentError(
-            f"folder {place!r} held {number} images that are stored, and now holds none, as if "
-            "a drive were not mounted: nothing was removed. Mount it, or pass allow_empty=True "
-            "to remove them"
-        )
+    """Raise if a folder holds no image any more, or may have lost a drive."""
+    filled = {parent for o in met if o.status not in _NO_FILES for parent in _folders(o.uri)}
+    numbers = Counter(os.path.dirname(stored.record.uri or "") for stored in gone)
+    for place, number in numbers.items():
+        left = next((each for each in (place, *_folders(place)) if not is_gone(each)), folder)
+        if left not in filled or (left != place and _holds_drives(left)):
+            raise InvalidArgumentError(
+                f"folder {place!r} held {number} images that are stored, and now they are gone, "
+                "as if a drive were not mounted: nothing was removed. Mount it, or pass "
+                "allow_empty=True to remove them"
+            )
+
+
+def _holds_drives(folder: str) -> bool:
+    """Return whether a folder that is gone from `folder` may be that of a drive."""
+    of_a_user = os.path.dirname(folder) in _MOUNTS and not os.path.ismount(folder)
+    if folder in _MOUNTS or of_a_user:
+        return True
+    with os.scandir(folder) as entries:
+        return any(os.path.ismount(entry.path) for entry in entries)
 
 
 def _folders(path: str) -> Iterable[str]:

@@ -115,7 +115,8 @@ class IndexingWorker:
         if stored is not None and not self.settle:
             return ChangedFile(file.path, content)
         others = [s for s in self.catalog.records.with_content(content) if s is not stored]
-        for other in others:
+        # Of several that left their place, one with metadata goes first.
+        for other in sorted(others, key=lambda each: not each.record.metadata):
             if other.record.uri != file.path and not still_shows(other.record):
                 return self._move(candidate, other, file)
         # Metadata of its own are not given up for a twin.

@@ -1,0 +1,309 @@
+"""Files that change in any way between runs, and runs that die anywhere: nothing is lost."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from hypothesis import settings, strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from onnxsearch import (
+    InMemoryMetadataStore,
+    InMemoryVectorStore,
+    InvalidArgumentError,
+    Record,
+    SearchEngine,
+)
+from onnxsearch.testing import Faults, ProcessDied, picture, picture_bytes
+from onnxsearch.testing.faults import Moment
+from tests.engine.stores import faulty_engine
+
+NAMES = ("x/a.png", "x/b.png", "x/c.png", "y/a.png", "y/d.png")
+PICTURES = ("ant", "bee", "cat", "dog")
+BYTES = {picture_bytes(name): name for name in (*PICTURES, "fox")}
+NAME, PICTURE = st.sampled_from(NAMES), st.sampled_from(PICTURES)
+AT = st.sampled_from([None, None, None, *range(12)])
+MOMENT = st.sampled_from(["before", "after"])
+
+
+def files_in(folder: Path) -> dict[str, str]:
+    """What each file below a folder shows, by path."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path): BYTES[path.read_bytes()] for path in files}
+
+
+class FilesInAnyOrder(RuleBasedStateMachine):
+    """Real files in two folders, of which one is a drive that can be unmounted.
+
+    `add` gives files tokens as metadata. A token may only vanish when another `add` takes
+    its place, or when a prune removes it and no file without a token shows the same.
+    """
+
+    clock = itertools.count(1)
+    counter = itertools.count(1)
+
+    @initialize(both=st.booleans())
+    def begin(self, both: bool) -> None:
+        self.base = Path(tempfile.mkdtemp())
+        self.root, self.away = self.base / "pictures", self.base / "away"
+        for folder in ("x", "y", "z"):
+            (self.root / folder).mkdir(parents=True)
+        self.show("z/always there.png", "fox")
+        self.vectors, self.metadata = InMemoryVectorStore(), InMemoryMetadataStore()
+        self.faults = Faults()
+        self.mounted = True
+        self.tokens: set[int] = set()
+        """Those that must be stored."""
+        self.homes: dict[str, int] = {}
+        """The token of each file that has had it since `add`, wherever it was moved."""
+        self.open_again(both)
+
+    # What happens to files.
+
+    def path(self, name: str) -> str:
+        return str(self.root / name)
+
+    def touch(self, path: str) -> None:
+        """Give a file a time that no other file has; clocks of file systems are coarse."""
+        time = next(self.clock) * 10**9
+        os.utime(path, ns=(time, time))
+
+    def show(self, name: str, shown: str) -> None:
+        Path(self.path(name)).write_bytes(picture_bytes(shown))
+        self.touch(self.path(name))
+
+    def usable(self, *names: str) -> bool:
+        return self.mounted or not any(name.startswith("y") for name in names)
+
+    @rule(name=NAME, shown=PICTURE)
+    def create(self, name: str, shown: str) -> None:
+        if self.usable(name):
+            self.show(name, shown)
+            self.homes.pop(self.path(name), None)
+
+    @rule(one=NAME, other=NAME, keep_time=st.booleans())
+    def copy(self, one: str, other: str, keep_time: bool) -> None:
+        source, goal = self.path(one), self.path(other)
+        if self.usable(one, other) and one != other and os.path.exists(source):
+            shutil.copy2(source, goal)
+            self.homes.pop(goal, None)
+            if not keep_time:
+                self.touch(goal)
+
+    @rule(name=NAME)
+    def touch_again(self, name: str) -> None:
+        if os.path.exists(self.path(name)):
+            self.touch(self.path(name))
+
+    @rule(one=NAME, other=NAME)
+    def move(self, one: str, other: str) -> None:
+        if self.usable(one, other) and one != other and os.path.exists(self.path(one)):
+            self.rename(self.path(one), self.path(other))
+
+    @rule(one=NAME, other=NAME)
+    def swap(self, one: str, other: str) -> None:
+        paths = self.path(one), self.path(other)
+        if one != other and all(map(os.path.exists, paths)):
+            between = str(self.base / "between")
+            self.rename(paths[0], between)
+            self.rename(paths[1], paths[0])
+            self.rename(between, paths[1])
+
+    @rule()
+    def rename_folder(self) -> None:
+        here, there = self.root / "x", self.root / "renamed"
+        if there.exists():
+            here, there = there, here
+        there.mkdir(exist_ok=True)
+        for file in list(here.iterdir()):
+            self.rename(str(file), str(there / file.name))
+        here.rmdir()
+        (self.root / "x").mkdir(exist_ok=True)
+
+    def rename(self, source: str, goal: str) -> None:
+        os.replace(source, goal)
+        token = self.homes.pop(source, None)
+        self.homes.pop(goal, None)
+        if token is not None:
+            self.homes[goal] = token
+
+    @rule(name=NAME)
+    def delete(self, name: str) -> None:
+        Path(self.path(name)).unlink(missing_ok=True)
+        if self.usable(name):
+            self.homes.pop(self.path(name), None)
+
+    @rule()
+    def unmount_or_mount(self) -> None:
+        drive = self.root / "y"
+        if self.mounted:
+            drive.rename(self.away)
+            drive.mkdir()
+        else:
+            drive.rmdir()
+            self.away.rename(drive)
+        self.mounted = not self.mounted
+
+    # What is done about them.
+
+    def arm(self, at: int | None, moment: Moment) -> None:
+        self.faults.revive()
+        if at is not None:
+            self.faults.fail(at=at, moment=moment, error=ProcessDied())
+
+    @rule(both=st.booleans())
+    def open_again(self, both: bool) -> None:
+        self.faults.revive()
+        models = ("one", "two") if both else ("one",)
+        self.engine: SearchEngine = faulty_engine(self.vectors, self.metadata, self.faults, *models)
+
+    @rule(name=NAME, at=AT, moment=MOMENT)
+    def add(self, name: str, at: int | None, moment: Moment) -> None:
+        path, token = self.path(name), next(self.counter)
+        if not os.path.exists(path):
+            return
+        replaced = self.engine.get(path)
+        if replaced is not None:
+            self.tokens -= {replaced.metadata.get("token")}  # type: ignore[arg-type]
+        self.homes.pop(path, None)
+        self.arm(at, moment)
+        try:
+            self.engine.add(path, metadata={"token": token})
+            self.tokens.add(token)
+            self.homes[path] = token
+        except ProcessDied:
+            self.open_again(both=True)
+            self.tokens |= {token} & self.stored_tokens().keys()
+
+    @rule(at=AT, moment=MOMENT)
+    def index(self, at: int | None, moment: Moment) -> None:
+        self.arm(at, moment)
+        try:
+            assert self.engine.index(self.root).failures == []
+        except ProcessDied:
+            self.open_again(both=True)
+        else:
+            self.everything_is_found()
+
+    @rule(at=AT, moment=MOMENT)
+    def prune(self, at: int | None, moment: Moment) -> None:
+        before = self.stored_tokens()
+        self.arm(at, moment)
+        try:
+            assert self.engine.index(self.root, prune=True).failures == []
+        except ProcessDied:
+            self.open_again(both=True)
+        except InvalidArgumentError:
+            self.faults.revive()
+            assert self.holds_an_emptied_folder()
+        else:
+            self.everything_is_found()
+            assert {record.uri for record in self.records()} <= files_in(self.root).keys()
+        self.faults.revive()
+        after, shown = self.stored_tokens(), set(files_in(self.root).values())
+        described = {shown_by(record) for record in after.values()}
+        for token in (self.tokens & before.keys()) - after.keys():
+            name = shown_by(before[token])
+            assert name not in shown or name in described, f"metadata of {name} were pruned"
+        self.tokens &= after.keys()
+        self.homes = {path: t for path, t in self.homes.items() if t in self.tokens}
+
+    @rule(at=AT, moment=MOMENT)
+    def backfill(self, at: int | None, moment: Moment) -> None:
+        if "two" not in self.engine.models:
+            return
+        self.arm(at, moment)
+        try:
+            self.engine.backfill("two")
+        except ProcessDied:
+            self.open_again(both=True)
+            return
+        shown = files_in(self.root)
+        for record in self.records():
+            if shown.get(str(record.uri)) == shown_by(record):
+                assert "two" in record.models
+
+    # What must hold.
+
+    def records(self) -> list[Record]:
+        return list(self.engine._catalog.records.values())
+
+    def stored_tokens(self) -> dict[int, Record]:
+        tokens = ((record.metadata.get("token"), record) for record in self.records())
+        return {token: record for token, record in tokens if isinstance(token, int)}
+
+    def holds_an_emptied_folder(self) -> bool:
+        folders = [Path(str(r.uri)).parent for r in self.records() if not exists(r)]
+        return any(folder.is_dir() and not any(folder.iterdir()) for folder in folders)
+
+    def everything_is_found(self) -> None:
+        """After a run each file is found, and no file for what it does not show."""
+        self.faults.revive()
+        shown, records = files_in(self.root), self.records()
+        for name in set(shown.values()):
+            for model in self.engine.models:
+                hits = self.engine.search(picture(name), model=model, limit=50)
+                uris = [str(hit.uri) for hit in hits if hit.distance < 1e-3]
+                assert any(shown.get(uri) == name for uri in uris), f"{name} is lost"
+                stale = [uri for uri in uris if shown.get(uri, name) != name]
+                assert stale == [], f"they do not show {name} any more"
+        files = Counter([*shown.values(), *(files_in(self.away).values())])
+        stored = Counter(shown_by(record) for record in records)
+        for path, token in self.homes.items():
+            if path in shown and files[shown[path]] == stored[shown[path]] == 1:
+                record = self.engine.get(path)
+                assert record is not None
+                assert record.metadata == {"token": token}
+
+    @invariant()
+    def no_metadata_are_lost(self) -> None:
+        self.faults.revive()
+        assert self.tokens <= self.stored_tokens().keys()
+
+    @invariant()
+    def every_vector_is_that_of_its_record(self) -> None:
+        self.faults.revive()
+        records = self.records()
+        for model in self.engine.models:
+            for name in PICTURES:
+                hits = self.engine.search(picture(name), model=model, limit=50)
+                found = {hit.id for hit in hits if hit.distance < 1e-3}
+                showing = (r for r in records if shown_by(r) == name)
+                assert found == {record.id for record in showing if model in record.models}
+
+    def teardown(self) -> None:
+        self.open_again(both=True)
+        report = self.engine.verify()
+        shutil.rmtree(self.base)
+        assert report.ok, report.findings
+
+
+CONTENTS: dict[str | None, str] = {}
+
+
+def shown_by(record: Record) -> str:
+    """What the bytes showed of which a record was made."""
+    return CONTENTS[record.content]
+
+
+def exists(record: Record) -> bool:
+    return os.path.exists(str(record.uri))
+
+
+def _learn_contents() -> None:
+    engine = faulty_engine(InMemoryVectorStore(), InMemoryMetadataStore(), Faults())
+    for data, name in BYTES.items():
+        record = engine.get(engine.add(data))
+        assert record is not None
+        CONTENTS[record.content] = name
+
+
+_learn_contents()
+
+TestFilesInAnyOrder = FilesInAnyOrder.TestCase
+TestFilesInAnyOrder.settings = settings(stateful_step_count=20)
