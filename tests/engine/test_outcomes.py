@@ -17,13 +17,11 @@ from onnxsearch import (
     InMemoryMetadataStore,
     InMemoryVectorStore,
     InvalidArgumentError,
-    OnnxEmbedder,
-    PreprocessingProfile,
-    ReadPolicy,
+    ProfileError,
     SearchEngine,
 )
 from onnxsearch.errors import BrokenImageError, ImageError, MissingExtraError
-from onnxsearch.testing import FakeEmbedder, picture, picture_bytes, write_pictures
+from onnxsearch.testing import FakeEmbedder, picture_bytes, write_pictures
 
 
 def engine_with(*embedders: Embedder, **settings: object) -> SearchEngine:
@@ -48,9 +46,11 @@ class TooDarkError(BrokenImageError):
     """An error of an application's own embedder."""
 
 
-@pytest.mark.parametrize("error", [ImageError("too dark"), TooDarkError("too dark")])
+@pytest.mark.parametrize(
+    "error", [ImageError("too dark"), TooDarkError("too dark"), ProfileError("too dark")]
+)
 def test_an_embedder_may_refuse_an_image_with_any_error_of_images(
-    folder: Path, error: ImageError
+    folder: Path, error: Exception
 ) -> None:
     engine = engine_with(FakeEmbedder(failures={"dog": error}))
     report = engine.index(folder)
@@ -74,26 +74,6 @@ def test_images_that_are_prepared_in_two_shapes_are_embedded_one_by_one(folder: 
     Image.new("RGB", (40, 20), "gold").save(folder / "wide.png")
     engine = engine_with(AsItIs(), batch_size=4, workers=1)
     assert set(statuses(engine, folder).values()) == {"indexed"}
-
-
-def test_a_draft_that_a_profile_refuses_is_an_outcome(folder: Path) -> None:
-    pytest.importorskip("onnx")
-    from onnx import TensorProto, helper
-
-    graph = helper.make_graph(
-        [helper.make_node("GlobalAveragePool", ["x"], ["y"])],
-        "mean",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 3, 8, 8])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, 3, 1, 1])],
-    )
-    opset = [helper.make_opsetid("", 13)]
-    model = helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString()
-    profile = PreprocessingProfile.named("keras-raw", 8)
-    embedder = OnnxEmbedder(model, profile=profile, name="mean", threads=1)
-    picture("fox").resize((400, 300)).save(folder / "large.jpg")
-    found = statuses(engine_with(embedder, reading=ReadPolicy(draft=16)), folder)
-    assert found.pop("large.jpg") in ("unsupported", "broken")
-    assert set(found.values()) == {"indexed"}
 
 
 def test_a_function_for_metadata_that_raises_is_an_outcome(folder: Path) -> None:
