@@ -82,14 +82,19 @@ def _check_not_emptied(folder: str, gone: Iterable[StoredImage], met: Iterable[O
     """Raise if a folder holds no image any more, or may have lost a drive."""
     filled = {parent for o in met if o.status not in _NO_FILES for parent in _folders(o.uri)}
     numbers = Counter(os.path.dirname(stored.record.uri or "") for stored in gone)
+    emptied: Counter[str] = Counter()
     for place, number in numbers.items():
         left = next((each for each in (place, *_folders(place)) if not is_gone(each)), folder)
-        if left not in filled or (left != place and _holds_drives(left)):
-            raise InvalidArgumentError(
-                f"folder {place!r} held {number} images that are stored, and now they are gone, "
-                "as if a drive were not mounted: nothing was removed. Mount it, or pass "
-                "allow_empty=True to remove them"
-            )
+        if left not in filled:
+            emptied[left] += number
+        elif left != place and _holds_drives(left):
+            emptied[place] += number
+    for place, number in emptied.most_common(1):
+        raise InvalidArgumentError(
+            f"folder {place!r} held {number} images that are stored, and now they are gone, as "
+            "if a drive were not mounted: nothing was removed. Mount it, or pass "
+            "allow_empty=True to remove them"
+        )
 
 
 def _holds_drives(folder: str) -> bool:
