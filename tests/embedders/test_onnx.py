@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -17,7 +18,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from onnxsearch.embedders.base import Tensor
+from onnxsearch.embedders.base import Embedder, Tensor
 from onnxsearch.embedders.onnx.embedder import OnnxEmbedder
 from onnxsearch.embedders.onnx.session import RuntimeOptions
 from onnxsearch.errors import (
@@ -145,6 +146,25 @@ def test_nan_is_an_error_and_not_a_vector() -> None:
     embedder = OnnxEmbedder(colour_model(output="nan"), profile=SMALL)
     with pytest.raises(EmbeddingError, match="NaN"):
         embedder.embed(photos())
+
+
+@pytest.mark.parametrize(
+    "output",
+    [[[1.0, 2.0, 3.0]] * 5, np.ones((5, 3), complex), np.full((5, 3), None), np.full((5, 3), "a")],
+    ids=["list", "complex", "object", "text"],
+)
+def test_what_is_not_an_array_of_real_numbers_is_an_error(output: Any) -> None:
+    class Own(Embedder):
+        name, dimension, fingerprint = "own", 3, "own-1"
+
+        def prepare(self, image: Any) -> Any:
+            return np.zeros(3)
+
+        def run(self, batch: Any) -> Any:
+            return output
+
+    with pytest.raises(EmbeddingError, match=r"run\(\) of model 'own'.*real numbers"):
+        Own().embed(photos())
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", colour_model()[:200]])

@@ -96,6 +96,9 @@ def test_without_tensors(tmp_path: Path) -> None:
         {"images": IMAGES[:0], "vectors": np.ones((0, 8))},
         {"images": IMAGES, "vectors": np.ones((3, 8)), "tensors": np.ones((3, 3, 4, 4))},
         {"images": np.array([object()] * 3), "vectors": np.ones((3, 8))},
+        {"images": IMAGES, "vectors": np.full((3, 8), "one")},
+        {"images": IMAGES, "vectors": np.ones((3, 8), complex)},
+        {"images": IMAGES, "vectors": np.ones((3, 8)), "tensors": np.full((3, 4), b"one")},
     ],
 )
 def test_references_that_do_not_fit(tmp_path: Path, arrays: dict[str, NDArray[np.generic]]) -> None:
@@ -113,6 +116,12 @@ def test_references_that_cannot_be_read(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(InvalidArgumentError, match="cannot be read"):
             made().verify(path)
+    np.savez_compressed(path, images=IMAGES, vectors=np.random.default_rng(0).random((3, 800)))
+    content = bytearray(path.read_bytes())
+    content[-9_000:-8_000] = bytes(1_000)
+    path.write_bytes(content)
+    with pytest.raises(InvalidArgumentError, match="cannot be read"):
+        made().verify(path)
     np.save(tmp_path / "one.npy", IMAGES)
     with pytest.raises(InvalidArgumentError, match="cannot be read"):
         made().verify(tmp_path / "one.npy")

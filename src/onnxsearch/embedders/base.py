@@ -27,6 +27,10 @@ DEFAULT_BATCH = 8
 memory; on a GPU pass a larger one."""
 
 
+_REAL = "fiub"
+"""Kinds of numpy types that vectors may have: floating point, integers, booleans."""
+
+
 class Embedder(Closeable):
     """Turns images into vectors, in two steps.
 
@@ -166,7 +170,13 @@ class Embedder(Closeable):
         """Columns of the matrix that `embed` returns."""
         return self.metric.columns(self.dimension)
 
-    def _checked(self, output: Tensor, rows: int) -> Vectors:
+    def _checked(self, returned: object, rows: int) -> Vectors:
+        if not isinstance(returned, np.ndarray) or returned.dtype.kind not in _REAL:
+            kind = getattr(returned, "dtype", type(returned).__name__)
+            raise EmbeddingError(
+                f"run() of model {self.name!r} returned {kind}: expected an array of real numbers"
+            )
+        output: Tensor = returned
         if output.shape != (rows, self.columns):
             raise EmbeddingError(
                 f"model {self.name!r} returned shape {output.shape} for {rows} images: "

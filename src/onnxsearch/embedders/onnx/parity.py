@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,7 +144,7 @@ def _read(path: Path) -> Reference:
             if not isinstance(loaded, NpzFile):
                 raise ValueError("it holds a single array")
             arrays: dict[str, Tensor] = {name: loaded[name] for name in loaded.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InvalidArgumentError(
             f"reference {str(path)!r} cannot be read: {error}; {_HOW}"
         ) from error
@@ -154,6 +155,9 @@ def _read(path: Path) -> Reference:
     if vectors.ndim != 2 or len(lengths) != 1 or lengths == {0}:
         shapes = {name: array.shape for name, array in arrays.items()}
         raise InvalidArgumentError(f"{str(path)!r} holds arrays of shapes {shapes}; {_HOW}")
+    if any(array.dtype.kind not in "fiu" for array in (vectors, tensors) if array is not None):
+        types = {name: str(array.dtype) for name, array in arrays.items()}
+        raise InvalidArgumentError(f"{str(path)!r} holds arrays of types {types}; {_HOW}")
     norms = np.linalg.norm(vectors.astype(np.float64), axis=1)
     if not (np.isfinite(norms).all() and norms.all()):
         raise InvalidArgumentError(f"{str(path)!r}: the vectors hold NaN, infinity or only zeros")
