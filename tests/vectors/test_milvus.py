@@ -236,6 +236,16 @@ def test_refuses_limits_that_milvus_cannot_serve(tmp_path: Path) -> None:
         assert len(store.search("photos", random_vectors(spec, 1), 20_000)[0]) == 20
 
 
+def test_refuses_metadata_that_milvus_has_no_room_for(tmp_path: Path) -> None:
+    with MilvusVectorStore(tmp_path / "vectors.db") as store:
+        store.ensure_collection(SPEC)
+        for metadata in ({"text": "x" * 40_000}, {"x" * 20_000: 1}, {"tags": ["x"] * 20_000}):
+            with pytest.raises(InvalidArgumentError, match="65536"):
+                store.upsert("photos", [key(1)], VECTORS[:1], [metadata])
+        assert store.count("photos") == 0
+        store.upsert("photos", [key(1)], VECTORS[:1], [{"text": "x" * 30_000}])
+
+
 def test_a_collection_that_was_released_is_loaded_again(tmp_path: Path) -> None:
     from pymilvus import MilvusClient
 
@@ -278,9 +288,8 @@ def test_a_collection_that_cannot_be_loaded_again_is_told(
 
 def stored_with(store: MilvusVectorStore, *metadata: Metadata) -> MilvusVectorStore:
     store.ensure_collection(SPEC)
-    store.upsert(
-        "photos", [key(n) for n in range(len(metadata))], VECTORS[: len(metadata)], metadata
-    )
+    keys = [key(number) for number in range(len(metadata))]
+    store.upsert("photos", keys, VECTORS[: len(keys)], metadata, partial=True)
     return store
 
 

@@ -330,7 +330,8 @@ def test_metadata_of_a_mebibyte_are_stored_and_no_filter_is_wrong(place: dict[st
     ]
     with MilvusVectorStore(**place) as store:
         store.ensure_collection(SPEC)
-        store.upsert("photos", [key(n) for n in range(3)], random_vectors(SPEC, 3), rows)
+        keys = [key(number) for number in range(3)]
+        store.upsert("photos", keys, random_vectors(SPEC, 3), rows, partial=True)
 
         def found(filter: Filter) -> list[str]:
             (matches,) = store.search("photos", random_vectors(SPEC, 1), 9, filter=filter)

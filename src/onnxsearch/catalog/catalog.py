@@ -300,7 +300,8 @@ class Catalog:
         for model, keys in begun.keys.items():
             matrix = np.stack([items[key].vectors[model] for key in keys])
             metadata = [items[key].record.metadata for key in keys]
-            self.vectors.upsert(self.collection(model), keys, matrix, metadata)
+            # The records have the metadata as a whole.
+            self.vectors.upsert(self.collection(model), keys, matrix, metadata, partial=True)
 
     def _show(
         self,

@@ -46,6 +46,9 @@ class FaultyVectorStore(VectorStore):
         with self._faults.around("drop"):
             self._store._drop(name)
 
+    def _check_whole(self, metadata: Sequence[str]) -> None:
+        self._store._check_whole(metadata)
+
     def _upsert(
         self,
         spec: CollectionSpec,

@@ -112,6 +112,8 @@ class VectorStore(Closeable):
         keys: Iterable[str],
         vectors: Vectors,
         metadata: Sequence[Metadata] | None = None,
+        *,
+        partial: bool = False,
     ) -> None:
         """Store rows; a row whose key is there already is replaced as a whole.
 
@@ -121,10 +123,12 @@ class VectorStore(Closeable):
             vectors: Matrix of the shape and type that `CollectionSpec` tells,
                 finite. It is copied.
             metadata: One mapping per row, for filters; None for none.
+            partial: Whether the store may keep only a part of metadata that are too
+                large for it. A filter for which the other part matters then raises.
 
         Raises:
             CollectionNotFoundError: There is no such collection.
-            InvalidArgumentError: A key, the matrix or the metadata is not as said.
+            InvalidArgumentError: A key, the matrix or the metadata is not as described.
         """
         spec = self.describe(collection)
         keys = _checked_keys(keys)
@@ -142,6 +146,8 @@ class VectorStore(Closeable):
                 f"{len(rows)} metadata: expected as many of each"
             )
         if keys:
+            if not partial:
+                self._check_whole(rows)
             self._upsert(spec, keys, matrix, rows)
 
     def search(
@@ -239,6 +245,9 @@ class VectorStore(Closeable):
     @abstractmethod
     def _drop(self, name: str) -> None:
         """Delete the collection."""
+
+    def _check_whole(self, metadata: Sequence[str]) -> None:
+        """Raise `InvalidArgumentError` if `_upsert` would keep only a part of the metadata."""
 
     @abstractmethod
     def _upsert(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -13,9 +13,15 @@ from pymilvus import MilvusClient
 
 from onnxsearch._internal.paths import absolute_path
 from onnxsearch._internal.process import HomeProcess
-from onnxsearch._internal.validation import text
+from onnxsearch._internal.validation import instance, text
 from onnxsearch.errors import ClosedError, InvalidArgumentError, without_secrets
-from onnxsearch.vectors.milvus.errors import Failure, is_refusal, reason_of, translated
+from onnxsearch.vectors.milvus.errors import (
+    Failure,
+    discard_logged_errors,
+    is_refusal,
+    reason_of,
+    translated,
+)
 from onnxsearch.vectors.milvus.lite import LiteFile, open_lite
 
 _CONNECT_SECONDS = 4.0
@@ -46,25 +52,30 @@ class TLSFiles:
             text("server_name", self.server_name, "the name in the server's certificate")
 
     def options(self) -> dict[str, str]:
-        """Return what pymilvus calls them.
+        """Return the files under the names that pymilvus has for them.
 
         Raises:
             InvalidArgumentError: A file is missing, or one of certificate and key.
         """
         if (self.certificate is None) != (self.key is None):
             raise InvalidArgumentError("TLSFiles: expected both of certificate and key, or neither")
-        for path in (self.authority, self.certificate, self.key):
-            if path is not None and not os.path.isfile(path):
-                raise InvalidArgumentError(f"TLSFiles: there is no file {os.fspath(path)!r}")
+        authority = _existing(self.authority)
         options = {"server_name": self.server_name or ""}
         if self.certificate is None or self.key is None:
-            # So pymilvus calls what it trusts when it has no certificate of its own.
-            return options | {"server_pem_path": os.fspath(self.authority)}
+            # pymilvus has another name for the authority where there is no certificate.
+            return options | {"server_pem_path": authority}
         return options | {
-            "ca_pem_path": os.fspath(self.authority),
-            "client_pem_path": os.fspath(self.certificate),
-            "client_key_path": os.fspath(self.key),
+            "ca_pem_path": authority,
+            "client_pem_path": _existing(self.certificate),
+            "client_key_path": _existing(self.key),
         }
+
+
+def _existing(path: str | os.PathLike[str]) -> str:
+    absolute = absolute_path(path)
+    if not os.path.isfile(absolute):
+        raise InvalidArgumentError(f"TLSFiles: there is no file {absolute!r}")
+    return absolute
 
 
 class MilvusConnection:
@@ -74,78 +85,75 @@ class MilvusConnection:
         self, client: MilvusClient, address: str, lite: LiteFile | None, *, owned: bool
     ) -> None:
         self.address = address
-        """What to call it in messages."""
+        """The name of the server in messages."""
         self.lite = lite
-        """The file, if it is Milvus Lite."""
+        """The file of Milvus Lite; None for a server."""
+        discard_logged_errors()
         self._client: MilvusClient | None = client
         self._owned = owned
         self._process = HomeProcess()
+
+    @classmethod
+    def open(
+        cls,
+        uri: str | os.PathLike[str] | None,
+        client: MilvusClient | None,
+        *,
+        timeout: float,
+        tls: TLSFiles | None,
+        **login: str | None,
+    ) -> MilvusConnection:
+        """Connect to a server, open a Milvus Lite file, or use a client.
+
+        Args:
+            uri: Address of a server, or path of a Milvus Lite file; None with a client.
+            client: The client to use; None with a URI.
+            timeout: Seconds until a call gives up.
+            tls: Certificates for a server.
+            login: What pymilvus identifies the user and the database by.
+
+        Raises:
+            InvalidArgumentError: There is not exactly one of `uri` and `client`, or an
+                argument is not as described.
+            StoreError: The connection cannot be made.
+        """
+        if uri is not None and client is None:
+            return cls.to(uri, timeout=timeout, tls=tls, **login)
+        if client is not None and uri is None:
+            return cls.over(client, timeout=timeout)
+        raise InvalidArgumentError("expected one of uri and client, and not both")
 
     @classmethod
     def to(
         cls,
         uri: str | os.PathLike[str],
         *,
-        token: str | None,
-        user: str | None,
-        password: str | None,
-        db_name: str | None,
-        tls: TLSFiles | None,
         timeout: float,
+        tls: TLSFiles | None,
+        **login: str | None,
     ) -> MilvusConnection:
-        """Connect to a server, or open a Milvus Lite file."""
-        if not isinstance(uri, str | os.PathLike):
-            raise InvalidArgumentError(
-                f"uri {uri!r:.80}: expected http://host:port, https://host:port or the path of a "
-                "Milvus Lite file, *.db"
-            )
-        uri = os.fspath(uri)
-        address = without_secrets(uri)
-        scheme, is_url, _ = uri.partition("://")
-        if tls is not None and scheme.lower() != "https":
-            raise InvalidArgumentError(f"{address}: expected https://host:port with TLS files")
-        files = {} if tls is None else tls.options()
-        lite = None
-        if not is_url:
-            lite = open_lite(uri)
-            uri = lite.uri
-        elif scheme.lower() in ("http", "https"):
-            _checked_url(uri)
-        else:
-            raise InvalidArgumentError(
-                f"{address}: expected http://host:port, https://host:port or the path of a "
-                "Milvus Lite file, *.db"
-            )
+        """Connect to a server, or open a Milvus Lite file; see `open`."""
+        address, is_url = _checked_address(uri, tls)
+        options = _checked_login(login)
+        options |= {} if tls is None else tls.options()
         timeout = min(timeout, _CONNECT_SECONDS)
+        lite = None if is_url else open_lite(uri)
         try:
             with translated(address):
                 client = MilvusClient(
-                    uri,
-                    token=token or "",
-                    user=user or "",
-                    password=password or "",
-                    db_name=db_name or "",
-                    timeout=timeout,
-                    **files,
+                    os.fspath(uri) if lite is None else lite.uri, timeout=timeout, **options
                 )
         except BaseException:
             if lite is not None:
                 lite.release()
             raise
         connection = cls(client, address, lite, owned=True)
-        try:
-            # pymilvus shares connections between clients, and may have had this one for
-            # long: that the server is still there has to be asked.
-            with connection.call():
-                client.get_server_version(timeout=timeout)
-        except BaseException:
-            connection.close()
-            raise
+        connection._check_server(timeout)
         return connection
 
     @classmethod
     def over(cls, client: MilvusClient, *, timeout: float) -> MilvusConnection:
-        """Use a client that somebody else made, and closes."""
+        """Use a client that the caller made and closes."""
         if not isinstance(client, MilvusClient):
             raise InvalidArgumentError(
                 f"client is of type {type(client).__name__}: expected pymilvus.MilvusClient"
@@ -155,10 +163,21 @@ class MilvusConnection:
             version = client.get_server_version(timeout=timeout)
         if str(version).startswith("milvus_lite"):
             raise InvalidArgumentError(
-                "the given client is one of Milvus Lite, whose writes have to be kept apart by "
+                "the given client is one of Milvus Lite, whose writes have to be serialised by "
                 "path: pass the path of its file as uri instead"
             )
         return cls(client, address, None, owned=False)
+
+    def _check_server(self, timeout: float) -> None:
+        """Ask the server for its version, and close the connection if it does not answer."""
+        try:
+            # pymilvus shares connections between clients, and may have opened this one
+            # long ago: only an answer shows that the server is still there.
+            with self.call() as client:
+                client.get_server_version(timeout=timeout)
+        except BaseException:
+            self.close()
+            raise
 
     @contextmanager
     def call(self) -> Iterator[MilvusClient]:
@@ -174,8 +193,8 @@ class MilvusConnection:
         """Lend the client for a write of rows.
 
         Raises:
-            StoreUnavailableError: Milvus Lite failed, and must be asked for nothing
-                more until it is opened again.
+            StoreUnavailableError: Milvus Lite failed, and cannot be used until it is
+                opened again.
         """
         with self.call() as client:
             try:
@@ -195,10 +214,45 @@ class MilvusConnection:
                 self.lite.release()
 
 
-def _checked_url(url: str) -> str:
-    """Return `url` if it is one of a Milvus server, and holds nothing unexpected."""
-    # An unescaped "/" in a password would end the host's name: half of the password
-    # would then show up as host, port or database. So neither URL nor cause is told.
+def _checked_login(login: Mapping[str, str | None]) -> dict[str, str]:
+    """Return the values as pymilvus takes them: an empty string for None."""
+    for name, value in login.items():
+        if not isinstance(value, str | None):
+            # Not shown, since it may be a secret.
+            raise InvalidArgumentError(f"{name} of type {type(value).__name__}: expected a string")
+    return {name: value or "" for name, value in login.items()}
+
+
+_EXPECTED = "expected http://host:port, https://host:port or the path of a Milvus Lite file, *.db"
+
+
+def _checked_address(uri: str | os.PathLike[str], tls: TLSFiles | None) -> tuple[str, bool]:
+    """Return what to call a URI in messages, and whether it is the URL of a server.
+
+    Raises:
+        InvalidArgumentError: It is neither such a URL nor a path, or TLS does not fit it.
+    """
+    if not isinstance(uri, str | os.PathLike):
+        raise InvalidArgumentError(f"uri {uri!r:.80}: {_EXPECTED}")
+    location = os.fspath(uri)
+    address = without_secrets(location)
+    if tls is not None:
+        instance("tls", tls, TLSFiles, "TLSFiles(...)")
+    scheme, separator, _ = location.partition("://")
+    if tls is not None and scheme.lower() != "https":
+        raise InvalidArgumentError(f"{address}: expected https://host:port with TLS files")
+    if separator and scheme.lower() not in ("http", "https"):
+        raise InvalidArgumentError(f"{address}: {_EXPECTED}")
+    if separator:
+        _check_url(location)
+    return address, bool(separator)
+
+
+def _check_url(url: str) -> None:
+    """Raise unless `url` is the URL of a Milvus server and holds nothing unexpected."""
+    # An unescaped "/" in a password would end the name of the host: half of the password
+    # would then appear as host, port or database. So the message names neither the URL
+    # nor the cause.
     try:
         parts = urlsplit(url)
         is_good = parts.hostname is not None and parts.port != 0
@@ -206,8 +260,7 @@ def _checked_url(url: str) -> str:
         parts, is_good = urlsplit(""), False
     if not (is_good and re.fullmatch(r"/?\w*/?", parts.path)) or parts.query or parts.fragment:
         raise InvalidArgumentError(
-            "this is no URL of a Milvus server: expected http://host:port or https://host:port, "
-            "with /database after it where that isn't the default one. Pass user= and password=, "
-            "or token=, beside it"
+            "this is not the URL of a Milvus server: expected http://host:port or "
+            "https://host:port, followed by /database where it is not the default one. Pass "
+            "user= and password=, or token=, beside it"
         ) from None
-    return url

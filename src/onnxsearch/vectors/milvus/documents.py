@@ -24,6 +24,7 @@ from collections.abc import Mapping
 from hashlib import blake2b
 from typing import NamedTuple, TypeGuard, cast
 
+from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.filters import Scalar
 from onnxsearch.types import JSONValue
 
@@ -47,6 +48,8 @@ class Document(NamedTuple):
     fields: dict[str, str | list[str]]
     size: int
     """Bytes that they take as JSON, without spaces."""
+    saved: int
+    """Bytes that shorter text and names take less than the whole."""
 
     @property
     def is_whole(self) -> bool:
@@ -59,6 +62,7 @@ class _Column(NamedTuple):
     value: str | list[str] | None
     """None for a mapping, of which only the name is stored."""
     size: int
+    saved: int
 
 
 def document(metadata: str) -> Document:
@@ -80,23 +84,49 @@ def document(metadata: str) -> Document:
         size += column.size
         if column.value is not None:
             stored[column.name] = column.value
-    return Document(stored, size)
+    return Document(stored, size, sum(column.saved for column in columns))
+
+
+def check_whole(metadata: str) -> None:
+    """Raise unless metadata, given as JSON text, can be stored without loss.
+
+    Raises:
+        InvalidArgumentError: They are too large.
+    """
+    stored = document(metadata)
+    size = stored.size + stored.saved
+    if size > _MOST_BYTES or not stored.is_whole:
+        raise InvalidArgumentError(
+            f"metadata of {len(metadata)} characters take more than the {_MOST_BYTES} bytes that "
+            "Milvus has room for: leave out what no filter needs, or pass partial=True to store "
+            "what fits"
+        )
 
 
 def _column(name: str, value: JSONValue) -> _Column:
     kind = kind_of(value)
     column = kind + stored_name(name)
     size = len(column) + len(',""')
+    saved = _saved(name, column)
     if kind == "m":
-        return _Column(column, None, size)
+        return _Column(column, None, size, saved)
     size += len(column) + len(',"":')
+    saved *= 2
     if isinstance(value, list):
+        scalars = [item for item in value if _is_scalar(item)]
         # The empty string keeps an empty list from counting as no list.
-        items = ["", *(token_of(item) for item in value if _is_scalar(item))]
+        items = ["", *map(token_of, scalars)]
         size += sum(len(item) + len(',""') for item in items) + len("[]") - len(",")
-        return _Column(column, items, size)
-    digits = digits_of(cast("Scalar", value))
-    return _Column(column, digits, size + len(digits) + len('""'))
+        saved += sum(map(_saved, scalars, items[1:]))
+        return _Column(column, items, size, saved)
+    scalar = cast("Scalar", value)
+    digits = digits_of(scalar)
+    return _Column(column, digits, size + len(digits) + len('""'), saved + _saved(scalar, digits))
+
+
+def _saved(value: Scalar, stored: str) -> int:
+    """Return how many digits a stored value lacks; a type before them does not matter."""
+    return max(0, 2 * len(value.encode()) - len(stored)) if isinstance(value, str) else 0
 
 
 def _is_scalar(value: JSONValue) -> TypeGuard[Scalar]:

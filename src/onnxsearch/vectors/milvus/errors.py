@@ -37,6 +37,8 @@ there, or not yet, as a server says while it starts: `pkg/util/merr/errors.go` o
 _NOT_LOADED = 101
 _NOT_READY = "service not ready"
 """What it says before; the code is that of whatever it did not foresee."""
+_LOADING = "loading collection timeout"
+"""What pymilvus says when a collection is not loaded in time; the code is 1."""
 _NO_CONNECTION = "should create connection first"
 """What a client says that was closed."""
 _calling = ContextVar("_calling", default=False)
@@ -88,7 +90,8 @@ def _mapped(error: Exception, address: str) -> OnnxSearchError:
             f"a collection of Milvus at {address} is not loaded: another client released it, or "
             f"the server has not loaded it yet. Load it, or try again. It says: {reason}"
         )
-    if code in _NOT_THERE or _NOT_READY in reason or getattr(error, "retriable", False):
+    is_busy = _NOT_READY in reason or _LOADING in reason or getattr(error, "retriable", False)
+    if code in _NOT_THERE or is_busy:
         return StoreUnavailableError(
             f"Milvus at {address} is starting, or busy: try again. It says: {reason}"
         )
@@ -109,13 +112,22 @@ def _status(error: BaseException | None) -> grpc.StatusCode | None:
     return error.code() if isinstance(error, grpc.Call) else None
 
 
-# pymilvus and Milvus Lite write errors, with their traceback, to standard error before
-# they raise them, or send them to who called. Those of our calls are raised as errors of
-# ours, with the cause; an application's own use of pymilvus goes on as it was.
+def discard_logged_errors() -> None:
+    """Keep pymilvus and Milvus Lite from logging the errors that a call of ours raises.
+
+    They write each error, with its traceback, to standard error before they raise it or
+    send it to the caller. Errors of our calls are raised as ours, with the cause. The
+    errors of an application's own calls are logged as before. A second call does nothing.
+    """
+    for name in ("pymilvus.decorators", "pymilvus.client.connection_manager"):
+        logging.getLogger(name).addFilter(_is_not_raised_by_us)
+    logging.getLogger("milvus_lite.adapter.grpc.servicer").addFilter(_is_not_sent)
+    logging.getLogger("grpc._server").addFilter(_is_not_of_milvus)
 
 
 def _is_not_raised_by_us(record: logging.LogRecord) -> bool:
-    return record.funcName not in ("_log_rpc_error", "_recover") or not _calling.get()
+    reports = ("_log_rpc_error", "_recover", "handler")
+    return record.funcName not in reports or not _calling.get()
 
 
 def _is_not_sent(record: logging.LogRecord) -> bool:
@@ -123,15 +135,9 @@ def _is_not_sent(record: logging.LogRecord) -> bool:
 
 
 def _is_not_of_milvus(record: logging.LogRecord) -> bool:
-    # On each new collection pymilvus tries a method that Lite lacks, and does without.
+    # For each new collection pymilvus tries a method that Lite lacks, and does without it.
     error = record.exc_info[1] if record.exc_info else None
     if not isinstance(error, NotImplementedError) or error.__traceback__ is None:
         return True
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
     return frame.f_globals is not vars(milvus_pb2_grpc)
-
-
-for _logger in ("pymilvus.decorators", "pymilvus.client.connection_manager"):
-    logging.getLogger(_logger).addFilter(_is_not_raised_by_us)
-logging.getLogger("milvus_lite.adapter.grpc.servicer").addFilter(_is_not_sent)
-logging.getLogger("grpc._server").addFilter(_is_not_of_milvus)

@@ -201,3 +201,15 @@ def _steps(least: int, most: int) -> list[int]:
 
 def _check(name: str, value: int, least: int, most: int) -> None:
     integer(name, value, least=least, most=most)
+
+
+def checked_index(index: MilvusIndex | None) -> MilvusIndex:
+    """Return `index`, or the default one for None.
+
+    Raises:
+        InvalidArgumentError: It is not an index.
+    """
+    index = FlatIndex() if index is None else index
+    if not isinstance(index, MilvusIndex):
+        raise InvalidArgumentError(f"index {index!r:.80}: expected one such as FlatIndex()")
+    return index

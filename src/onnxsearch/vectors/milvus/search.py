@@ -48,6 +48,19 @@ class Consistency(StrEnum):
     """No promise."""
 
 
+def checked_consistency(consistency: Consistency) -> Consistency:
+    """Return `consistency`.
+
+    Raises:
+        InvalidArgumentError: It is not a `Consistency`.
+    """
+    if not isinstance(consistency, Consistency):
+        raise InvalidArgumentError(
+            f"consistency {consistency!r:.80}: expected one such as Consistency.STRONG"
+        )
+    return consistency
+
+
 @dataclass(frozen=True, slots=True)
 class Search:
     """What all queries of a search have in common."""

@@ -10,7 +10,7 @@ from typing import Any, Self, TypeAlias, cast
 
 from pymilvus import MilvusClient
 
-from onnxsearch._internal.validation import instance, seconds
+from onnxsearch._internal.validation import seconds
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.filters import Filter
 from onnxsearch.types import Metric
@@ -19,12 +19,14 @@ from onnxsearch.vectors.capabilities import Variant
 from onnxsearch.vectors.milvus.collection import wait_for_index
 from onnxsearch.vectors.milvus.connection import MilvusConnection, TLSFiles
 from onnxsearch.vectors.milvus.database import FLUSH_ROWS, MilvusDatabase
-from onnxsearch.vectors.milvus.filters import document, expression, undecided
-from onnxsearch.vectors.milvus.index import FlatIndex, MilvusIndex
+from onnxsearch.vectors.milvus.documents import check_whole, document
+from onnxsearch.vectors.milvus.filters import expression, undecided
+from onnxsearch.vectors.milvus.index import MilvusIndex, checked_index
 from onnxsearch.vectors.milvus.search import (
     MOST_ROWS,
     Consistency,
     Search,
+    checked_consistency,
     count,
     from_milvus,
     keys_after,
@@ -99,41 +101,18 @@ class MilvusVectorStore(VectorStore):
                 not as said.
         """
         self._timeout = seconds("timeout", timeout)
-        self._index = FlatIndex() if index is None else index
-        if not isinstance(self._index, MilvusIndex):
-            raise InvalidArgumentError(f"index {index!r:.80}: expected one such as FlatIndex()")
-        if not isinstance(consistency, Consistency):
-            raise InvalidArgumentError(
-                f"consistency {consistency!r:.80}: expected one such as Consistency.STRONG"
-            )
-        self._consistency = consistency.value
-        for name, value in (
-            ("token", token),
-            ("user", user),
-            ("password", password),
-            ("db_name", db_name),
-        ):
-            if value is not None and not isinstance(value, str):
-                # Not shown, since it may be a secret.
-                raise InvalidArgumentError(
-                    f"{name} of type {type(value).__name__}: expected a string"
-                )
-        if tls is not None:
-            instance("tls", tls, TLSFiles, "TLSFiles(...)")
-        if uri is not None and client is None:
-            self._connection = MilvusConnection.to(
-                uri,
-                token=token,
-                user=user,
-                password=password,
-                db_name=db_name,
-                tls=tls,
-                timeout=self._timeout,
-            )
-        elif client is not None and uri is None:
-            self._connection = MilvusConnection.over(client, timeout=self._timeout)
-        else:
-            raise InvalidArgumentError("expected one of uri and client, and not both")
+        self._index = checked_index(index)
+        self._consistency = checked_consistency(consistency).value
+        self._connection = MilvusConnection.open(
+            uri,
+            client,
+            timeout=self._timeout,
+            tls=tls,
+            token=token,
+            user=user,
+            password=password,
+            db_name=db_name,
+        )
         self._database = MilvusDatabase(
             self._connection,
             db_name or "default",
@@ -174,6 +153,10 @@ class MilvusVectorStore(VectorStore):
 
     def _drop(self, name: str) -> None:
         self._database.drop(name)
+
+    def _check_whole(self, metadata: Sequence[str]) -> None:
+        for text in set(metadata):
+            check_whole(text)
 
     def _upsert(
         self, spec: CollectionSpec, keys: Sequence[str], vectors: Vectors, metadata: Sequence[str]
