@@ -53,6 +53,8 @@ nitpick_ignore_regex = [
     ("py:.*", r"(collections\.abc|numpy|os|pathlib|PIL|pymilvus|redis|typing)\..*"),
     # The same names as they are written in annotations that are imported for type checkers only.
     ("py:class", r"Client|HFBackend|Image\.Image|np\.\w+|Path|tuple\[str"),
+    # A type variable.
+    ("py:.*", r"(onnxsearch\.vectors\.capabilities\.)?Index"),
 ]
 
 

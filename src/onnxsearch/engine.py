@@ -525,8 +525,9 @@ class SearchEngine(Closeable):
             seed: Seed of the random draw.
 
         Returns:
-            The measurements and a proposal: the cheapest setting that reaches the target, or
-            the best one if none does. A store without settings is measured as it is.
+            The measurements, and as the proposal the cheapest setting that reaches the
+            target, or the best one if none does. A store without settings is measured as it
+            is.
 
         Raises:
             InvalidArgumentError: Nothing is stored, or a number is out of its range.
