@@ -69,6 +69,7 @@ def graph(
     domains: Mapping[str, int] | None = None,
     renamed: Mapping[str, str] | None = None,
     weights_as_inputs: bool = False,
+    unknown_axes: bool = False,
 ) -> bytes:
     """Make a model of text in ONNX's own notation.
 
@@ -81,6 +82,7 @@ def graph(
         domains: Versions of other operators, by domain.
         renamed: Names that the notation cannot write, by those that it can.
         weights_as_inputs: List the weights among the inputs, as old files do.
+        unknown_axes: Say nothing about the axes of inputs and outputs.
     """
     domains = {"": opset, **(domains or {})}
     imports = ", ".join(f'"{domain}": {version}' for domain, version in domains.items())
@@ -107,6 +109,9 @@ def graph(
                 elem = value.type.tensor_type.elem_type
                 info = helper.make_tensor_value_info(value.name, elem, axes[1])
                 value.CopyFrom(info)
+    if unknown_axes:
+        for value in (*model.graph.input, *model.graph.output):
+            value.type.tensor_type.ClearField("shape")
     for old, new in (renamed or {}).items():
         _rename(model.graph, old, new)
     return bytes(model.SerializeToString())
@@ -578,6 +583,13 @@ EXPORTS: dict[str, Export] = {
     "without a batch": Export(
         lambda: image_model("y = Flatten(x)", (3, 8, 8), outputs={"y": ("float", (3, 64))}),
         error=r"\[3, 8, 8\]: expected float.*\(n, 3, height, width\)",
+    ),
+    "without any axes": Export(
+        lambda: image_model(PLAIN, axes=NCHW, unknown_axes=True),
+        error=r"leave open where the colours are",
+    ),
+    "without any axes, layout said": Export(
+        lambda: image_model(PLAIN, axes=NCHW, unknown_axes=True), arguments={"layout": "NCHW"}
     ),
     "video": Export(
         lambda: image_model(

@@ -32,7 +32,7 @@ def optional(call: Callable[..., object]) -> list[str]:
 
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda value: type(value).__name__)
 @pytest.mark.parametrize("argument", optional(OnnxEmbedder.__init__))
-def test_of_an_embedder(argument: str, wrong: Any) -> None:
+def test_arguments_of_an_embedder(argument: str, wrong: Any) -> None:
     if isinstance(wrong, str) and argument in (*TEXTS, "name", "profile", "providers"):
         pytest.skip("a text")
     if isinstance(wrong, list) and argument == "providers":
@@ -43,20 +43,20 @@ def test_of_an_embedder(argument: str, wrong: Any) -> None:
 
 
 @pytest.mark.parametrize("wrong", [7, None, [7], [("CPUExecutionProvider",)], [("a", 7)]])
-def test_of_providers(wrong: Any) -> None:
+def test_providers(wrong: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="providers"):
         OnnxEmbedder(colour_model(), profile=SMALL, providers=wrong)
 
 
 @pytest.mark.parametrize("field", ["spinning", "arena", "shrink", "open_batch"])
-def test_of_runtime_options(field: str) -> None:
+def test_fields_of_runtime_options(field: str) -> None:
     for wrong in WRONG:
         with pytest.raises(InvalidArgumentError, match=field):
             RuntimeOptions(**{field: wrong})
 
 
 @pytest.mark.parametrize("field", ["name", "max_tokens", "pad", "pad_token", "mask_padding"])
-def test_of_text_profiles(field: str) -> None:
+def test_fields_of_text_profiles(field: str) -> None:
     for wrong in (object(), 7.5, None):
         values: dict[str, Any] = {"name": "plain", "max_tokens": 8, field: wrong}
         with pytest.raises(InvalidArgumentError, match=field):
@@ -64,7 +64,7 @@ def test_of_text_profiles(field: str) -> None:
 
 
 @pytest.mark.parametrize("wrong", [7, None, ["clip"]])
-def test_of_methods(wrong: Any) -> None:
+def test_arguments_of_methods(wrong: Any) -> None:
     embedder = OnnxEmbedder(colour_model(), profile=SMALL)
     image = np.zeros((6, 5, 3), np.uint8)
     calls: list[tuple[str, Callable[[], object]]] = [
@@ -83,13 +83,13 @@ def test_of_methods(wrong: Any) -> None:
             embedder.embed(wrong)
 
 
-def test_no_tensors_are_no_vectors() -> None:
+def test_no_tensors_give_no_vectors() -> None:
     embedder = OnnxEmbedder(colour_model(), profile=SMALL)
     assert embedder.embed_tensors([]).shape == (0, 8)
 
 
 @pytest.mark.parametrize("argument", ["profile", "pooling", "output", "threads"])
-def test_of_a_text_embedder(argument: str, tmp_path: Any) -> None:
+def test_arguments_of_a_text_embedder(argument: str, tmp_path: Any) -> None:
     pytest.importorskip("tokenizers")
     from tests.embedders.text_models import text_model, tokenizer
 

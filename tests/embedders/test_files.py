@@ -85,7 +85,7 @@ def test_weights_in_files_are_found_wherever_they_are_in_the_graph(
     assert external_locations(content) == ["w.bin"]
 
 
-def test_text_that_looks_like_a_reference_is_none(tmp_path: Path) -> None:
+def test_text_that_looks_like_a_reference_is_ignored(tmp_path: Path) -> None:
     secret = tmp_path / "outside.txt"
     secret.write_text("one")
     folder = tmp_path / "models"
@@ -118,7 +118,7 @@ def test_text_that_looks_like_a_reference_is_none(tmp_path: Path) -> None:
         ".",
     ],
 )
-def test_files_elsewhere_are_never_read(tmp_path: Path, name: str) -> None:
+def test_files_outside_the_models_folder_are_never_read(tmp_path: Path, name: str) -> None:
     (tmp_path / "outside.bin").write_bytes(b"secret")
     folder = tmp_path / "models"
     (folder / "sub").mkdir(parents=True)
@@ -291,13 +291,13 @@ def test_a_name_is_not_a_model(model: str, message: str) -> None:
 
 
 @pytest.mark.parametrize("call", [OnnxEmbedder, inspect_model, lambda m: annotate_model(m, SMALL)])
-def test_what_is_not_a_path(call: Callable[[object], object]) -> None:
+def test_other_types_than_paths_are_refused(call: Callable[[object], object]) -> None:
     for model in (7, None, bytearray(b"x"), ["a.onnx"]):
         with pytest.raises(InvalidArgumentError, match="expected a file's path"):
             call(model)
 
 
-def test_home_is_expanded_in_every_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tilde_is_expanded_in_every_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     (tmp_path / "model.onnx").write_bytes(colour_model())

@@ -41,7 +41,7 @@ def embedder(**arguments: object) -> OnnxEmbedder:
     return OnnxEmbedder(colour_model(), name="colours", profile=SMALL, **arguments)  # type: ignore[arg-type]
 
 
-def test_drafts_change_it() -> None:
+def test_drafts_change_the_fingerprint() -> None:
     plain = embedder().fingerprint
     assert embedder(reading=DRAFT).fingerprint not in (
         plain,
@@ -76,7 +76,7 @@ def test_migration_keeps_the_engines_drafts(tmp_path: Path) -> None:
     ("attribute", "value"),
     [("profile", SMALL), ("output", "other"), ("fingerprint", "x"), ("input", None)],
 )
-def test_nothing_that_it_covers_can_be_set(attribute: str, value: object) -> None:
+def test_attributes_in_the_fingerprint_are_read_only(attribute: str, value: object) -> None:
     made = embedder()
     with pytest.raises(AttributeError):
         setattr(made, attribute, value)
@@ -116,7 +116,7 @@ class Declared(GeneralisedMean):
         return {"p": self.p}
 
 
-def test_parameters_of_subclasses_change_it() -> None:
+def test_parameters_of_subclasses_change_the_fingerprint() -> None:
     maps = colour_model(output="map")
     one, two = (GeneralisedMean(maps, profile=SMALL) for _ in range(2))
     assert one.fingerprint == two.fingerprint
@@ -133,7 +133,7 @@ def test_parameters_of_subclasses_change_it() -> None:
     assert len(set(marks)) == len(marks) - 1
 
 
-def test_declared_parameters_are_all_that_counts() -> None:
+def test_overridden_parameters_replace_the_default() -> None:
     maps = colour_model(output="map")
     first, second = (Declared(maps, profile=SMALL) for _ in range(2))
     second.calls = 7
@@ -142,7 +142,7 @@ def test_declared_parameters_are_all_that_counts() -> None:
     assert first.fingerprint != second.fingerprint
 
 
-def test_other_ways_to_embed_change_it() -> None:
+def test_overridden_methods_change_the_fingerprint() -> None:
     class Doubled(OnnxEmbedder):
         def embed_tensors(self, tensors: object) -> Tensor:
             return super().embed_tensors(tensors) * 2  # type: ignore[arg-type]
@@ -173,7 +173,7 @@ def test_the_metric() -> None:
         embedder(metric="l3")
 
 
-def test_bits() -> None:
+def test_a_subclass_that_packs_bits() -> None:
     class Bits(OnnxEmbedder):
         def pool(self, output: Tensor) -> Tensor:
             return np.packbits(output > 0, axis=1)
@@ -193,7 +193,7 @@ LITE_0_LIKE_KERAS = "8d30a1f8a83eef793c48f103e22505159c91ae2aabe7f1a5f76cb10b357
 LITE_0_MIRRORED = "de1a66069c92575c15c8b943d49ecd75a019f97b6911060bf86cc263c8a267d3"
 
 
-def test_it_is_that_of_earlier_versions() -> None:
+def test_fingerprints_of_earlier_versions_stay() -> None:
     """Collections that are stored hold it; a changed fingerprint makes them unusable."""
     lite0, lite2 = (bundled_model(f"efficientnet-lite{number}") for number in (0, 2))
     assert OnnxEmbedder(lite0).fingerprint == LITE_0

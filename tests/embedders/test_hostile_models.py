@@ -1,4 +1,4 @@
-"""Models that are damaged, or made to do harm: each is refused, with the reason."""
+"""Damaged and hostile models: each is refused, with the reason."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_a_model_in_memory_reads_no_file(tmp_path: Path, monkeypatch: pytest.Mon
         OnnxEmbedder(weights_in("missing.bin"), profile=SMALL)
 
 
-def test_what_is_declared_is_not_allocated(tmp_path: Path) -> None:
+def test_declared_sizes_are_not_allocated(tmp_path: Path) -> None:
     pytest.importorskip("resource", reason="this system does not tell how much memory was used")
     path = tmp_path / "model.onnx"
     path.write_bytes(edited(with_two_gigabytes))

@@ -1,4 +1,4 @@
-"""What model files are, and writing their profile into them."""
+"""Inspection of model files, and writing their profile into them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def called(call: str | None) -> OnnxEmbedder | OnnxTextEmbedder:
     return made
 
 
-def test_a_model_that_says_all(tmp_path: Path) -> None:
+def test_a_model_that_carries_its_profile(tmp_path: Path) -> None:
     model = colour_model("NHWC", metadata={"onnxsearch.profile": SMALL.to_json()})
     path = written(tmp_path, model)
     report = inspect_model(path)
@@ -147,7 +147,7 @@ def test_token_ids_with_other_axes_than_texts_have(tmp_path: Path, axes: str) ->
     assert "expected 'input_ids' (n, tokens)" in report.missing[0].reason
 
 
-def test_what_is_not_a_model(tmp_path: Path) -> None:
+def test_files_without_a_model_are_refused(tmp_path: Path) -> None:
     for content in (b"", b"garbage", b"\x80" * 100):
         path = written(tmp_path, content)
         with pytest.raises(ModelLoadError, match=r"model\.onnx"):
@@ -195,7 +195,7 @@ def test_annotating_through_a_link_and_in_another_size(tmp_path: Path) -> None:
     assert OnnxEmbedder(path).profile == PreprocessingProfile.named("keras-tf", 299)
 
 
-def test_annotating_keeps_weights_in_a_file_of_their_own(tmp_path: Path) -> None:
+def test_annotating_keeps_external_data(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     model = onnx.load_from_string(colour_model())
     onnx.save_model(model, path, save_as_external_data=True, location="w.bin", size_threshold=0)
@@ -206,7 +206,7 @@ def test_annotating_keeps_weights_in_a_file_of_their_own(tmp_path: Path) -> None
     assert inspect_model(path).bytes == path.stat().st_size + len(weights)
 
 
-def test_what_cannot_be_annotated_stays_as_it_is(
+def test_a_failed_annotation_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = written(tmp_path, colour_model(size=(6, 5)))

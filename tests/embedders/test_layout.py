@@ -90,7 +90,7 @@ def test_a_configuration_beside_the_model(tmp_path: Path) -> None:
     assert inspect_model(path).layout == "NCHW"
 
 
-def test_an_unclear_order_has_to_be_said(tmp_path: Path) -> None:
+def test_an_unclear_layout_has_to_be_passed(tmp_path: Path) -> None:
     axes = ("a", "b", "c2", "d")
     model = convolution(axes, layout="NHWC")
     with pytest.raises(ModelLoadError, match=r"layout='NCHW' for .*layout='NHWC' for"):
@@ -110,7 +110,7 @@ def test_an_unclear_order_has_to_be_said(tmp_path: Path) -> None:
     assert OnnxEmbedder(path, layout="NCHW").profile == SMALL
 
 
-def test_a_stated_order_has_to_fit() -> None:
+def test_a_layout_that_does_not_fit_is_refused() -> None:
     with pytest.raises(ModelLoadError, match=r"layout='NHWC'.*expected 3 colours"):
         OnnxEmbedder(convolution(("n", 3, 6, 5)), profile=SMALL, layout="NHWC")
     with pytest.raises(InvalidArgumentError, match="layout 'HWC': expected one of 'NCHW', 'NHWC'"):

@@ -120,13 +120,13 @@ def test_a_vector_takes_no_pooling() -> None:
 
 
 @pytest.mark.parametrize("pooling", [None, "avg"])
-def test_a_feature_map_with_one_place_is_a_vector(pooling: str | None) -> None:
+def test_a_feature_map_of_one_pixel_is_a_vector(pooling: str | None) -> None:
     model = colour_model(output="place")
     embedder = OnnxEmbedder(model, profile=SMALL, pooling=pooling)  # type: ignore[arg-type]
     assert np.allclose(embedder.embed(photos()), expected(photos()), atol=1e-6)
 
 
-def test_which_of_two_outputs_has_to_be_said() -> None:
+def test_one_of_two_outputs_has_to_be_chosen() -> None:
     model = colour_model(output="two")
     with pytest.raises(ModelOutputError, match=r"'a' \[1, 8\], 'b' \[1, 8\]"):
         OnnxEmbedder(model, profile=SMALL)
@@ -168,7 +168,7 @@ def test_what_is_not_an_array_of_real_numbers_is_an_error(output: Any) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", colour_model()[:200]])
-def test_files_that_are_not_models(tmp_path: Path, content: bytes) -> None:
+def test_damaged_files_are_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "bad.onnx"
     path.write_bytes(content)
     with pytest.raises(ModelLoadError, match=r"bad\.onnx"):
@@ -221,7 +221,7 @@ def test_a_family_of_profiles_takes_its_size_from_the_model() -> None:
 
 
 @pytest.mark.parametrize("providers", ["CUDAExecutionProvider", ["NoSuchProvider"], []])
-def test_a_provider_that_is_not_there_is_an_error(providers: str | list[str]) -> None:
+def test_a_missing_provider_is_an_error(providers: str | list[str]) -> None:
     if "CUDAExecutionProvider" in ort.get_available_providers():
         providers = ["NoSuchProvider"]
     with pytest.raises(ProviderError, match="CPUExecutionProvider"):
@@ -268,7 +268,7 @@ def test_a_batch_that_does_not_fit_is_an_embedding_error() -> None:
 # --- fingerprints
 
 
-def test_the_fingerprint_is_of_contents_only(tmp_path: Path) -> None:
+def test_the_fingerprint_depends_on_contents_only(tmp_path: Path) -> None:
     model = colour_model()
     paths = [tmp_path / "a.onnx", tmp_path / "sub" / "b.onnx"]
     paths[1].parent.mkdir()
@@ -311,7 +311,7 @@ def with_external_data(folder: Path) -> Path:
     return path
 
 
-def test_weights_in_a_file_of_their_own_count(tmp_path: Path) -> None:
+def test_external_data_is_part_of_the_fingerprint(tmp_path: Path) -> None:
     path = with_external_data(tmp_path)
     embedder = OnnxEmbedder(path, profile=SMALL)
     assert np.allclose(embedder.embed(photos()), expected(photos()), atol=1e-6)
@@ -393,7 +393,7 @@ def test_one_image_at_a_time_is_opened_where_that_changes_nothing(kind: str) -> 
     assert again.fingerprint == embedder.fingerprint
 
 
-def test_weights_in_a_file_of_their_own_are_not_opened(tmp_path: Path) -> None:
+def test_models_with_external_data_are_not_opened(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     proto = onnx.load_from_string(colour_model(batch=1))
     onnx.save_model(proto, path, save_as_external_data=True, location="w.bin", size_threshold=0)
@@ -408,7 +408,7 @@ def test_opening_a_batch_needs_the_package_onnx(monkeypatch: pytest.MonkeyPatch)
         OnnxEmbedder(colour_model(batch=1), profile=SMALL, runtime=OPENED)
 
 
-def test_on_the_cpu_one_image_at_a_time_is_run_so() -> None:
+def test_the_cpu_runs_one_image_at_a_time() -> None:
     embedder = OnnxEmbedder(colour_model(batch=1), profile=SMALL)
     assert embedder.input.batch == 1
     assert np.allclose(embedder.embed(photos()), expected(photos()), atol=1e-6)

@@ -1,4 +1,4 @@
-"""Comparing embedders with what a framework gave."""
+"""Comparison of embedders with the vectors of a framework."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def made(
     return OnnxEmbedder(colour_model(layout, output=output), profile=profile, output=None)
 
 
-def test_the_same_is_the_same(tmp_path: Path) -> None:
+def test_an_equal_reference_agrees(tmp_path: Path) -> None:
     report = made().verify(reference(tmp_path, made()))
     assert report.ok
     assert (report.pictures, report.parts, report.profiles) == (3, "nowhere", ())
@@ -41,7 +41,7 @@ def test_the_same_is_the_same(tmp_path: Path) -> None:
     assert str(report).endswith("they agree")
 
 
-def test_images_as_paths_and_tensors_in_the_other_order(tmp_path: Path) -> None:
+def test_images_as_paths_and_tensors_in_the_other_layout(tmp_path: Path) -> None:
     for number, image in enumerate(IMAGES):
         Image.fromarray(image).save(tmp_path / f"{number}.png")
     path = reference(tmp_path, made(layout="NHWC"), images=np.array(["0.png", "1.png", "2.png"]))
@@ -127,7 +127,7 @@ def test_references_that_cannot_be_read(tmp_path: Path) -> None:
         made().verify(tmp_path / "one.npy")
 
 
-def test_lite0_with_the_statistics_of_imagenet_is_caught(
+def test_lite0_with_the_statistics_of_imagenet_is_reported(
     tmp_path: Path, shared: Callable[[str], Path]
 ) -> None:
     model = shared("models/efficientnet-lite0.int8.emb.onnx")

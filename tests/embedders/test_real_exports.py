@@ -1,4 +1,4 @@
-"""Graphs as exporters write them: each gives one vector an image, or says what to do."""
+"""Graphs as exporters write them: each gives one vector per image, or an error with a remedy."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_an_error_that_says_what_to_do(name: str) -> None:
         loaded(name)
 
 
-def test_there_are_enough_of_them() -> None:
+def test_the_number_of_exports() -> None:
     assert len(LOADING) >= 30
     assert len(REFUSED) >= 20
 

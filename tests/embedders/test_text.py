@@ -113,7 +113,7 @@ def test_a_vector_does_not_depend_on_its_neighbours(words: Path) -> None:
 
 
 @pytest.mark.parametrize("text", [b"red", 7, None, "\ud800"])
-def test_what_is_not_a_text(words: Path, text: object) -> None:
+def test_other_types_than_texts_are_refused(words: Path, text: object) -> None:
     embedder = OnnxTextEmbedder(text_model(), words, profile=CLIP)
     with pytest.raises(InvalidArgumentError, match=r"expected a text|not valid Unicode"):
         embedder.embed([text])  # type: ignore[list-item]
@@ -152,7 +152,7 @@ def test_a_model_for_text_and_images_in_one_graph_is_refused(words: Path) -> Non
         OnnxEmbedder(both, profile="open-clip")
 
 
-def test_which_of_two_outputs_has_to_be_said(words: Path) -> None:
+def test_one_of_two_outputs_has_to_be_chosen(words: Path) -> None:
     model = text_model("two", inputs=("input_ids",))
     with pytest.raises(ModelOutputError, match=r"'a' .*, 'b'"):
         OnnxTextEmbedder(model, words, profile=SIGLIP)
@@ -218,7 +218,7 @@ def clip(words: Path) -> OnnxEmbedder:
     return OnnxEmbedder(colour_model(), profile=IMAGES, name="colours", text=text)
 
 
-def test_an_embedder_with_words(words: Path) -> None:
+def test_an_embedder_with_a_text_model(words: Path) -> None:
     text = OnnxTextEmbedder(text_model(), words, profile=PLAIN)
     plain = OnnxEmbedder(colour_model(), profile=IMAGES)
     embedder = OnnxEmbedder(colour_model(), profile=IMAGES, text=text)
@@ -233,7 +233,7 @@ def test_an_embedder_with_words(words: Path) -> None:
     assert np.array_equal(embedder.embed_text("red"), text.embed("red"))
 
 
-def test_an_embedder_without_words() -> None:
+def test_an_embedder_without_a_text_model() -> None:
     embedder = OnnxEmbedder(colour_model(), profile=IMAGES, name="colours")
     with pytest.raises(InvalidArgumentError, match=r"'colours' takes no text.*text="):
         embedder.embed_text("red")

@@ -93,13 +93,15 @@ def read_input(
         raise ModelLoadError(_several(inputs))
     node = inputs[0]
     dtype = _INPUT_TYPES.get(node.type)
-    if dtype is None or len(node.shape) != 4:
+    # Without any axes in the file, everything about them is open.
+    axes = node.shape or [None] * 4
+    if dtype is None or len(axes) != 4:
         raise ModelLoadError(
             f"input {node.name!r} is {node.type} {list(node.shape)}: expected float, float16 or "
             "uint8, with axes (n, 3, height, width) or (n, height, width, 3)"
         )
-    found = find_layout(node.name, node.shape, layout, usual)
-    sizes = fixed_sizes(node)
+    found = find_layout(node.name, axes, layout, usual)
+    sizes = fixed_sizes(axes)
     height, width = sizes[2:] if found == "NCHW" else sizes[1:3]
     return ImageInputSpec(node.name, found, dtype, sizes[0], height, width)
 
@@ -182,10 +184,10 @@ def listed_outputs(outputs: Sequence[Node], shapes: Mapping[str, OutputShape]) -
     )
 
 
-def fixed_sizes(node: Node) -> list[int | None]:
-    """Return the sizes of an input's axes; None where the graph leaves a size open."""
+def fixed_sizes(axes: Sequence[int | str | None]) -> list[int | None]:
+    """Return the sizes of axes; None where the graph leaves a size open."""
     # Open sizes have names, or are None; some converters write -1.
-    return [size if isinstance(size, int) and size > 0 else None for size in node.shape]
+    return [size if isinstance(size, int) and size > 0 else None for size in axes]
 
 
 def _several(inputs: Sequence[Node]) -> str:

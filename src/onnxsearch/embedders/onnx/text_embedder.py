@@ -242,5 +242,5 @@ def read_inputs(inputs: Sequence[Node]) -> TextInputs:
     return TextInputs(
         kinds={role: _TOKEN_TYPES[nodes[name].type] for role, name in names.items()},
         names=names,
-        tokens=fixed_sizes(nodes[names["input_ids"]])[1],
+        tokens=fixed_sizes(nodes[names["input_ids"]].shape)[1],
     )
