@@ -46,6 +46,15 @@ def search(folder: Path) -> None:
                         engine.search(folder / ".index" / name)
 
 
+@pytest.mark.parametrize("location", [".onnxsearch", "index", "index.db", ".hidden.db"])
+def test_the_index_itself_has_no_outcome(tmp_path: Path, location: str) -> None:
+    picture("cat").save(tmp_path / "cat.png")
+    with SearchEngine.open(tmp_path / location, embedders=FakeEmbedder()) as engine:
+        for _ in range(2):
+            report = engine.index(tmp_path, include_hidden=location.startswith(".h"))
+            assert [Path(outcome.uri).name for outcome in report.outcomes] == ["cat.png"]
+
+
 def child(role: str, folder: Path, seed: int = 0) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "tests.engine.test_own_folder", role, str(folder), str(seed)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)

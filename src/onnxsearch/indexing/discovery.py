@@ -103,7 +103,7 @@ def _walk(folder: str, exclusion: Exclusion) -> Iterator[str | Outcome]:
                 reason = "a linked folder; index the folder that it leads to"
             if reason is None:
                 entered.append(name)
-            else:
+            elif not _is_of_a_store(path):
                 yield _skipped(path, reason)
         folders[:] = entered
     # They take part like files, so that the report has an outcome of each.
@@ -119,3 +119,14 @@ def _is_store_file(path: str) -> bool:
         return is_store_file(path)
     except (OSError, ValueError):
         return False  # detect_changes reports it
+
+
+def _is_of_a_store(folder: str) -> bool:
+    """Return whether a folder belongs to an open store, or holds nothing but its files."""
+    if _is_store_file(folder):
+        return True
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return False
+    return bool(names) and all(_is_store_file(os.path.join(folder, name)) for name in names)
