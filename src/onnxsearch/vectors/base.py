@@ -1,4 +1,4 @@
-"""The seam between the engine and whatever holds the vectors."""
+"""The abstraction of the stores that hold vectors."""
 
 from __future__ import annotations
 
@@ -36,37 +36,37 @@ class Match(NamedTuple):
 
 
 class VectorStore(Closeable):
-    """Named collections of vectors, each row under a key, searched by nearness.
+    """Named collections of vectors, each row with a key, searched for nearest neighbours.
 
-    Keys are 32 lower-case hex characters: a closed alphabet, so that no back end
-    can mistake a key for part of a query. Public methods check what they are
-    given and then call the hook of the same name with an underscore; a back end
-    writes the hooks. Every method may be called from several threads at once.
+    Keys are 32 lower-case hex characters, so that no back end can mistake a key for part of
+    a query. The public methods check their arguments and call the hook of the same name
+    with a leading underscore; a subclass implements the hooks. Every method may be called
+    from several threads at once.
 
-    A row that `upsert` has returned for is found by the next `search`, of this
-    object at least, and outlives a killed process where the store is durable.
+    After `upsert` has returned, the next `search` of this object finds the rows, and in a
+    durable store they survive a killed process.
 
-    To write one, subclass it, implement the hooks, and run
-    `onnxsearch.testing.VectorStoreContract` over it.
+    To write a store, subclass this class, implement the hooks, and run
+    `onnxsearch.testing.VectorStoreContract` on it.
     """
 
     metrics: frozenset[Metric] = frozenset(Metric)
-    """The metrics that this store knows."""
+    """The metrics that this store supports."""
 
     max_rows: int | None = None
-    """Rows that one search returns at most; None for any number."""
+    """Most rows that one search returns; None for any number."""
 
     def ensure_collection(self, spec: CollectionSpec) -> None:
-        """Create the collection, or check that the one there is the same.
+        """Create the collection, or check that an existing one is the same.
 
         Args:
             spec: Name, dimension, metric, fingerprint and owner. A collection without
-                an owner gets this one.
+                an owner gets this owner.
 
         Raises:
-            SpaceMismatchError: There is one of that name for another space.
-            StoreMismatchError: There is one of that name with another owner.
-            InvalidArgumentError: The store does not know that metric.
+            SpaceMismatchError: A collection of this name has another space.
+            StoreMismatchError: A collection of this name has another owner.
+            InvalidArgumentError: The store does not support the metric.
         """
         instance("spec", spec, CollectionSpec, "a CollectionSpec")
         if spec.metric not in self.metrics:
@@ -77,7 +77,7 @@ class VectorStore(Closeable):
         found = self._describe(spec.name)
         if found is None:
             self._create(spec)
-            # Another process may have been faster; what counts is what is there now.
+            # Another process may have created it first, so the stored state decides.
             found = self._describe(spec.name)
         check_same(spec, found)
         if found is not None and found.owner is None and spec.owner is not None:
@@ -85,10 +85,10 @@ class VectorStore(Closeable):
             check_same(spec, self._describe(spec.name))
 
     def describe(self, collection: str) -> CollectionSpec:
-        """Return what `collection` holds.
+        """Return the specification of `collection`.
 
         Raises:
-            CollectionNotFoundError: There is none of that name.
+            CollectionNotFoundError: The collection does not exist.
         """
         spec = self._describe(collection) if _can_exist(collection) else None
         if spec is None:
@@ -98,11 +98,11 @@ class VectorStore(Closeable):
         return spec
 
     def collections(self) -> list[str]:
-        """Return the names of all collections that onnxsearch made here, sorted."""
+        """Return the names of all collections that onnxsearch created here, sorted."""
         return sorted(self._collections())
 
     def drop(self, collection: str) -> None:
-        """Delete the collection with all its rows; if there is none, do nothing."""
+        """Delete the collection with all its rows, if it exists."""
         if _can_exist(collection) and self._describe(collection) is not None:
             self._drop(collection)
 
@@ -115,19 +115,19 @@ class VectorStore(Closeable):
         *,
         partial: bool = False,
     ) -> None:
-        """Store rows; a row whose key is there already is replaced as a whole.
+        """Store rows; a stored row with the same key is replaced as a whole.
 
         Args:
             collection: Name of an existing collection.
-            keys: One key per row, none twice.
-            vectors: Matrix of the shape and type that `CollectionSpec` tells,
-                finite. It is copied.
-            metadata: One mapping per row, for filters; None for none.
+            keys: One key per row, each once.
+            vectors: Matrix of finite numbers, with the `columns` and `dtype` of the
+                `CollectionSpec`. It is copied.
+            metadata: One mapping per row, for filters; None for no metadata.
             partial: Whether the store may keep only a part of metadata that are too
                 large for it. A filter for which the other part matters then raises.
 
         Raises:
-            CollectionNotFoundError: There is no such collection.
+            CollectionNotFoundError: The collection does not exist.
             InvalidArgumentError: A key, the matrix or the metadata is not as described.
         """
         spec = self.describe(collection)
@@ -158,20 +158,20 @@ class VectorStore(Closeable):
         *,
         filter: Filter | None = None,
     ) -> list[list[Match]]:
-        """Return for each query its `limit` nearest rows, nearest first.
+        """Return the `limit` nearest rows of each query, nearest first.
 
-        Rows at equal distances come in the order of their keys. A collection
-        with fewer rows gives them all.
+        Rows at equal distances are in the order of their keys. If the collection has fewer
+        rows, all are returned.
 
         Args:
             collection: Name of an existing collection.
-            queries: Matrix of the shape and type that `CollectionSpec` tells.
+            queries: Matrix with the `columns` and `dtype` of the `CollectionSpec`.
             limit: Rows per query, at least 1.
-            filter: Leaves only rows whose metadata match.
+            filter: Keeps only rows whose metadata match.
 
         Raises:
-            CollectionNotFoundError: There is no such collection.
-            InvalidArgumentError: `limit`, `queries` or `filter` is not as said.
+            CollectionNotFoundError: The collection does not exist.
+            InvalidArgumentError: `limit`, `queries` or `filter` is not valid.
         """
         limit = integer("limit", limit, least=1)
         if filter is not None:
@@ -185,20 +185,20 @@ class VectorStore(Closeable):
     def fetch(self, collection: str, keys: Iterable[str]) -> Mapping[str, Vectors]:
         """Return the vectors stored under `keys`, each of shape (columns,).
 
-        Keys that are not there are left out.
+        Absent keys are left out.
 
         Raises:
-            CollectionNotFoundError: There is no such collection.
+            CollectionNotFoundError: The collection does not exist.
         """
         spec = self.describe(collection)
         keys = _checked_keys(keys)
         return self._fetch(spec, keys) if keys else {}
 
     def delete(self, collection: str, keys: Iterable[str]) -> None:
-        """Remove rows; keys that are not there are passed over.
+        """Remove rows; absent keys are skipped.
 
         Raises:
-            CollectionNotFoundError: There is no such collection.
+            CollectionNotFoundError: The collection does not exist.
         """
         spec = self.describe(collection)
         keys = _checked_keys(keys)
@@ -206,36 +206,36 @@ class VectorStore(Closeable):
             self._delete(spec, keys)
 
     def ids(self, collection: str) -> Iterator[str]:
-        """Yield the key of every row, in no particular order, in bounded memory.
+        """Yield the key of every row, in undefined order, in bounded memory.
 
-        A row that is stored before the call and stays is yielded once.
+        A row that exists before the call and stays is yielded once.
 
         Raises:
-            CollectionNotFoundError: There is no such collection.
+            CollectionNotFoundError: The collection does not exist.
         """
         return self._ids(self.describe(collection))
 
     def count(self, collection: str) -> int:
-        """Return how many rows there are.
+        """Return the number of rows.
 
         Raises:
-            CollectionNotFoundError: There is no such collection.
+            CollectionNotFoundError: The collection does not exist.
         """
         return self._count(self.describe(collection))
 
     @abstractmethod
     def _describe(self, name: str) -> CollectionSpec | None:
-        """Return what the collection holds, or None if there is none."""
+        """Return the specification of the collection, or None if it does not exist."""
 
     @abstractmethod
     def _create(self, spec: CollectionSpec) -> None:
-        """Create the collection; if one appears meanwhile, leave that alone."""
+        """Create the collection; if another process has just created it, change nothing."""
 
     def _set_owner(self, spec: CollectionSpec) -> None:
-        """Write the owner of a collection that has none; if it has one meanwhile, keep that.
+        """Write the owner of a collection without an owner; keep an owner that it has by now.
 
         A store that keeps the owner with `_create` and returns it with `_describe` implements
-        this hook too. One that does not keep it leaves the hook out.
+        this hook too. A store that does not keep the owner leaves the hook out.
         """
 
     @abstractmethod
@@ -257,7 +257,7 @@ class VectorStore(Closeable):
         vectors: Vectors,
         metadata: Sequence[str],
     ) -> None:
-        """Store at least one row; each one's metadata come as JSON text of an object."""
+        """Store at least one row; the metadata of each are the JSON text of an object."""
 
     @abstractmethod
     def _search(
@@ -267,7 +267,7 @@ class VectorStore(Closeable):
 
     @abstractmethod
     def _fetch(self, spec: CollectionSpec, keys: Sequence[str]) -> Mapping[str, Vectors]:
-        """Return the vectors of the keys that are there."""
+        """Return the vectors of the keys that exist."""
 
     @abstractmethod
     def _delete(self, spec: CollectionSpec, keys: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""What a vector store may offer so that its approximate searches can be tuned."""
+"""Optional capabilities of vector stores: approximate searches that can be tuned."""
 
 from __future__ import annotations
 
@@ -23,25 +23,26 @@ else:
 
 @dataclass(frozen=True, slots=True)
 class Variant(Generic[Index]):
-    """One way to search a collection as it is."""
+    """One way to search an existing collection."""
 
     index: Index
-    """What to give the store so that it always searches like this."""
+    """Argument for the store with which every search is like this one."""
     search: Callable[[Vectors, int], list[list[Match]]]
-    """Searches for queries of shape (n, columns), with a limit, as `VectorStore.search`."""
+    """Function of queries of shape (n, columns) and a limit, like `VectorStore.search`."""
 
 
 @runtime_checkable
 class Tunable(Protocol[Index]):
-    """A store whose searches can be made quicker or more exact without a new index.
+    """Protocol of stores whose searches can be faster or more exact without a new index.
 
-    To offer it, a `VectorStore` has this method; it need not name this class.
+    A `VectorStore` offers it by having this method; it need not inherit from this class.
     """
 
     def variants(self, collection: str, limit: int) -> Sequence[Variant[Index]]:
         """Return the ways to search `collection` for `limit` rows, cheapest first.
 
-        At least one. Nothing of the collection changes, nor how the store itself searches.
+        There is at least one way. The collection and the searches of the store itself do not
+        change.
 
         Raises:
             CollectionNotFoundError: There is no such collection.

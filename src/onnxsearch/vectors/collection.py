@@ -1,4 +1,4 @@
-"""What a collection of vectors holds."""
+"""Specification of a collection of vectors."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from onnxsearch.errors import InvalidArgumentError, SpaceMismatchError, StoreMis
 from onnxsearch.types import Metric
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,199}")
-"""What a collection may be called."""
+"""Valid names of collections."""
 
 
 @dataclass(frozen=True, slots=True)
 class CollectionSpec:
-    """What a collection holds. Two that differ never share a vector."""
+    """Specification of a collection. Collections that differ never share a vector."""
 
     name: str
     """A letter, then up to 199 letters, digits and underscores."""
@@ -64,11 +64,11 @@ class CollectionSpec:
 
 
 def check_same(wanted: CollectionSpec, found: CollectionSpec | None) -> None:
-    """Raise unless the collection that is there is the one that is wanted.
+    """Raise unless the found collection equals the wanted one.
 
     Raises:
-        SpaceMismatchError: It vanished, or holds vectors of another space.
-        StoreMismatchError: Its vectors belong to other records.
+        SpaceMismatchError: The collection vanished, or holds vectors of another space.
+        StoreMismatchError: The vectors belong to other records.
     """
     if found is None:
         raise SpaceMismatchError(f"collection {wanted.name!r} vanished while it was opened")
