@@ -14,6 +14,7 @@ from PIL import Image
 from onnxsearch import (
     ClosedError,
     CollectionSpec,
+    EmbeddingError,
     F,
     Filter,
     ImageNotFoundError,
@@ -23,6 +24,7 @@ from onnxsearch import (
     Match,
     SearchEngine,
     SpaceMismatchError,
+    Tensor,
     UnknownModelError,
     UnsupportedImageError,
     Vectors,
@@ -147,6 +149,17 @@ def test_an_image_can_be_given_in_every_form(engine: SearchEngine, tmp_path: Pat
         forms.append(np.asarray(picture("query")))
         for form in forms:
             assert engine.search(form, limit=1).ids == ["cat"], type(form)
+
+
+@pytest.mark.parametrize("output", [[[1.0] * 4], np.ones((1, 4), complex), np.full((1, 4), None)])
+def test_an_embedder_that_gives_no_real_numbers_is_told(output: object) -> None:
+    class Strange(FakeEmbedder):
+        def run(self, batch: Tensor) -> Tensor:
+            return output  # type: ignore[return-value]
+
+    engine = make(Strange("strange", 4))
+    with pytest.raises(EmbeddingError, match="'strange' returned .*: expected an array of real"):
+        engine.add(picture("cat"), id="cat")
 
 
 def test_add_replaces_what_the_id_held(engine: SearchEngine) -> None:

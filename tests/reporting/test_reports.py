@@ -149,6 +149,9 @@ def test_contact_sheets(tmp_path: Path) -> None:
     for bad in ({"columns": 0}, {"size": 3}):
         with pytest.raises(InvalidArgumentError, match="expected an integer, at least"):
             results.contact_sheet(**bad)
+    for huge in ({"columns": 10**6}, {"size": 10**5}):
+        with pytest.raises(InvalidArgumentError, match=f"{next(iter(huge))} .* pixels"):
+            results.contact_sheet(**huge)
 
 
 def test_thumbnails_show_the_file_as_it_is_now(tmp_path: Path) -> None:

@@ -6,9 +6,12 @@ import io
 import os
 import sys
 import warnings
-from typing import TextIO
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from onnxsearch.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from onnxsearch.cli.output import OutputError
 
 PACKAGES = ("rich", "typer")
 """What the extra `cli` brings."""
@@ -40,12 +43,21 @@ def main() -> None:
             app()
         finally:
             output.flush()
+    except OSError as error:  # help and version are written by typer
+        _end(output.OutputError(error))
     except output.OutputError as error:
-        _discard_output()
-        if error.reader_has_left:
-            sys.exit(141)  # what a shell reports of a program that SIGPIPE ends
-        output.print_error(str(error))
-        sys.exit(1)
+        _end(error)
+
+
+def _end(error: OutputError) -> NoReturn:
+    """End the process whose output cannot be written."""
+    from onnxsearch.cli import output
+
+    _discard_output()
+    if error.reader_has_left:
+        sys.exit(141)  # what a shell reports of a program that SIGPIPE ends
+    output.print_error(str(error))
+    sys.exit(1)
 
 
 def _discard_output() -> None:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+import numpy as np
+
 from onnxsearch._internal.threads import batched
 from onnxsearch._internal.validation import instance, pairs as checked_pairs
 from onnxsearch.errors import InvalidArgumentError
@@ -110,7 +112,7 @@ def _identity(id: str, label: object) -> Hashable:
     if label is None:
         return None
     try:
-        return identity(label)
+        return identity(label.item() if isinstance(label, np.generic) else label)
     except TypeError as error:
         raise InvalidArgumentError(
             f"labels: {label!r:.80}, the label of image {id!r:.200}, is not hashable: expected a "

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from PIL import Image, ImageDraw, ImageFont
 
 from onnxsearch._internal.validation import integer
+from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.images.reading import ReadPolicy
 from onnxsearch.reporting.labels import valid
 from onnxsearch.reporting.rows import Card, Row
@@ -14,6 +15,8 @@ from onnxsearch.reporting.thumbnails import Thumbnails
 
 _GAP = 8
 _LINE = 16
+_MOST_PIXELS = 200_000_000
+"""Pixels of a sheet: 600 MB while it is drawn."""
 _PAPER, _INK, _EMPTY = (255, 255, 255), (20, 20, 20), (225, 225, 225)
 
 
@@ -21,7 +24,8 @@ def contact_sheet(row: Row, *, columns: int, size: int, reading: ReadPolicy) -> 
     """Return the cards in lines of `columns`, each with its rank, distance and name.
 
     Raises:
-        InvalidArgumentError: `columns` is below 1, or `size` below 16.
+        InvalidArgumentError: `columns` is below 1, `size` below 16, or the sheet would
+            have more than 200 million pixels.
     """
     columns, size = integer("columns", columns, least=1), integer("size", size, least=16)
     lines = [row.cards[start : start + columns] for start in range(0, len(row.cards), columns)]
@@ -32,7 +36,8 @@ def comparison_sheet(rows: Sequence[Row], *, size: int, reading: ReadPolicy) -> 
     """Return a line of cards for each row, under the row's title.
 
     Raises:
-        InvalidArgumentError: `size` is below 16.
+        InvalidArgumentError: `size` is below 16, or the sheet would have more than 200
+            million pixels.
     """
     size = integer("size", size, least=16)
     columns = max(1, *(len(row.cards) for row in rows))
@@ -45,7 +50,13 @@ def _sheet(
     size = thumbnails.size
     heading = _LINE + _GAP if any(title for title, _ in lines) else 0
     cell, line = size + _GAP, heading + size + 2 * _LINE + _GAP
-    sheet = Image.new("RGB", (columns * cell + _GAP, max(1, len(lines)) * line + _GAP), _PAPER)
+    width, height = columns * cell + _GAP, max(1, len(lines)) * line + _GAP
+    if width * height > _MOST_PIXELS:
+        raise InvalidArgumentError(
+            f"columns {columns} and size {size} make a sheet of {width:,} x {height:,} pixels: "
+            f"expected at most {_MOST_PIXELS:,} in all. Show fewer hits, or smaller ones"
+        )
+    sheet = Image.new("RGB", (width, height), _PAPER)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
     for number, (title, cards) in enumerate(lines):
         top = _GAP + number * line
