@@ -158,7 +158,7 @@ def test_an_embedder_that_gives_no_real_numbers_is_told(output: object) -> None:
             return output  # type: ignore[return-value]
 
     engine = make(Strange("strange", 4))
-    with pytest.raises(EmbeddingError, match="'strange' returned .*: expected an array of real"):
+    with pytest.raises(EmbeddingError, match="'strange'"):
         engine.add(picture("cat"), id="cat")
 
 
