@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -131,6 +132,18 @@ def test_parameters_of_subclasses_change_the_fingerprint() -> None:
     marks = [Whitened(maps, each, profile=SMALL, pooling="avg").fingerprint for each in matrices]
     assert marks[0] == marks[2]
     assert len(set(marks)) == len(marks) - 1
+
+
+def test_a_cached_property_changes_nothing() -> None:
+    class Cached(GeneralisedMean):
+        @cached_property
+        def power(self) -> float:
+            return 1 / self.p
+
+    made = Cached(colour_model(output="map"), profile=SMALL)
+    before = made.fingerprint
+    assert made.power == pytest.approx(1 / 3)
+    assert made.fingerprint == before
 
 
 def test_overridden_parameters_replace_the_default() -> None:

@@ -84,6 +84,12 @@ class EmbedderContract(ABC):
         assert 0 < len(fingerprint) <= 200
         other.close()
 
+    def test_keeps_its_fingerprint(self, embedder: Embedder, pictures: list[Image.Image]) -> None:
+        """Use changes the fingerprint: a counter or a cache is part of it."""
+        fingerprint = embedder.fingerprint
+        embedder.embed(pictures)
+        assert embedder.fingerprint == fingerprint
+
     def test_gives_unit_vectors(self, embedder: Embedder, pictures: list[Image.Image]) -> None:
         """Shape, type or length is not what stores expect: is `embed` overridden?"""
         vectors = embedder.embed(pictures)

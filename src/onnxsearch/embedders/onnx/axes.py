@@ -42,7 +42,7 @@ def find_layout(
     if layout is not None:
         choice("layout", layout, _CHANNEL_AXES)
     sizes = [size if isinstance(size, int) and size > 0 else None for size in shape]
-    wanted = list(_CHANNEL_AXES) if layout is None else [layout]
+    wanted: list[Layout] = list(_CHANNEL_AXES) if layout is None else [layout]
     possible = [each for each in wanted if sizes[_CHANNEL_AXES[each]] in (3, None)]
     if not possible:
         stated = "" if layout is None else f", and layout={layout!r}"

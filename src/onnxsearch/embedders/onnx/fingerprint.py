@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import cached_property
+from inspect import getattr_static
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +62,9 @@ def subclass_parameters(instance: object, base: type) -> dict[str, JSONValue]:
         for name, value in namespace.items():
             special = name.startswith("__") and name.endswith("__")
             if special or hasattr(base, name) or name in base.__annotations__:
+                continue
+            # Its value would appear with its first use.
+            if isinstance(getattr_static(type(instance), name, None), cached_property):
                 continue
             try:
                 found[name] = _as_json(value)

@@ -101,7 +101,7 @@ class OnnxTextEmbedder:
             instance("output", output, str, "the name of an output")
         self._label = "text model" if isinstance(source, bytes) else os.path.basename(source)
         self._sessions = Sessions(source, check_providers(providers), RuntimeOptions())
-        self._pooling = check_pooling(pooling)
+        self._pooling: Pooling | None = check_pooling(pooling)
         session = self._sessions.get(self._threads)
         self._inputs = read_inputs(session.get_inputs())
         self._profile = named.fitted(self._inputs.tokens)
