@@ -1,4 +1,4 @@
-"""Where the time of one search goes, and what importing the package costs.
+"""Time of each step of a search, and of importing the package.
 
 python -m benchmarks.latency [--images N]
 """

@@ -1,4 +1,4 @@
-"""How often the nearest photograph shows the same thing: models side by side.
+"""Share of photographs whose nearest neighbour shows the same thing, for models side by side.
 
     python -m benchmarks.quality FOLDER [MODEL.onnx ...]
 
@@ -30,7 +30,7 @@ from onnxsearch.embedders.bundled import bundled_model, bundled_models
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """What leave-one-out search over a set of labelled vectors gives."""
+    """Result of a leave-one-out search over labelled vectors."""
 
     queries: int
     precision_at_1: float

@@ -1,18 +1,18 @@
-"""Several models side by side: how good each and their fusion is, and what decoding once saves.
+"""Several models side by side: quality of each and of their fusion, and cost of decoding once.
 
     python -m benchmarks.several_models quality FOLDER MODEL.onnx[=PROFILE] ...
     python -m benchmarks.several_models decoding PHOTO MODEL.onnx[=PROFILE] ...
 
-`quality` wants a folder of photographs per class in FOLDER. Every photograph is searched
-for among all others; those of its own class are right answers. It prints what
-`SearchEngine.evaluate` says of every model, of all fused, and of the best two fused, with
-95 % intervals. An index is kept in --location, so that a second run is quick.
+`quality` expects a folder of photographs per class in FOLDER. Every photograph is searched
+for among all others; photographs of its own class are right answers. The scores of
+`SearchEngine.evaluate` are printed for every model, for all fused, and for the best two
+fused, with 95 % intervals. An index is kept in --location, so that a second run is quick.
 
 `decoding` indexes copies of PHOTO with all models at once, and measures the parts alone:
-decoding, and for each model preparing and inference. With one worker, indexing should
-cost no more than all inferences, with what prepares each model's tensors, and 1.1 times one
-decoding. All are taken in turn in several rounds, so that a busy machine disturbs them alike:
-each time is the best of the rounds, the ratio their median, with the lowest and highest.
+decoding, and for each model preparation and inference. With one worker, indexing should
+cost no more than the preparation and inference of all models and 1.1 times one decoding.
+The parts run in turn in several rounds, so that a busy machine disturbs them alike. Each
+time is the best of the rounds; the ratio is their median, with the lowest and highest.
 """
 
 from __future__ import annotations

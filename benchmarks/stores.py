@@ -1,10 +1,10 @@
-"""How fast the vector stores write and search, beside what they are made of.
+"""Speed of writing and searching in the vector stores, beside their plain back ends.
 
 python -m benchmarks.stores [--rows N] [--stores local lite] [--milvus URI] [--hnsw]
 
 The local store runs beside a matrix product with top-k in numpy, Milvus beside
 plain pymilvus on a collection of the same rows. Both sides take turns, batch by
-batch and query by query, so that what else the machine does hits them alike.
+batch and query by query, so that other work of the machine disturbs them alike.
 Each store runs in a process of its own, whose memory is reported.
 """
 

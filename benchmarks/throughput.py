@@ -1,12 +1,12 @@
-"""How fast folders are indexed, against what the machine can do at best.
+"""Speed of indexing folders, beside the best that the machine can do.
 
     python -m benchmarks.throughput [MODEL.onnx=PROFILE ...]
 
 The floor is the inference alone, in the fastest of several arrangements, plus
 decoding and preprocessing alone shared by all cores. An index run also reads files,
-hashes them, and writes vectors and records to the disk; its share of the floor says
-how little that costs. Beside it runs the way of the article that started this
-project: one image after the other, a new session for each.
+hashes them, and writes vectors and records to the disk; its share of the floor shows the
+cost of these. For comparison, the script of the article that started this project is
+measured too: one image after the other, a new session for each.
 
 Without MODEL the default model is measured, and ResNet50 in float32 where
 `nox -s export` has made it.

@@ -10,7 +10,7 @@ def best_of(variants: Mapping[str, Callable[[], object]], rounds: int) -> dict[s
     """Return the least seconds that each variant took in `rounds` rounds.
 
     Every round runs all variants, one after the other, so that a busy minute hits
-    them alike. The minimum is the time with the least of what others did in it.
+    them alike. The minimum is the time with the least disturbance by other processes.
     """
     seconds = dict.fromkeys(variants, float("inf"))
     for _ in range(rounds):

@@ -54,7 +54,7 @@ class View:
 
     name: str
     box: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
-    """What to keep: left, top, right, bottom, as parts of the width and height."""
+    """The part to keep: left, top, right, bottom, as fractions of the width and height."""
     mirror: bool = False
     turn: float = 0.0
     """Degrees anticlockwise; the corners that this bares are cut off."""

@@ -5,9 +5,9 @@
 
 Each model is exported from PyTorch and quantised to 8 bits, its last layer's
 features averaged over height and width into one vector. The quantiser is shown
-the photographs of examples/album. Writes to src/onnxsearch/embedders/bundled what ships, and
-to build/models what it is compared with: the float32 export, and an 8-bit model
-without `reduce_range`.
+the photographs of examples/album. The shipped models are written to
+src/onnxsearch/embedders/bundled, and the models that they are compared with to build/models:
+the float32 export, and an 8-bit model without `reduce_range`.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def main() -> None:
 
 
 def export(source: Source, target: Path) -> None:
-    from efficientnet_lite_pytorch import EfficientNet  # lies in the wheel on sys.path
+    from efficientnet_lite_pytorch import EfficientNet  # stored in the wheel on sys.path
 
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "weights.pth"
@@ -177,7 +177,7 @@ def quantise(exact: Path, target: Path, profile: PreprocessingProfile, reduce_ra
 
 
 def annotate(path: Path, profile: PreprocessingProfile) -> None:
-    """Write the profile into the model, and leave out what the quantiser noted there."""
+    """Write the profile into the model, in place of the notes of the quantiser."""
     model = onnx.load(path)
     del model.metadata_props[:]
     onnx.helper.set_model_props(model, {"onnxsearch.profile": profile.to_json()})

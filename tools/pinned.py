@@ -23,7 +23,7 @@ class Wheel:
 
     @property
     def path(self) -> Path:
-        """Where the wheel lies, downloaded if it was not yet, its hash checked."""
+        """Path of the wheel, downloaded if necessary, its hash checked."""
         return _fetch(self)
 
     def read(self, member: str) -> bytes:

@@ -1,4 +1,4 @@
-"""References of the real libraries beside what our profiles make of the same files."""
+"""Comparison of the real libraries' tensors with those of our profiles for the same files."""
 
 from __future__ import annotations
 

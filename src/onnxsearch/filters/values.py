@@ -27,13 +27,13 @@ def with_type(value: JSONValue) -> Typed | None:
 
 
 def identity(value: object) -> Hashable:
-    """Return what is equal for exactly those values that are the same.
+    """Return a key of a value: two keys are equal if filters treat the values as equal.
 
-    As filters have it: 1 and 1.0 are the same, 1 and True are not. Lists and objects are
-    the same if all in them is, in whatever order an object has its fields.
+    1 and 1.0 have the same key, 1 and True do not. Lists and objects have the same key if
+    all their elements do, whatever the order of an object's fields.
 
     Raises:
-        TypeError: The value, or one in it, is not hashable.
+        TypeError: The value, or an element of it, is not hashable.
     """
     if isinstance(value, bool | str | int | float):
         return with_type(value)

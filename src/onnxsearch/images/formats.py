@@ -12,7 +12,7 @@ HEAD = 512
 HEIC = "HEIC"
 CAMERA_RAW = "camera raw"
 
-# The formats whose files begin with these bytes, by Pillow's names where it has one.
+# First bytes and format, by Pillow's name of the format where it has one.
 _SIGNATURES = (
     (b"\xff\xd8\xff", "JPEG"),
     (b"\x89PNG", "PNG"),

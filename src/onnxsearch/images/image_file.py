@@ -1,4 +1,4 @@
-"""Image files, read once: the bytes, their hash and what the file system says of them."""
+"""Image files, read once: the bytes, their hash, their size and modification time."""
 
 from __future__ import annotations
 

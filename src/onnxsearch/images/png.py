@@ -1,8 +1,8 @@
 """PNG files with more text or a larger ICC profile than Pillow accepts.
 
 Pillow refuses a PNG whose text or ICC profile exceeds 1 MiB. Its limits are global to the
-process and belong to the application; so the chunks in question are left out of what
-Pillow reads, and what the conversion needs of them is added to `Image.info`.
+process and belong to the application. So Pillow reads such a file without these chunks,
+and the data in them that the conversion needs are added to `Image.info`.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def _inflated(data: bytes, most: int) -> bytes:
 
 
 class _Buffered(io.BufferedReader):
-    """A reader that takes memory for what is there, and not for what a chunk claims to have."""
+    """A reader that allocates memory for the bytes of the file, not for the length in a chunk."""
 
     def __init__(self, file: _Without) -> None:
         super().__init__(file)

@@ -49,7 +49,7 @@ the caller's, and is saved with the image."""
 
 _TOO_LARGE = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
-# What makes these formats of Pillow unfit to open a file that nobody has looked at.
+# Formats of Pillow that are unfit for files of unknown origin, and why.
 _UNSUPPORTED = {
     "EPS": "a program, which Pillow hands to Ghostscript",
     "IPTC": "an envelope around a file of any format and size",
@@ -141,7 +141,7 @@ def decode_file(data: bytes, path: str, policy: ReadPolicy = READ_STRICTLY) -> I
 
     Args:
         data: All bytes of the file.
-        path: Its path, for messages and for formats that only names tell.
+        path: Its path, for messages and for formats that only the name shows.
         policy: Limits, and which damage is accepted.
 
     Raises:
@@ -298,7 +298,7 @@ def _from_array(array: np.ndarray) -> Image.Image:
 
 
 def all_bytes(file: BinaryIO) -> bytes:
-    """Return what is left to read of a binary file.
+    """Return the rest of a binary file, from its current position.
 
     Raises:
         BrokenImageError: It cannot be read.

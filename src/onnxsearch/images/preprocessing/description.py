@@ -1,4 +1,4 @@
-"""The description of a preprocessing: what a profile does, as data, without doing it."""
+"""The description of a preprocessing: the values of a profile, without their application."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class PreprocessingProfile(ProfileDescription):
 
     @classmethod
     def of(cls, description: ProfileDescription) -> PreprocessingProfile:
-        """Return the profile that does what `description` says."""
+        """Return the profile that applies `description`."""
         values = {field.name: getattr(description, field.name) for field in fields(description)}
         return cls(**values)
 
