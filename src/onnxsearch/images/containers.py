@@ -87,7 +87,7 @@ def _apple_icon_sizes(file: BinaryIO) -> Iterator[Size]:
 
 
 def _texture_sizes(file: BinaryIO) -> Iterator[Size]:
-    """Yield (width, height) of the JPEG in a Blizzard texture, whose header is stored separately."""
+    """Yield (width, height) of the JPEG in a Blizzard texture, stored apart from its header."""
     file.seek(0)
     header = file.read(160)
     if header[:4] != b"BLP1" or header[4:8] != bytes(4) or len(header) < 160:
