@@ -11,28 +11,29 @@ from contextlib import contextmanager
 from typing import cast
 
 import redis
-from redis.exceptions import MovedError, NoPermissionError, RedisClusterException
+from redis.exceptions import RedisClusterException
 
 from onnxsearch._internal.process import HomeProcess
 from onnxsearch._internal.validation import instance, integer, seconds
 from onnxsearch.errors import (
     ClosedError,
     InvalidArgumentError,
-    StoreCorruptError,
-    StoreError,
     StoreUnavailableError,
     without_secrets,
 )
 from onnxsearch.metadata.base import Cell, DurabilityWarning, MetadataStore
 from onnxsearch.metadata.redis.connection import (
+    DEFAULT_URL,
     Client,
     address_of,
+    check_replicas,
+    checked_client,
     checked_url,
     connect,
     is_managed_by_sentinel,
 )
+from onnxsearch.metadata.redis.errors import mapped
 
-_DEFAULT_URL = "redis://localhost:6379/0"
 _PREFIX = re.compile(r"[!-z|~]{1,100}")
 _SCAN_COUNT = 16
 _SCAN_BYTES = 2**20
@@ -61,25 +62,6 @@ for i = 2, #ARGV, 4 do
 end
 return 1
 """
-
-_REFUSALS: tuple[tuple[type[Exception] | tuple[()], str, str], ...] = (
-    (
-        NoPermissionError,
-        "NOPERM",
-        "Give its user HMGET, HLEN, HSCAN, EVALSHA, SCRIPT LOAD, TYPE, HGET, HSET, HDEL",
-    ),
-    (redis.AuthenticationError, "NOAUTH", "Check the user name and password in the URL"),
-    (redis.ReadOnlyError, "READONLY", "It is a replica; connect to the primary"),
-    (redis.OutOfMemoryError, "OOM", "It has reached its maxmemory; raise that"),
-    (
-        MovedError,
-        "MOVED",
-        "It is one node of a cluster; pass client=redis.RedisCluster.from_url(...)",
-    ),
-    ((), "MISCONF", "It cannot save to its disk; its log says why"),
-)
-"""The class that redis-py raises; the word in the message, for errors in a script and for those
-without a class; and the remedy."""
 
 _warned: set[str] = set()
 _warned_lock = threading.Lock()
@@ -137,7 +119,7 @@ class RedisMetadataStore(MetadataStore):
 
     def __init__(
         self,
-        url: str = _DEFAULT_URL,
+        url: str = DEFAULT_URL,
         *,
         client: Client | None = None,
         prefix: str = "onnxsearch",
@@ -155,25 +137,9 @@ class RedisMetadataStore(MetadataStore):
             self._address = without_secrets(checked_url(url))
             self._client: Client = connect(url, timeout)
         else:
-            if not isinstance(client, (redis.Redis, redis.RedisCluster)):  # pyright: ignore[reportUnnecessaryIsInstance]
-                raise InvalidArgumentError(
-                    f"client of type {type(client).__name__}: expected redis.Redis or "
-                    "redis.RedisCluster, not an asynchronous one"
-                )
-            if url != _DEFAULT_URL:
-                raise InvalidArgumentError("got a url and a client: expected only one of them")
-            if client.get_encoder().decode_responses:
-                raise InvalidArgumentError(
-                    "the client decodes answers to text, but values are bytes: make it with "
-                    "decode_responses=False"
-                )
+            self._client = checked_client(client, url)
             self._address = address_of(client)
-            self._client = client
-        if replicas and isinstance(self._client, redis.RedisCluster):
-            raise InvalidArgumentError(
-                f"replicas={replicas} with a cluster: expected 0. Set min-replicas-to-write on "
-                "its servers instead"
-            )
+        check_replicas(self._client, self._replicas)
         self._commit_script = self._client.register_script(_COMMIT)
         try:
             # Wrong rights, and another node's slots, are better known now than at a write.
@@ -274,24 +240,7 @@ class RedisMetadataStore(MetadataStore):
         try:
             yield
         except (redis.RedisError, RedisClusterException, OSError) as error:
-            raise self._mapped(error) from error
-
-    def _mapped(self, error: Exception) -> StoreError:
-        said = str(error).rstrip(".")
-        if "WRONGTYPE" in said:
-            return StoreCorruptError(
-                f"Redis at {self._address} holds something else under a key of prefix "
-                f"{self._prefix!r}: {said}. Choose another prefix"
-            )
-        for kind, code, remedy in _REFUSALS:
-            if isinstance(error, kind) or code in said:
-                return StoreError(f"Redis at {self._address} refused: {said}. {remedy}")
-        if isinstance(error, redis.ResponseError):
-            return StoreError(f"Redis at {self._address} refused: {said}")
-        return StoreUnavailableError(
-            f"Redis at {self._address} does not answer: {said}. Check that it runs and that "
-            "the address is right"
-        )
+            raise mapped(error, self._address, self._prefix) from error
 
     def __repr__(self) -> str:
         return f"<RedisMetadataStore {self._address} prefix {self._prefix!r}>"

@@ -44,9 +44,9 @@ class TLSFiles:
     """The name in the server's certificate, where it isn't the host of the URI."""
 
     def __post_init__(self) -> None:
-        for name in ("authority", "certificate", "key"):
-            path = getattr(self, name)
-            if path is not None or name == "authority":
+        object.__setattr__(self, "authority", absolute_path(self.authority, "authority"))
+        for name, path in (("certificate", self.certificate), ("key", self.key)):
+            if path is not None:
                 object.__setattr__(self, name, absolute_path(path, name))
         if self.server_name is not None:
             text("server_name", self.server_name, "the name in the server's certificate")
@@ -72,10 +72,9 @@ class TLSFiles:
 
 
 def _existing(path: str | os.PathLike[str]) -> str:
-    absolute = absolute_path(path)
-    if not os.path.isfile(absolute):
-        raise InvalidArgumentError(f"TLSFiles: there is no file {absolute!r}")
-    return absolute
+    if not os.path.isfile(path):
+        raise InvalidArgumentError(f"TLSFiles: there is no file {os.fspath(path)!r}")
+    return os.fspath(path)
 
 
 class MilvusConnection:
