@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from onnxsearch.cli.output import OutputError
 
 PACKAGES = ("rich", "typer")
-"""What the extra `cli` brings."""
+"""Packages of the extra `cli`."""
 
 
 def main() -> None:
@@ -61,7 +61,7 @@ def _end(error: OutputError) -> NoReturn:
 
 
 def _discard_output() -> None:
-    """Let standard output hold nothing that Python would try to write at its end."""
+    """Redirect standard output, so that Python does not write the rest of it at its end."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
 

@@ -1,4 +1,4 @@
-"""What the command line prints: results to standard output, remarks to standard error."""
+"""Output of the command line: results to standard output, remarks to standard error."""
 
 from __future__ import annotations
 

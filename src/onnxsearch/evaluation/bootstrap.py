@@ -1,4 +1,4 @@
-"""How certain a mean over queries is."""
+"""Bootstrap confidence intervals of means over queries."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def estimates(
 
     Args:
         rows: A row per query, a column per measure.
-        confidence: Share of the resampled means that lies in the interval.
+        confidence: Share of the resampled means that is in the interval.
         resamples: How many means to draw.
         seed: Of the random draws.
     """

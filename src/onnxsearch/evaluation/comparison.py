@@ -38,7 +38,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How far two models agree, as the mean over all queries."""
+    """Agreement of two models, as the mean over all queries."""
 
     models: tuple[str, str]
     overlap: float
@@ -51,7 +51,7 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Comparison:
-    """What `SearchEngine.compare` returns: the models' answers, side by side.
+    """Result of `SearchEngine.compare`: the models' answers, side by side.
 
     Measures are means over all queries and all pairs of models; `agreements` has them
     for each pair.
@@ -65,7 +65,7 @@ class Comparison:
     answers: tuple[Answer, ...]
     """One entry per query."""
     limit: int
-    """How many hits each model was asked for."""
+    """Number of hits that each model was asked for."""
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -74,7 +74,7 @@ class Comparison:
 
     @property
     def results(self) -> Mapping[str, SearchResults]:
-        """What each model found, by its name.
+        """Results by name of the model.
 
         Raises:
             InvalidArgumentError: There were several queries: see `answers`.
@@ -89,7 +89,7 @@ class Comparison:
 
     @property
     def agreements(self) -> tuple[Agreement, ...]:
-        """How far each pair of models agrees."""
+        """Agreement of each pair of models."""
         return tuple(
             Agreement(
                 pair,
@@ -245,7 +245,7 @@ def compare(
     embedders: Sequence[Embedder],
     selection: Selection,
 ) -> Comparison:
-    """Ask several models the same; see `SearchEngine.compare`."""
+    """Compare the answers of different models; see `SearchEngine.compare`."""
     # A text is a sequence too, of texts.
     queries = query if isinstance(query, list | tuple) else [cast("QueryInput", query)]
     if len(embedders) < 2 or not queries:

@@ -1,4 +1,4 @@
-"""How well models find the images that belong together."""
+"""Evaluation of rankings against a ground truth."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ class Scores:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Evaluation:
-    """What `SearchEngine.evaluate` returns."""
+    """Result of `SearchEngine.evaluate`."""
 
     scores: Mapping[str, Scores]
     """By model; the fusion's name is that of all models, separated by "+"."""
     queries: int
-    """How many images were searched for."""
+    """Number of images that were searched for."""
     pictures: int
-    """How many images were ranked for each."""
+    """Number of images that were ranked for each of them."""
 
     def __repr__(self) -> str:
         head = f"<Evaluation of {self.queries} queries among {self.pictures} images>"

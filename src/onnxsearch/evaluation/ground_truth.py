@@ -1,4 +1,4 @@
-"""Which images belong together."""
+"""Ground truth: the images that belong together."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from onnxsearch.catalog.records import RecordIndex
 
 Labels: TypeAlias = "Mapping[str, Hashable] | str | Callable[[Record], object]"
-"""What an image shows: by id, or the name of a metadata field, or a function of an
+"""Labels of images: by id, or the name of a metadata field, or a function of an
 image's record. None stands for an unknown label. Labels are the same where filters take
 them for the same: 1 and 1.0 are, 1 and True are not."""
 
 
 @dataclass(frozen=True, slots=True)
 class GroundTruth:
-    """Which images are right answers to which."""
+    """The right answers to each query."""
 
     right: Mapping[str, frozenset[str]]
     """By id of a query; the query itself may be among them and does not count."""

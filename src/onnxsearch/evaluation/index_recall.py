@@ -1,4 +1,4 @@
-"""How much an approximate index misses."""
+"""Recall of an approximate index."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def _without(keys: list[str], answers: list[list[Match]], limit: int) -> list[li
 def index_recall(
     store: VectorStore, collection: str, *, limit: int, sample: int, seed: int
 ) -> Estimate:
-    """Return which share of the truly nearest rows the store finds.
+    """Return the share of the truly nearest rows that the store finds.
 
     Raises:
         InvalidArgumentError: `limit` or `sample` is below 1, or there is no row.

@@ -1,4 +1,4 @@
-"""How an approximate index has to be searched to find what it should."""
+"""Tuning: the cheapest search of an approximate index that reaches a recall."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Trial(Generic[Index]):
     """One way to search, measured."""
 
     index: Index
-    """What to give the store so that it searches like this; None if it takes nothing."""
+    """The index to open the store with, for this way to search; None if it takes none."""
     recall: Estimate
     milliseconds: float
     """Per query, where many are asked at once."""
@@ -33,7 +33,7 @@ class Trial(Generic[Index]):
 
 @dataclass(frozen=True, slots=True)
 class Tuning(Generic[Index]):
-    """What `SearchEngine.tune` measured, and proposes."""
+    """Result of `SearchEngine.tune`: measurements and a proposal."""
 
     target_recall: float
     trials: tuple[Trial[Index], ...]
@@ -51,12 +51,12 @@ class Tuning(Generic[Index]):
 
     @property
     def recall(self) -> Estimate:
-        """The recall of what is proposed, with its 95 % interval."""
+        """The recall of the proposal, with its 95 % interval."""
         return self.proposed.recall
 
     @property
     def reached(self) -> bool:
-        """Whether the recall of what is proposed is as high as was asked for."""
+        """Whether the recall of the proposal reaches the target."""
         return self.recall.value >= self.target_recall
 
     def __str__(self) -> str:

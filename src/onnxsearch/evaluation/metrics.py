@@ -1,4 +1,4 @@
-"""How good a ranking is."""
+"""Measures of one ranking: precision, recall, average precision, nDCG."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far two rankings agree: numbers that need only the order of ids."""
+"""Similarity of two rankings, from the order of their ids alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a notebook shows of results: rows of thumbnails, in any theme."""
+"""HTML for notebook cells: rows of thumbnails, readable in any theme."""
 
 from __future__ import annotations
 

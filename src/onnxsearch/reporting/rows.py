@@ -1,4 +1,4 @@
-"""What a report draws: rows of cards, whatever search or comparison they come from."""
+"""Rows of cards: the input of every report, independent of search and comparison."""
 
 from __future__ import annotations
 

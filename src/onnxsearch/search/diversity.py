@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from onnxsearch.vectors.base import Vectors
 
 POOL = 100
-"""Nearest hits out of which diverse ones are chosen, before any of the next as many are.
-It does not depend on the limit of a search, so that a small limit gives the beginning of
-what a large limit gives."""
+"""Number of nearest hits that diverse hits are chosen from; when all of them are chosen, the
+next pool follows. The number does not depend on the limit of a search, so that the results
+for a small limit are the beginning of the results for a large limit."""
 
 
 def most_diverse(
@@ -30,7 +30,7 @@ def most_diverse(
     of the first `POOL` candidates until none is left there, then out of the next ones.
 
     Args:
-        metric: How the vectors are compared; bits are told from numbers by it.
+        metric: The metric of the model; it decides whether the vectors are packed bits.
         query: Of shape (columns,).
         candidates: Of shape (n, columns), nearest first.
         count: How many to choose, at most.

@@ -1,4 +1,4 @@
-"""One ranking out of the rankings of different models."""
+"""Fusion of the rankings of different models into one ranking."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ that one model ranks low can still come first on account of the others, and a ra
 began with fewer for a smaller limit would be another ranking."""
 
 DEEPENING = 4
-"""How many times as deep a search looks that was not deep enough."""
+"""Factor by which a search looks deeper when it was not deep enough."""
 
 _GREATEST = 1e9
-"""Of a weight, and of k: rounding would make equal whatever is added to more."""
+"""Greatest weight, and greatest k: above it, rounding would hide differences."""
 
 
 class Fusion(ABC):
-    """How the rankings of different models become one.
+    """A rule that makes one ranking of the rankings of different models.
 
     A ranking gives each of its hits points between 0 and 1; a hit that a model did not
     return gets none from it. The fused score is the mean of the points, weighted by
@@ -183,7 +183,7 @@ def fused_ranks(depth: int) -> int:
 
 
 def fused_as_searched(fusion: Fusion, rankings: Mapping[str, Sequence[Match]]) -> list[Match]:
-    """Fuse whole rankings into the one that a search through all of it returns."""
+    """Fuse whole rankings into the ranking that a search for all images returns."""
     longest = max(len(ranking) for ranking in rankings.values())
     fused: list[Match] = []
     depth = FUSED_RANKS

@@ -1,4 +1,4 @@
-"""Images that are nearly the same, and how near that is."""
+"""Near-duplicates, and the distance that separates them from other images."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Threshold:
     """A distance that separates images that belong together from others."""
 
     max_distance: float
-    """What to pass to `SearchEngine.duplicates`."""
+    """The argument of `SearchEngine.duplicates`."""
     precision: float
     """Share of true pairs among the known pairs and rivals that are at most this distant."""
     recall: float

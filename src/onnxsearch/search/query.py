@@ -1,4 +1,4 @@
-"""What a search can start from."""
+"""Queries: images, ids of stored images, text, vectors, examples."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from onnxsearch.types import ImageInput
 
 
 class Query:
-    """What to look for, where a single image does not say it.
+    """A query that is not a single image.
 
     Example:
         >>> Query.id("holiday/beach.jpg")
@@ -36,7 +36,7 @@ class Query:
     def text(text: str) -> Query:
         """A description, for models that put text and images into one space.
 
-        One text: search for each of several by itself.
+        A list of texts is refused: search for each text by itself.
         """
         return TextQuery(checked_text("text", text, "one text to search for"))
 
@@ -96,7 +96,7 @@ _SINGLE = (str, os.PathLike, bytes, bytearray, memoryview, np.ndarray, Image.Ima
 
 
 QueryInput: TypeAlias = "ImageInput | Query"
-"""What to look for: an image, or a `Query`."""
+"""A query: an image, or a `Query`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""How each model sees a query."""
+"""Encoding of queries: one vector per model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a search returns."""
+"""Results of a search."""
 
 from __future__ import annotations
 
@@ -87,12 +87,12 @@ class SearchResults(Sequence[Hit]):
 
 
 def measure_of(results: SearchResults) -> str:
-    """Return how a report names what the distances are."""
+    """Return the name of the metric, as reports show it."""
     return results.metric.value if results.metric else "fused"
 
 
 def as_row(results: SearchResults) -> Row:
-    """Return the results as what a report draws."""
+    """Return the results as a row of a report."""
     cards = (
         Card(hit.id, rank, hit.distance, _short_name(hit), hit.uri)
         for rank, hit in enumerate(results, 1)

@@ -1,4 +1,4 @@
-"""From query vectors to hits: nearest rows of the vector store, records of the other store."""
+"""Retrieval: from query vectors to hits, by way of the vector store and the records."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from onnxsearch.vectors.base import Match, Vectors, VectorStore
 
 _ROUNDS = 10
-"""Searches at most for one call, however busy the writers are."""
+"""Maximum number of searches for one call, however busy the writers are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,7 @@ class Retriever:
         return {id: found[key] for id, key in keys.items() if key in found}
 
     def depths(self, first: int) -> Iterator[int]:
-        """Yield how deep to look: `first`, then deeper and deeper, up to what the store can."""
+        """Yield the numbers of rows to ask for: `first`, then more, up to the store's limit."""
         depth = first
         while self.vectors.max_rows is None or depth < self.vectors.max_rows:
             yield depth
@@ -190,7 +190,7 @@ class Retriever:
         return [present[position] for position in order]
 
     def _is_whole(self, ranking: Sequence[Match], depth: int) -> bool:
-        """Return whether a ranking of at most `depth` rows holds all that there are."""
+        """Return whether a ranking of at most `depth` rows holds all rows that match."""
         return len(ranking) < depth
 
     def _check_deep_enough(self, rankings: Sequence[Sequence[Hit]], selection: Selection) -> None:
