@@ -41,6 +41,7 @@ WEIGHTS: dict[str, NDArray[np.generic]] = {
     "wqz": np.int8(0),
     "first": np.array([1, -1]),
     "first16": np.array([1, 16]),
+    "quarter": np.array([4, 16]),
     "tokens": np.array([0, 16, 4]),
     "start": np.array([0]),
     "stop": np.array([1]),
@@ -342,6 +343,12 @@ EXPORTS: dict[str, Export] = {
         ),
         error=r"'training' tensor\(bool\).*with a single input",
     ),
+    "torch, traced, a batch of 4 fixed inside": Export(
+        lambda: image_model(
+            PLAIN.replace("y =", "v =") + " u = Reshape(v, quarter) y = Flatten(u)"
+        ),
+        error=r"first run.*fixes the length of its batch",
+    ),
     # --- torch.onnx, with dynamo
     "torch, dynamo, as it is": Export(
         lambda: image_model(
@@ -567,6 +574,20 @@ EXPORTS: dict[str, Export] = {
             outputs={"embedding": ("int8", ("batch", 16))},
         ),
         error=r"no output can hold a vector.*'embedding' tensor\(int8\)",
+    ),
+    "skl2onnx, a classifier": Export(
+        lambda: image_model(
+            PLAIN.replace("y =", "v =") + " label = ArgMax<axis=1>(v) "
+            "y = ai.onnx.ml.ZipMap<classlabels_int64s = ["
+            + ", ".join(map(str, range(16)))
+            + "]>(v)",
+            outputs={
+                "label": ("int64", ("batch", 1)),
+                "y": ("seq(map(int64, float))", ()),
+            },
+            domains={"ai.onnx.ml": 3},
+        ),
+        error=r"no output can hold a vector",
     ),
     "a classifier of labels": Export(
         lambda: image_model(

@@ -245,6 +245,12 @@ OTHERS = [
     (b"\x1c\0\0\0TFL3" + bytes(100), r"TensorFlow Lite"),
     (b"GGUF" + bytes(100), r"GGUF"),
 ]
+TEXTS = [
+    (b"Entry not found", r"a text that begins with 'Entry not found'.*download"),
+    (b'{"error":"Invalid username or password."}', r"a text that begins with"),
+    ("Zugriff verweigert für dich".encode(), r"a text that begins with"),
+    (b"", r"empty.*download"),
+]
 
 
 @pytest.mark.parametrize(("content", "message"), OTHERS)
@@ -264,6 +270,16 @@ def test_files_of_other_formats_are_named(tmp_path: Path, content: bytes, messag
 
     with pytest.raises(ModelLoadError, match=rf"tokenizer\.json.* is an? {message}"):
         OnnxTextEmbedder(text_model(), tokenizer, profile=TextProfile("plain", 8))
+
+
+@pytest.mark.parametrize(("content", "message"), TEXTS)
+def test_texts_of_servers_are_named(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(content)
+    with pytest.raises(ModelLoadError, match=rf"model\.onnx' is {message}"):
+        OnnxEmbedder(path, profile=SMALL)
+    with pytest.raises(ModelLoadError, match=message):
+        OnnxEmbedder(content, profile=SMALL)
 
 
 def test_weights_that_are_a_pointer_are_named(tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_an_unclear_layout_has_to_be_passed(tmp_path: Path) -> None:
         OnnxEmbedder(model, profile=SMALL)
     embedder = OnnxEmbedder(model, profile=SMALL, layout="NHWC")
     assert embedder.prepare(np.zeros((9, 9, 3), np.uint8)).shape == (6, 5, 3)
-    with pytest.raises(ModelLoadError, match=r"was fed NCHW.*layout='NHWC'"):
+    with pytest.raises(ModelLoadError, match=r"was fed NCHW.*pass layout='NHWC'"):
         OnnxEmbedder(model, profile=SMALL, layout="NCHW")
     path = tmp_path / "model.onnx"
     path.write_bytes(convolution(axes))

@@ -12,7 +12,7 @@ _CHANNEL_AXES: dict[Layout, int] = {"NCHW": 1, "NHWC": 3}
 
 # Names that exporters give to open axes.
 _CHANNELS, _HEIGHT, _WIDTH = ("channel", "chans", "colo"), ("height",), ("width",)
-_SHORT_NAMES = {"c": "channel", "h": "height", "w": "width"}
+_SHORT_NAMES = {"c": "channel", "3": "channel", "h": "height", "w": "width"}
 
 _NCHW_INPUTS = frozenset({"pixel_values"})
 """Inputs of transformers' models, which take NCHW in each framework."""
@@ -43,14 +43,14 @@ def find_layout(
         choice("layout", layout, _CHANNEL_AXES)
     sizes = [size if isinstance(size, int) and size > 0 else None for size in shape]
     wanted: list[Layout] = list(_CHANNEL_AXES) if layout is None else [layout]
-    possible = [each for each in wanted if sizes[_CHANNEL_AXES[each]] in (3, None)]
+    possible: list[Layout] = [each for each in wanted if sizes[_CHANNEL_AXES[each]] in (3, None)]
     if not possible:
         stated = "" if layout is None else f", and layout={layout!r}"
         raise ModelLoadError(
             f"input {name!r} has the axes {list(shape)}{stated}: expected 3 colours, as "
             "(n, 3, height, width) or (n, height, width, 3)"
         )
-    coloured = [each for each in possible if sizes[_CHANNEL_AXES[each]] == 3]
+    coloured: list[Layout] = [each for each in possible if sizes[_CHANNEL_AXES[each]] == 3]
     if coloured or len(possible) == 1:
         return (coloured or possible)[0]
     found = _by_names(shape) or ("NCHW" if name in _NCHW_INPUTS else usual)

@@ -5,6 +5,7 @@ The numbers of the fields are those of `ModelProto` in onnx.proto.
 
 from __future__ import annotations
 
+import codecs
 import mmap
 import os
 from collections.abc import Mapping
@@ -91,11 +92,34 @@ def other_format(head: bytes) -> str | None:
 
 def other_format_of(path: str | os.PathLike[str]) -> str | None:
     """Return what the file at `path` is, see `other_format`; None if it cannot be read."""
+    return other_format(_head(path))
+
+
+def text_instead(model: str | bytes) -> str | None:
+    """Return what a model is that holds text only, such as a server's error, or nothing.
+
+    Args:
+        model: Path of a file, or its bytes.
+    """
+    head = model[:_HEAD] if isinstance(model, bytes) else _head(model)
+    if not head:
+        return f"empty: {_DOWNLOAD_AGAIN}"
+    # A model begins with the version of its format, a byte that texts do not have.
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(head)  # it may end in a character
+    except UnicodeDecodeError:
+        return None
+    if text and all(character.isprintable() or character.isspace() for character in text):
+        return f"a text that begins with {text[:40]!r}: {_DOWNLOAD_AGAIN}"
+    return None
+
+
+def _head(path: str | os.PathLike[str]) -> bytes:
     try:
         with open(path, "rb") as file:
-            return other_format(file.read(_HEAD))
+            return file.read(_HEAD)
     except OSError:
-        return None
+        return b""
 
 
 def _opset(data: Data, message: slice) -> tuple[str, int]:

@@ -89,9 +89,10 @@ class ImageModel:
             values = self._run(names, batch) if names else []
         except EmbeddingError as error:
             raise ModelLoadError(
-                f"a first run of the model failed: {error}. It was fed {self.input.layout}: does "
-                "the profile make images of a size that the model takes, and if its axes have "
-                f"another order, is layout={_OTHER_LAYOUT[self.input.layout]!r} passed?"
+                f"a first run of the model failed: {error}. It was fed {self.input.layout}: use "
+                "a profile of the size that the model takes, pass "
+                f"layout={_OTHER_LAYOUT[self.input.layout]!r} if its axes have that order, or "
+                "export it again if an operator inside fixes the length of its batch"
             ) from error
         return FirstRun(nodes, dict(zip(names, values, strict=True)), len(batch))
 

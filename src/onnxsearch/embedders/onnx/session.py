@@ -23,7 +23,7 @@ from onnxsearch.embedders.onnx.external_data import (
     external_locations,
     loadable_path,
 )
-from onnxsearch.embedders.onnx.header import other_format, other_format_of
+from onnxsearch.embedders.onnx.header import other_format, other_format_of, text_instead
 from onnxsearch.errors import (
     EmbeddingError,
     InvalidArgumentError,
@@ -299,7 +299,7 @@ def _loadable(model: str | bytes, label: str) -> str | bytes:
             memory refers to weights in a file.
     """
     if isinstance(model, bytes):
-        format_ = other_format(model)
+        format_ = other_format(model) or text_instead(model)
         beside = [] if format_ else external_locations(model)
         if beside:
             # ONNX Runtime would read it from whatever folder the process is in.
@@ -309,7 +309,7 @@ def _loadable(model: str | bytes, label: str) -> str | bytes:
             )
         source: str | bytes = model
     elif os.path.isfile(model):
-        format_ = other_format_of(model)
+        format_ = other_format_of(model) or text_instead(model)
         source = model if format_ else loadable_path(model)
     else:
         what = "is a folder" if os.path.isdir(model) else "does not exist"
