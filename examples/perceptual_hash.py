@@ -57,16 +57,16 @@ class PerceptualHash(Embedder):
 # [embedder end]
 
 
-def edited_copies(picture: Image.Image) -> dict[str, ImageInput]:
+def edited_copies(image: Image.Image) -> dict[str, ImageInput]:
     small = io.BytesIO()
-    picture.resize((picture.width // 3, picture.height // 3)).save(small, "JPEG", quality=30)
+    image.resize((image.width // 3, image.height // 3)).save(small, "JPEG", quality=30)
     return {
-        "the same": picture,
+        "the same": image,
         "a third of the size, JPEG 30": small.getvalue(),
-        "brighter": ImageEnhance.Brightness(picture).enhance(1.3),
-        "grey": ImageOps.grayscale(picture),
-        "blurred": picture.filter(ImageFilter.GaussianBlur(2)),
-        "mirrored": ImageOps.mirror(picture),
+        "brighter": ImageEnhance.Brightness(image).enhance(1.3),
+        "grey": ImageOps.grayscale(image),
+        "blurred": image.filter(ImageFilter.GaussianBlur(2)),
+        "mirrored": ImageOps.mirror(image),
     }
 
 
