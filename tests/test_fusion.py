@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given, strategies as st
 
@@ -99,6 +101,16 @@ def test_a_fused_ranking_holds_everything_once_in_order(
 def test_one_model_keeps_its_order(rankings: dict[str, list[Match]]) -> None:
     name, found = next((name, found) for name, found in rankings.items() if found)
     assert [m.key for m in RankFusion().merge({name: found})] == [m.key for m in found]
+
+
+@pytest.mark.parametrize("points", [[1.0], [1.0, float("nan")], [1.0, 1.0, 1.0]])
+def test_points_that_do_not_fit_the_hits_are_refused(points: list[float]) -> None:
+    class Odd(Fusion):
+        def points(self, distances: Sequence[float]) -> Sequence[float]:
+            return points
+
+    with pytest.raises(InvalidArgumentError, match=r"Odd: points\(\) .* each hit"):
+        Odd().merge({"one": ranking(a=0, b=1)})
 
 
 @given(st.permutations(range(1, 9)))

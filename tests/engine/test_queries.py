@@ -146,6 +146,8 @@ def test_examples_of_bits_vote() -> None:
     [
         (lambda engine: engine.search(), "no query"),
         (lambda engine: engine.search("x.jpg", text="red"), "two queries"),
+        (lambda engine: engine.search(["a.jpg", "b.jpg"]), r"query \['a.jpg'.*search_many"),
+        (lambda engine: engine.search(text=["a", "b"]), "expected one text"),
         (lambda engine: Query.examples([], unlike=["x.jpg"]), "at least one positive example"),
         (lambda engine: engine.search(Query.id("nobody")), "no image of id 'nobody'"),
         (lambda engine: engine.search(text="red", model="fake"), "text tower"),

@@ -289,3 +289,10 @@ def test_a_shared_image_is_not_changed() -> None:
     PreprocessingProfile.named("open-clip").apply(image)
     assert image.tobytes() == before
     assert to_rgb(photo(5, 5), AS_SEEN).mode == "RGB"
+
+
+def test_sizes_may_be_integers_of_numpy() -> None:
+    side: Any = np.int64(128)
+    named = PreprocessingProfile.named("keras-tf", side)
+    assert named == PreprocessingProfile.named("keras-tf", (side, side))
+    assert named.to_json() == PreprocessingProfile.named("keras-tf", 128).to_json()

@@ -65,13 +65,22 @@ class Fusion(ABC):
         shares: dict[str, list[float]] = defaultdict(list)
         for model, matches in rankings.items():
             if matches:
-                given = self.points([match.distance for match in matches])
+                given = self._checked_points([match.distance for match in matches])
                 for match, points in zip(matches, given, strict=True):
                     shares[match.key].append(weights[model] / total * points)
         # The exact sum does not depend on the order of the models, so that equal scores are equal.
         scores = {key: math.fsum(parts) for key, parts in shares.items()}
         ranked = sorted(scores.items(), key=lambda item: -item[1])
         return [Match(key, 1.0 - score) for key, score in ranked]
+
+    def _checked_points(self, distances: Sequence[float]) -> Sequence[float]:
+        points = [float(each) for each in self.points(distances)]
+        if len(points) != len(distances) or not all(map(math.isfinite, points)):
+            raise InvalidArgumentError(
+                f"fusion {type(self).__name__}: points() gave {len(points)} values for "
+                f"{len(distances)} hits: expected a finite number for each hit"
+            )
+        return points
 
     def fuse(self, results: Mapping[str, SearchResults]) -> SearchResults:
         """Fuse the results of different models, by id; see `merge`."""

@@ -59,6 +59,11 @@ class QueryEncoder:
         return {embedder.name: embedder.embed(image)[0] for embedder in embedders}
 
     def _image(self, query: ImageInput) -> Image.Image:
+        if isinstance(query, list | tuple | set):
+            raise InvalidArgumentError(
+                f"query {query!r:.80}: expected one image, or one Query. For several images use "
+                "search_many(), for examples of one thing Query.examples()"
+            )
         try:
             return open_image(query, self.reading)
         except ImageNotFoundError as error:

@@ -102,7 +102,7 @@ class Retriever:
             rankings = found[embedder.name]
             hits = [[_hit(embedder, match, known[match.key]) for match in r] for r in rankings]
             if all(
-                selection.is_served_by(each) or self._is_whole(ranking, depth)
+                selection.is_served_by(each) or _is_whole(ranking, depth)
                 for each, ranking in zip(hits, rankings, strict=True)
             ):
                 break
@@ -146,7 +146,7 @@ class Retriever:
             records.update(known)
             hits = _fused_hits(name, ranking, records)
             if selection.is_served_by(hits) or all(
-                self._is_whole(matches, depth) for matches in rankings.values()
+                _is_whole(matches, depth) for matches in rankings.values()
             ):
                 break
         else:
@@ -188,10 +188,6 @@ class Retriever:
         matrix = np.stack([rows[hit.id] for hit in present])
         order = most_diverse(embedder.metric, query, matrix, selection.end, selection.diversity)
         return [present[position] for position in order]
-
-    def _is_whole(self, ranking: Sequence[Match], depth: int) -> bool:
-        """Return whether a ranking of at most `depth` rows holds all rows that match."""
-        return len(ranking) < depth
 
     def _check_deep_enough(self, rankings: Sequence[Sequence[Hit]], selection: Selection) -> None:
         """Check rankings that are as deep as the store can look.
@@ -247,6 +243,11 @@ class Retriever:
             model: [[match for match in r if match.key in known][:depth] for r in rankings]
             for model, rankings in found.items()
         }, known
+
+
+def _is_whole(ranking: Sequence[Match], depth: int) -> bool:
+    """Return whether a ranking of at most `depth` rows holds all rows that match."""
+    return len(ranking) < depth
 
 
 def _first_of_each(hits: Sequence[Hit], field: str) -> list[Hit]:

@@ -6,6 +6,8 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Literal, TypeAlias
 
+import numpy as np
+
 from onnxsearch.errors import ProfileError
 from onnxsearch.images.conversion import AS_SEEN, DecodePolicy
 from onnxsearch.images.preprocessing.steps import Step, check_choice
@@ -51,9 +53,7 @@ class ProfileDescription:
 
     def __post_init__(self) -> None:
         for name in ("size", "steps", "fill", "resize_to"):
-            value = getattr(self, name)
-            if isinstance(value, list):  # as JSON has it
-                object.__setattr__(self, name, tuple(value))
+            object.__setattr__(self, name, _plain(getattr(self, name)))
         for name in ("name", "source"):
             if not isinstance(getattr(self, name), str):
                 raise ProfileError(f"{name}: {getattr(self, name)!r:.80}, expected text")
@@ -111,6 +111,13 @@ class ProfileDescription:
             if step["precision"] == "float32":
                 del step["precision"]
         return _json({"size": self.size, "decode": decode, **_difference(values, default)})
+
+
+def _plain(value: object) -> object:
+    """Return lists, as JSON has them, as tuples, and integers of numpy as Python's own."""
+    if isinstance(value, list | tuple):
+        return tuple(map(_plain, value))
+    return int(value) if isinstance(value, np.integer) else value
 
 
 def _check_size(field: str, size: object) -> None:

@@ -70,7 +70,9 @@ class PreprocessingProfile(ProfileDescription):
                 exists in one size only.
         """
         instance("name", name, str, "the name of a profile")
-        return cls.of(named_profile(name, (size, size) if isinstance(size, int) else size))
+        return cls.of(
+            named_profile(name, (size, size) if isinstance(size, int | np.integer) else size)
+        )
 
     @classmethod
     def from_config(
