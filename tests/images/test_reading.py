@@ -13,7 +13,7 @@ from typing import BinaryIO, cast
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFile, features
+from PIL import Image, ImageFile
 
 from onnxsearch.errors import (
     BrokenImageError,
@@ -24,6 +24,7 @@ from onnxsearch.errors import (
     ProfileError,
     UnsupportedImageError,
 )
+from onnxsearch.images.formats import can_decode
 from onnxsearch.images.preprocessing.profile import PreprocessingProfile
 from onnxsearch.images.reading import ReadPolicy, open_image
 from onnxsearch.types import ImageInput
@@ -341,6 +342,6 @@ def test_heic_without_the_extra_says_what_to_install(monkeypatch: pytest.MonkeyP
         open_image(b"\0\0\0\x1cftypheic\0\0\0\0mif1heicmiaf" + bytes(100))
 
 
-@pytest.mark.skipif(not features.check("avif"), reason="this Pillow reads no AVIF")
+@pytest.mark.skipif(not can_decode("AVIF"), reason="this Pillow reads no AVIF")
 def test_avif_is_read_by_pillow() -> None:
     assert open_image(photo("AVIF")).size == (640, 480)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 from PIL import Image, features
 
@@ -49,6 +50,9 @@ _SIGNATURES = (
 # The sizes of the header that follows the 14 bytes of a bitmap file.
 _BITMAP_HEADERS = (12, 40, 52, 56, 64, 108, 124)
 
+# A number and white space, then the width or a comment.
+_PORTABLE = re.compile(rb"P[1-6]\s+[0-9#]|P[fF]\s+[0-9]")
+
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 _ANY_CODEC = frozenset({b"mif1", b"msf1"})
@@ -90,7 +94,7 @@ def image_format(head: bytes) -> str | None:
         return "WEBP"
     if head[:2] == b"BM" and (len(head) < 18 or head[14] in _BITMAP_HEADERS):
         return "BMP"
-    if head[:1] == b"P" and head[1:2] in b"1234567" and head[2:3].isspace():
+    if _PORTABLE.match(head):
         return "PPM"
     return None
 

@@ -43,7 +43,7 @@ def open_png(file: BinaryIO) -> Image.Image:
     """Open a PNG file without decoding it, however much text or ICC profile it has."""
     limit = min(_MOST, PngImagePlugin.MAX_TEXT_CHUNK)
     left = limit
-    kept: dict[str, bytes] = {}
+    kept: dict[str, bytes | str] = {}
     omitted: list[tuple[int, int]] = []
     for chunk in _chunks(file):
         if chunk.kind == b"iCCP":
@@ -57,7 +57,8 @@ def open_png(file: BinaryIO) -> Image.Image:
                 continue
             _omit(omitted, chunk)
             if _data(file, chunk, len(_XMP)).startswith(_XMP):
-                kept["xmp"] = _content(file, chunk, _MOST_KEPT)
+                # As text under the name that every version of Pillow looks for.
+                kept[_XMP.decode()] = _content(file, chunk, _MOST_KEPT).decode("utf-8", "replace")
     file.seek(0)
     source = cast("BinaryIO", _Buffered(_Without(file, omitted))) if omitted else file
     image = Image.open(source)
