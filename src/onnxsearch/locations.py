@@ -1,4 +1,4 @@
-"""The only module that knows what a location string stands for."""
+"""The stores that a location string names; no other module knows locations."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _REDIS = ("redis", "rediss", "unix")
 def open_stores(
     location: str | os.PathLike[str], metadata: str | os.PathLike[str] | None
 ) -> tuple[VectorStore, MetadataStore]:
-    """Return the stores that `location` and `metadata` stand for.
+    """Return the stores that `location` and `metadata` name.
 
     See `SearchEngine.open`.
 
@@ -49,7 +49,7 @@ def missing_files(
 ) -> list[Path]:
     """Return the files of an index that do not exist; none if the index is there.
 
-    Nothing is opened or made. What is on a server counts as existing.
+    Nothing is opened or created. Parts on a server count as existing.
 
     Args:
         location: Where the vectors are; see `SearchEngine.open`.
@@ -119,8 +119,8 @@ def _metadata(
     path = _path("metadata", metadata) if metadata is not None else beside
     if path is None:
         raise InvalidArgumentError(
-            f"location {without_secrets(str(location))!r} is a server, and nothing says where "
-            "the records go: pass metadata='redis://host:6379/0' or the path of an SQLite file"
+            f"location {without_secrets(str(location))!r} is a server, and no place for the "
+            "records is given: pass metadata='redis://host:6379/0' or the path of an SQLite file"
         )
     from onnxsearch.metadata.sqlite import SQLiteMetadataStore
 
@@ -133,7 +133,7 @@ def _scheme(location: str | os.PathLike[str]) -> str | None:
 
 
 def _path(name: str, text: str | os.PathLike[str]) -> Path:
-    """Return the absolute path that a place without a scheme stands for."""
+    """Return the absolute path of a location without a scheme."""
     if may_hold_password(os.fspath(text)):
         raise InvalidArgumentError(
             f"{name} is not shown, for it may hold a password. It is not a URL: expected "

@@ -1,10 +1,10 @@
-"""The files of the stores that this process has open, which nothing else may open.
+"""The files of the stores that this process has open; no other code may open them.
 
 SQLite locks its files with `fcntl`. POSIX drops all such locks that a process has on a
-file as soon as the process closes any descriptor of that file, however it came by it:
+file as soon as the process closes any descriptor of that file:
 https://www.sqlite.org/howtocorrupt.html, 2.2. The next process that opens the database
-then deletes a log that is in use, and with it acknowledged rows. So whoever opens files
-that a user names, or that a folder holds, asks here first, and opens them here.
+then deletes a log that is in use, and with it acknowledged rows. So code that opens files
+which a user names, or which a folder holds, opens them here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from weakref import WeakSet
 
 _LASTING = ("", "-wal", "-shm")
 _PASSING = "-journal"
-"""What SQLite appends to the name of a database for the files beside it."""
+"""Endings that SQLite appends to the name of a database for the files beside it."""
 
 
 class StoreFileError(OSError):
@@ -32,7 +32,7 @@ class StoreFileError(OSError):
 
 
 class _Identity(NamedTuple):
-    """What a file is, under whatever name."""
+    """The identity of a file, whatever its name."""
 
     device: int
     inode: int
@@ -47,7 +47,7 @@ class StoreFiles(ABC):
             _open.add(self)
 
     def release(self) -> None:
-        """Note that the store is closed; a second call does nothing."""
+        """Record that the store is closed; a second call does nothing."""
         with _lock:
             _open.discard(self)
             _close_parked()
@@ -65,12 +65,12 @@ class DatabaseFiles(StoreFiles):
         super().__init__(path)
 
     def look(self) -> None:
-        """Remember what the files are now, for they may be renamed while they are open."""
+        """Remember the identities of the files, which may be renamed while they are open."""
         with _lock:
             self._seen |= self._now(_LASTING)
 
     def include(self, path: str, status: os.stat_result) -> bool:
-        """Return whether the file is the database, its log, or what it shares in memory."""
+        """Return whether the file is the database or one of the files beside it."""
         self.look()
         return _identity(status) in self._seen | self._now((_PASSING,))
 
@@ -111,7 +111,7 @@ _lock = threading.RLock()
 # the numbers of its files, and are not to be taken for these.
 _open: WeakSet[StoreFiles] = WeakSet()
 _parked: list[BinaryIO] = []
-"""Files that could not be closed, because a store was opened on them while they were read."""
+"""Files that were read and cannot be closed yet, since a store has been opened on them."""
 
 
 def is_store_file(path: str | os.PathLike[str], status: os.stat_result | None = None) -> bool:

@@ -1,4 +1,4 @@
-"""An SQLite file of our own, shared by threads and processes."""
+"""An SQLite file that threads and processes share."""
 
 from __future__ import annotations
 
@@ -26,11 +26,12 @@ from onnxsearch.errors import (
 class Database:
     """An SQLite file with a write-ahead log, and two connections to it.
 
-    Reads have a connection of their own, so that none waits for a write of the
-    same process; readers never wait for other processes either. A write is on
-    disk when its block is left (`synchronous=FULL`), or nothing of it.
+    Reads have their own connection, so that no read waits for a write, in this process
+    or another one. When the block of a write ends, all of it is on disk
+    (`synchronous=FULL`); when the block raises, nothing is written.
 
-    A file that cannot be written is opened to read. Nobody may write to it meanwhile.
+    A file that cannot be written is opened for reading. No other process may write to it
+    meanwhile.
     """
 
     def __init__(
@@ -47,17 +48,17 @@ class Database:
 
         Args:
             path: The file.
-            application: What SQLite's `application_id` says in files of this kind.
-            version: Version of the schema, kept in SQLite's `user_version`.
-            schema: Statements that make the tables, each ended by a semicolon.
-            page_bytes: Of a new file: more than SQLite's default where values are
-                longer, since one that takes several pages is a chain to be followed.
+            application: SQLite's `application_id` in files of this kind.
+            version: Version of the schema, stored as SQLite's `user_version`.
+            schema: Statements that create the tables, each ending with a semicolon.
+            page_bytes: Page size of a new file. A value that takes several pages is read
+                page by page, so long values need larger pages.
             timeout: Seconds to wait for another process to finish its write.
 
         Raises:
-            StoreCorruptError: The file is none of this kind and version.
-            StoreLockedError: Another process held it longer than `timeout`.
-            StoreUnavailableError: It cannot be opened or written.
+            StoreCorruptError: The file is of another kind or version.
+            StoreLockedError: Another process held the file longer than `timeout`.
+            StoreUnavailableError: The file cannot be opened or written.
         """
         self.path = target_path(path)
         if self.path.is_dir():
@@ -86,7 +87,7 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
-        """A view of the file as it was at one moment."""
+        """Return a connection that shows the file at one moment."""
         self._process.check(f"the store in {self.path}")
         with self._reading, self._errors():
             self._check_open()
@@ -95,12 +96,12 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """A change of the file: all of it when the block is left, nothing if it raises."""
+        """Return a connection whose changes are written at the end, or not at all."""
         self._process.check(f"the store in {self.path}")
         if self._is_read_only:
             raise StoreUnavailableError(
-                f"cannot write to {self.path}: the file or its folder is read-only, so it was "
-                "opened to read only. Make both writable and open it again"
+                f"cannot write to {self.path}: the file or its folder is read-only. Make both "
+                "writable and open the file again"
             )
         with self._writing, self._errors():
             self._check_open()
@@ -113,17 +114,17 @@ class Database:
             self._close()
 
     def pause(self) -> None:
-        """Wait until nothing is read or written, and let nothing begin."""
+        """Wait until no read or write is running, and let none begin."""
         self._reading.acquire()
         self._writing.acquire()
 
     def resume(self) -> None:
-        """Go on after a pause, in a forked process without the connections.
+        """End a pause; in a forked process, close the connections.
 
-        SQLite believes there that the process holds the locks of its parent, and would
-        take none for a connection that is opened later. Closing what was inherited is
-        what makes it forget them. It does no harm while the parent, which does hold
-        them, waits for its fork to return.
+        In the fork, SQLite assumes that the process has the locks of its parent, and would
+        not lock the file for a connection that is opened later. It drops that assumption
+        when the inherited connections are closed. Closing them does no harm here, since the
+        parent holds its locks until the fork has returned.
         """
         if not self._process.is_here:
             with suppress(sqlite3.Error):
@@ -171,8 +172,8 @@ class Database:
         """Return the URI that SQLite opens."""
         if not self._is_read_only:
             return self.path.as_uri()
-        # Reading takes the log's file of shared memory, which SQLite cannot make here. If
-        # there is no log, nobody writes, and SQLite can do without.
+        # To read beside a log, SQLite needs the log's file of shared memory. Without a log
+        # it would have to create that file, unless it may take the database for constant.
         has_log = os.path.exists(f"{self.path}-wal")
         return f"{self.path.as_uri()}?mode=ro{'' if has_log else '&immutable=1'}"
 
@@ -183,7 +184,7 @@ class Database:
             return
         if self._is_new():
             with _transaction(connection, "BEGIN IMMEDIATE"):
-                # Another process may have been faster.
+                # Another process may have created it first.
                 if self._is_new():
                     for statement in schema.split(";"):
                         connection.execute(statement)
@@ -209,7 +210,7 @@ class Database:
         return False
 
     def _use_write_ahead_log(self) -> None:
-        # The switch wants the file for itself, and SQLite does not wait for that.
+        # The switch needs exclusive access, and SQLite does not wait for it.
         deadline = time.monotonic() + self._timeout
         while True:
             try:
@@ -236,7 +237,9 @@ class Database:
                     f"within {self._timeout:g} s"
                 )
             case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
-                return StoreCorruptError(f"{self.path} is damaged, or no SQLite database: {error}")
+                return StoreCorruptError(
+                    f"{self.path} is damaged, or not an SQLite database: {error}"
+                )
             case (
                 sqlite3.SQLITE_CANTOPEN
                 | sqlite3.SQLITE_READONLY
@@ -245,8 +248,8 @@ class Database:
                 | sqlite3.SQLITE_FULL
             ):
                 return StoreUnavailableError(
-                    f"cannot open or write {self.path}: {error}. Check that its folder is "
-                    "there and writable, and that the disk is not full"
+                    f"cannot open or write {self.path}: {error}. Check that its folder exists "
+                    "and is writable, and that the disk is not full"
                 )
             case _:
                 return StoreError(f"{self.path}: {error}")
@@ -259,7 +262,7 @@ _listing = threading.Lock()
 
 
 def _close_in_forks(database: Database) -> None:
-    """Have every process that is forked from now on close what it inherits."""
+    """Let each process that is forked later close the connections that it inherits."""
     with _listing:
         if hasattr(os, "register_at_fork") and not _registered.is_set():
             os.register_at_fork(before=_pause, after_in_parent=_resume, after_in_child=_resume)
@@ -281,24 +284,24 @@ def _resume() -> None:
 
 
 def _is_read_only(path: Path) -> bool:
-    """Return whether a file exists that can be read, and not written beside it or in it."""
+    """Return whether an existing file, or its folder, cannot be written."""
     return path.exists() and not (os.access(path.parent, os.W_OK) and os.access(path, os.W_OK))
 
 
 def _code(error: sqlite3.Error) -> int:
-    # The low byte is the primary code: https://www.sqlite.org/rescode.html. Errors
-    # that Python's module raises on its own have none.
+    # The low byte is the primary code: https://www.sqlite.org/rescode.html. Errors that
+    # the sqlite3 module raises itself have no code.
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 @contextmanager
 def _transaction(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
     try:
-        connection.execute(begin)  # here, for Ctrl-C may strike as soon as it has begun
+        connection.execute(begin)  # within the block: Ctrl-C may arrive as soon as it began
         yield
         connection.execute("COMMIT")
     except BaseException:
-        # SQLite ends some transactions itself when they fail, on a full disk say.
+        # SQLite itself ends some transactions that fail, for example on a full disk.
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise

@@ -1,9 +1,9 @@
 """Exact nearest neighbours in one matrix.
 
 A float32 matrix product ranks all rows within a known bound on its rounding
-error. Whatever that bound leaves in doubt is measured again in float64, by
-direct differences. So the result is the one that float64 gives, ties included,
-at the price of the product.
+error. Rows whose rank that bound leaves open are measured again in float64, by
+direct differences. So the result equals the one in float64, ties included, at the
+cost of the float32 product.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ Ranks: TypeAlias = "NDArray[np.float32]"
 Positions: TypeAlias = "NDArray[np.intp]"
 
 _BLOCK = 1 << 22
-"""Numbers that an intermediate result may hold: 16 MiB of float32."""
+"""Numbers in an intermediate result: 16 MiB of float32."""
 _UNIT = float(np.finfo(np.float32).eps) / 2
 _TINY = float(np.finfo(np.float32).tiny)
 _OVERFLOW = 1e37
-"""Products from here on may leave the range of float32 (3.4e38)."""
+"""Products above this may exceed the range of float32 (3.4e38)."""
 
 
 def nearest(
@@ -43,8 +43,8 @@ def nearest(
     Args:
         metric: How distances are measured.
         matrix: The rows, (n, columns).
-        lengths: Euclidean length of each row, (n,); for Hamming it isn't read.
-        keys: At least n keys, that of each row in order.
+        lengths: Euclidean length of each row, (n,); unused for Hamming.
+        keys: At least n keys, the key of each row in order.
         queries: The queries, (m, columns).
         limit: Rows per query, at least 1.
         rows: Positions of the rows that may be found; None for all.
@@ -155,8 +155,8 @@ def _slack(metric: Metric, lengths: Floats, query: Vectors) -> Floats:
 
     A float32 product of n numbers is off by at most n * 2^-24 * |a| |b|, in
     whatever order it is summed (Higham, Accuracy and Stability of Numerical
-    Algorithms, 2002, section 3.1), and by what underflows. What is done to it
-    afterwards adds less than 8 roundings of |a| |b|, and for L2 3 of |a|^2.
+    Algorithms, 2002, section 3.1), and by what underflows. Later operations
+    add less than 8 roundings of |a| |b|, and for L2 3 of |a|^2.
     """
     if metric is Metric.HAMMING:
         return np.zeros(len(lengths))
@@ -169,5 +169,5 @@ def _slack(metric: Metric, lengths: Floats, query: Vectors) -> Floats:
     if metric is Metric.IP:
         return error
     error = np.divide(error, lengths, out=np.zeros_like(error), where=lengths > 0) + _TINY
-    # Lengths that are no ordinary float32 lose digits when they are made one.
+    # Lengths below the normal numbers of float32 lose digits when they are converted.
     return np.where((lengths > 0) & (lengths < _TINY), np.inf, error)

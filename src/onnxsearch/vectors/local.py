@@ -27,15 +27,15 @@ _APPLICATION = 0x6F6E7876  # "onxv"; `file` and SQLite's own tools show it
 _FORMAT = 1
 _PAGE = 1000
 _PAGE_BYTES = 16_384
-"""Of the file: a vector of 1,280 numbers takes one such page, or two of the default size."""
+"""Page size of the file: a vector of 1,280 numbers takes one such page, or two default pages."""
 _REMEMBERED = 100_000
-"""Removals that are kept for other processes to learn of; who missed more reads all."""
+"""Removals that are kept for other processes; a process that missed more reads all rows."""
 
-# Not a column of `collections`, which releases without owners made. They pass it over.
+# Not a column of `collections`: releases without owners made that table, and ignore this one.
 _OWNERS = "CREATE TABLE IF NOT EXISTS owners (collection INTEGER PRIMARY KEY, owner TEXT NOT NULL)"
 
-# AUTOINCREMENT never gives a number twice, and a replaced row gets a new one. So
-# what changed since are the rows above the highest number that was seen.
+# AUTOINCREMENT never gives a number twice, and a replaced row gets a new number. So the
+# rows above the highest number that was read are the rows that changed since.
 _SCHEMA = """
     CREATE TABLE collections (
         number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE,
@@ -177,8 +177,8 @@ class LocalVectorStore(VectorStore):
             )
 
     def _ids(self, spec: CollectionSpec) -> Iterator[str]:
-        # A new query per page: one that stays open while the caller works would keep
-        # the write-ahead log from being folded into the file.
+        # A new query for each page: a query that stays open would keep SQLite from copying
+        # the write-ahead log into the file.
         last = ""
         while True:
             with self._database.read() as connection:
@@ -208,14 +208,14 @@ class LocalVectorStore(VectorStore):
 
 
 class _Found(NamedTuple):
-    """A collection, and the number that its rows carry."""
+    """A collection, and its number in the rows."""
 
     number: int
     spec: CollectionSpec
 
 
 class _Loaded:
-    """A collection's rows in memory, and how far they follow the file."""
+    """The rows of a collection in memory, and the last change that they include."""
 
     def __init__(self, number: int, spec: CollectionSpec) -> None:
         self.table = RowTable(spec)
@@ -224,17 +224,18 @@ class _Loaded:
         self._stored = self._removed = 0
 
     def refresh(self, connection: sqlite3.Connection) -> None:
-        """Read what was changed since the last time, by whomever."""
+        """Read all changes since the last call, by all processes."""
         (version,) = connection.execute("PRAGMA data_version").fetchone()
         if version == self._version:
             return
-        # The order matters: a key that was removed and came back has a row again.
+        # Removals first: a key that was removed and stored again has a row.
         self._read_removals(connection)
         self._read_vectors(connection)
         self._version = version
 
     def _read_removals(self, connection: sqlite3.Connection) -> None:
-        # Not the highest number in the table: that may be gone, with a dropped collection.
+        # The highest number in the table is not enough: its row may have been deleted with a
+        # dropped collection.
         oldest, newest = connection.execute(
             "SELECT min(change), "
             "(SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'removals') "
@@ -280,7 +281,7 @@ def _find(connection: sqlite3.Connection, name: str) -> _Found | None:
     except (ValueError, InvalidArgumentError) as error:
         raise StoreCorruptError(
             f"collection {name!r} is of dimension {dimension!r} and metric {metric!r}, which "
-            "onnxsearch did not write. Restore the file, or index again into another"
+            "onnxsearch did not write. Restore the file, or index again into another one"
         ) from error
 
 
@@ -292,7 +293,7 @@ def _owner(connection: sqlite3.Connection, number: int) -> str | None:
 
 
 def _own(connection: sqlite3.Connection, spec: CollectionSpec) -> None:
-    """Write the owner of a collection, if it is of this space and has none."""
+    """Write the owner of a collection of this space, unless it has one."""
     found = _find(connection, spec.name)
     if spec.owner is not None and found is not None and found.spec == spec:
         connection.execute(_OWNERS)

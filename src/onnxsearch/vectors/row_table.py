@@ -19,16 +19,16 @@ _FEWEST = 64
 
 @dataclass(frozen=True, slots=True)
 class RowView:
-    """The rows as they were at one moment. It needs no lock, and never changes."""
+    """The rows at one moment. A view needs no lock, and never changes."""
 
     spec: CollectionSpec
     matrix: Vectors
     lengths: Floats
     keys: Sequence[str]
     metadata: Sequence[Metadata]
-    """Of the first rows at least; all, if the snapshot was made for a filter."""
+    """Metadata of the first rows; of all rows if the view was made for a filter."""
     live: Positions | None
-    """Where the rows are that were not removed; None if none was."""
+    """Positions of the rows that were not removed; None if no row was removed."""
 
     def search(self, queries: Vectors, limit: int, filter: Filter | None) -> list[list[Match]]:
         """Return the nearest rows of each query; see `VectorStore.search`."""
@@ -43,9 +43,9 @@ class RowView:
 class RowTable:
     """Rows by key.
 
-    Rows are only ever appended: a replaced or removed one is marked, and goes
-    when a quarter of the rows are such, in new arrays. So a snapshot stays true
-    while others write, and is taken without copying. Every method holds the table's lock.
+    Rows are only appended. A replaced or removed row is marked; when a quarter of the
+    rows are marked, the others are copied into new arrays. So a view stays valid while
+    others write, and is made without copying. Every method holds the lock of the table.
     """
 
     def __init__(self, spec: CollectionSpec) -> None:
@@ -60,25 +60,25 @@ class RowTable:
         self._live: Positions | None = None
 
     def reserve(self, rows: int) -> None:
-        """Make room for so many more rows at once."""
+        """Reserve space for that many further rows."""
         with self._lock:
             self._grow(len(self._keys) + rows)
 
     def put(self, keys: Sequence[str], vectors: Vectors, metadata: Sequence[str]) -> None:
-        """Add rows, or replace those whose key is there; metadata are JSON text."""
+        """Add rows, or replace rows of the same key; metadata are JSON text."""
         with self._lock:
             self._mark(keys)
             self._append(keys, vectors, metadata)
             self._compact()
 
     def discard(self, keys: Sequence[str]) -> None:
-        """Remove the rows of those keys that are there."""
+        """Remove the rows of the keys that exist."""
         with self._lock:
             self._mark(keys)
             self._compact()
 
     def fetch(self, keys: Sequence[str]) -> dict[str, Vectors]:
-        """Return copies of the vectors of those keys that are there."""
+        """Return copies of the vectors of the keys that exist."""
         with self._lock:
             return {
                 key: self._matrix[self._places[key]].copy() for key in keys if key in self._places
@@ -122,7 +122,7 @@ class RowTable:
         self._matrix[size:end] = vectors
         if self._spec.dtype == np.float32:
             self._lengths[size:end] = euclidean_lengths(vectors)
-        # In this order Ctrl-C may strike between any two: a row counts from its place on.
+        # This order allows Ctrl-C between any two steps: a row counts once it has a place.
         self._texts[size:] = texts
         self._keys.extend(keys)
         self._live = None
@@ -143,7 +143,7 @@ class RowTable:
         size = len(self._keys)
         if size - len(self._places) <= max(_FEWEST, size // 4):
             return
-        # New lists and arrays: snapshots still look at the old ones.
+        # New lists and arrays, since views still use the old ones.
         live = self._live_places()
         keys, texts = self._keys, self._texts
         self._matrix, self._lengths = self._matrix[live], self._lengths[live]

@@ -1,4 +1,4 @@
-"""What is left when a store is closed, or never was."""
+"""What must remain when a store is closed, and when it is not."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from onnxsearch.vectors.base import CollectionSpec
 
 
 class LastingTests(VectorStoreFixtures):
-    """What was written outlives the store; the closed store does nothing more."""
+    """Rows outlive the store, and a closed store refuses every call."""
 
     def test_keeps_rows_when_closed(self) -> None:
         """Rows, metadata or the fingerprint are gone when the store is opened again."""

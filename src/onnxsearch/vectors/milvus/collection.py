@@ -1,4 +1,4 @@
-"""What a collection is in Milvus: its fields, its spec and its index."""
+"""A collection in Milvus: its schema, its properties and its index."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from onnxsearch.vectors.base import CollectionSpec
 from onnxsearch.vectors.milvus.index import MilvusIndex
 
 LONG_SECONDS = 300.0
-"""Time for calls that read or write a whole collection: index, load, flush."""
+"""Seconds for calls that read or write a whole collection: index, load, flush."""
 
 _POLL_SECONDS = 0.2
 _MARK = "onnxsearch"
-"""The property of a collection that holds its spec; Lite keeps no description."""
+"""The property of a collection that holds its spec, since Lite keeps no description."""
 _PARTIAL = "onnxsearch_partial"
 """The property of a collection that has rows without some fields of their metadata."""
 _FORMAT = 1
@@ -28,7 +28,7 @@ _FORMAT = 1
 def create_collection(
     client: MilvusClient, spec: CollectionSpec, *, consistency: str, timeout: float
 ) -> None:
-    """Create the collection; if one of that name appears meanwhile, leave that alone."""
+    """Create the collection, unless another client creates one of that name first."""
     schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
     schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=32)
     kind = DataType.BINARY_VECTOR if spec.metric is Metric.HAMMING else DataType.FLOAT_VECTOR
@@ -48,10 +48,10 @@ def create_collection(
 
 
 def read_spec(client: MilvusClient, name: str, *, timeout: float) -> CollectionSpec | None:
-    """Return the spec of a collection that is there; None if onnxsearch did not make it.
+    """Return the spec of an existing collection; None if onnxsearch did not create it.
 
     Raises:
-        StoreCorruptError: It is of an unknown format, or damaged.
+        StoreCorruptError: The spec is of an unknown format, or damaged.
     """
     text = _mark(client, name, timeout)
     if text is None:
@@ -99,7 +99,7 @@ def is_partial(client: MilvusClient, name: str, *, timeout: float) -> bool:
 
 
 def is_ours(client: MilvusClient, name: str, *, timeout: float) -> bool:
-    """Tell whether onnxsearch made the collection, in whatever format."""
+    """Return whether onnxsearch created the collection, in any format."""
     return _mark(client, name, timeout) is not None
 
 
@@ -127,14 +127,14 @@ def _properties(client: MilvusClient, name: str, timeout: float) -> dict[str, st
 def make_ready(
     client: MilvusClient, spec: CollectionSpec, index: MilvusIndex, *, timeout: float
 ) -> None:
-    """Load the collection; index it first, if who made it was killed before that."""
+    """Load the collection; build its index first if its creator was killed before that."""
     if not client.list_indexes(spec.name, timeout=timeout):
         parameters = MilvusClient.prepare_index_params()
         parameters.add_index(
             "vector",
             index_type=index.kind_for(spec.metric),
             metric_type=metric_name(spec),
-            # Lite passes over what is not under "params", where pymilvus would not put it.
+            # Lite ignores parameters outside of "params", where pymilvus puts them.
             params={"params": dict(index.build)},
         )
         client.create_index(spec.name, parameters, timeout=LONG_SECONDS)
@@ -142,14 +142,14 @@ def make_ready(
 
 
 def wait_for_index(client: MilvusClient, name: str, timeout: float) -> None:
-    """Wait until a server's index holds all rows that are flushed.
+    """Wait until the index of a server holds all rows that are flushed.
 
     Raises:
-        StoreUnavailableError: It was not done in that time.
+        StoreUnavailableError: The index was not complete in that time.
     """
     deadline = time.monotonic() + timeout
     while True:
-        # Its state is "Finished" from the start; only the rows that are left tell.
+        # The state is "Finished" from the start; the number of pending rows is reliable.
         index = client.describe_index(name, "vector", timeout=timeout)
         left = int(index["pending_index_rows"])
         if not left:
@@ -162,5 +162,5 @@ def wait_for_index(client: MilvusClient, name: str, timeout: float) -> None:
 
 
 def metric_name(spec: CollectionSpec) -> str:
-    """Return what Milvus calls the metric of `spec`."""
+    """Return the name that Milvus has for the metric of `spec`."""
     return spec.metric.value.upper()

@@ -1,4 +1,4 @@
-"""Which collections a database of Milvus has, as far as a store has looked."""
+"""The collections of a Milvus database that a store knows."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from onnxsearch.vectors.milvus.index import MilvusIndex
 _T = TypeVar("_T")
 
 FLUSH_ROWS = 1_000
-"""Lite takes about 0.1 ms to search a row that is not flushed."""
+"""Rows after which Lite flushes: it takes about 0.1 ms to search a row that is not flushed."""
 
 
 class MilvusDatabase:
     """The collections of one database, each looked up once.
 
-    All stores of a process on one Milvus Lite file, and so of all processes, know
-    the same collections. Of what another store does on a server, this one learns
-    when it looks again, or when a collection turns out not to be there.
+    All stores on one Milvus Lite file share what they know. On a server, a store notices
+    the changes of other clients at the next `look_again`, or when a call fails because
+    there is no such collection.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class MilvusDatabase:
             self._specs = self._lite.specs[name]
 
     def describe(self, name: str) -> CollectionSpec | None:
-        """Return what a collection holds, or None if there is none; make it ready."""
+        """Load a collection and return what it holds; None if it does not exist."""
         with self._connection.call() as client:
             found = self._specs.get(name)
             if found is not None or not client.has_collection(name, timeout=self._timeout):
@@ -72,13 +72,13 @@ class MilvusDatabase:
             with self._opening:
                 if name not in self._specs:
                     make_ready(client, spec, self._index, timeout=self._timeout)
-                    # What an earlier process wrote may not be flushed.
+                    # Rows that an earlier process wrote may not be flushed.
                     self.wrote(name, FLUSH_ROWS)
                     self._specs[name] = spec
         return spec
 
     def look_again(self, name: str) -> None:
-        """Forget a collection that another store dropped, or made anew."""
+        """Forget a collection that another client dropped or created again."""
         known = self._specs.get(name)
         if known is None:
             return
@@ -88,7 +88,7 @@ class MilvusDatabase:
                 self._specs.pop(name, None)
 
     def create(self, spec: CollectionSpec) -> None:
-        """Create a collection; if one appears meanwhile, leave that alone."""
+        """Create a collection, unless another client creates it first."""
         self._index.kind_for(spec.metric)
         with self._connection.call() as client:
             create_collection(client, spec, consistency=self._consistency, timeout=self._timeout)
@@ -102,7 +102,7 @@ class MilvusDatabase:
             self._specs[spec.name] = found
 
     def note_partial(self, name: str) -> None:
-        """Note, for all stores, that rows without some fields are about to be written."""
+        """Record in Milvus that rows without some of their fields are about to be written."""
         if not self.is_partial(name):
             with self.write(name) as client:
                 write_partial(client, name, timeout=self._timeout)
@@ -121,7 +121,7 @@ class MilvusDatabase:
     def _is_ours(self, name: str) -> bool:
         with suppress(CollectionNotFoundError), self._connection.call() as client:
             return is_ours(client, name, timeout=self._timeout)
-        return False  # it was dropped since it was listed
+        return False  # another client dropped it after it was listed
 
     def drop(self, name: str) -> None:
         """Delete a collection."""
@@ -133,18 +133,18 @@ class MilvusDatabase:
 
     @contextmanager
     def read(self, name: str) -> Iterator[MilvusClient]:
-        """Lend the client for a call on a collection that has to be there."""
+        """Return the client for a call on an existing collection."""
         with self._known(name), self._connection.call() as client:
             yield client
 
     @contextmanager
     def write(self, name: str) -> Iterator[MilvusClient]:
-        """Lend the client for a write to a collection that has to be there."""
+        """Return the client for a write to an existing collection."""
         with self._known(name), self._connection.write() as client:
             yield client
 
     def ask(self, name: str, question: Callable[[MilvusClient], _T]) -> _T:
-        """Return the answer of a collection, which is loaded first if it is not.
+        """Return the answer of a collection; load the collection first if it was released.
 
         Raises:
             CollectionNotFoundError: There is no such collection.
@@ -161,7 +161,7 @@ class MilvusDatabase:
                 return question(client)
 
     def change(self, name: str, write: Callable[[MilvusClient], None]) -> None:
-        """Write to a collection, which is loaded first if it is not.
+        """Write to a collection; load the collection first if it was released.
 
         Raises:
             CollectionNotFoundError: There is no such collection.
@@ -186,12 +186,12 @@ class MilvusDatabase:
             raise
 
     def wrote(self, name: str, rows: int) -> None:
-        """Note that rows were written, which Milvus Lite has to flush sometime."""
+        """Record that rows were written, which Milvus Lite has to flush later."""
         if self._lite is not None:
             self._lite.unflushed[self.name, name] += rows
 
     def flush(self, name: str, *, least: int) -> None:
-        """Let Milvus Lite flush a collection, if at least as many rows are not."""
+        """Flush a collection of Milvus Lite if at least that many rows are not flushed."""
         place = (self.name, name)
         if self._lite is not None and self._lite.unflushed[place] >= least:
             with self.write(name) as client:

@@ -1,4 +1,4 @@
-"""What pymilvus and Milvus Lite raise: as errors of ours, and not logged as well."""
+"""Errors of pymilvus and Milvus Lite, turned into errors of onnxsearch and not logged."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from onnxsearch.errors import (
 )
 
 Failure = (MilvusException, grpc.RpcError)
-"""What a call of pymilvus raises."""
+"""The errors that a call of pymilvus raises."""
 
 _GONE = (
     2,  # pymilvus' own, when it cannot connect
@@ -32,22 +32,22 @@ _GONE = (
 _NOT_THERE = frozenset(
     {103, 106, 201, 202, 400, 401, 500, 501, 503, 600, 601, 602, 901, 902, 903, 904, 905}
 )
-"""Codes for collections, partitions, replicas, channels, segments and nodes that are not
-there, or not yet, as a server says while it starts: `pkg/util/merr/errors.go` of Milvus."""
+"""Codes for collections, partitions, replicas, channels, segments and nodes that do not
+exist, or not yet while a server starts: `pkg/util/merr/errors.go` of Milvus."""
 _NOT_LOADED = 101
 _NOT_READY = "service not ready"
-"""What it says before; the code is that of whatever it did not foresee."""
+"""The message of a server that has just started; its code is the one of unexpected errors."""
 _LOADING = "loading collection timeout"
-"""What pymilvus says when a collection is not loaded in time; the code is 1."""
+"""The message of pymilvus when a collection is not loaded in time; the code is 1."""
 _NO_CONNECTION = "should create connection first"
-"""What a client says that was closed."""
+"""The message of a client that was closed."""
 _calling = ContextVar("_calling", default=False)
-"""Whether this thread is in a call of ours."""
+"""Whether this thread is in a call of onnxsearch."""
 
 
 @contextmanager
 def translated(address: str) -> Iterator[None]:
-    """Turn what pymilvus raises within the block into errors of ours."""
+    """Turn errors that pymilvus raises in the block into errors of onnxsearch."""
     outside = _calling.set(True)
     try:
         yield
@@ -58,7 +58,7 @@ def translated(address: str) -> Iterator[None]:
 
 
 def reason_of(error: Exception) -> str:
-    """Return what went wrong, in the words of Milvus."""
+    """Return the message of Milvus."""
     return str(getattr(error, "message", "the call failed"))
 
 
@@ -68,13 +68,12 @@ def is_not_loaded(error: StoreUnavailableError) -> bool:
 
 
 def is_refusal(error: Exception) -> bool:
-    """Tell whether Milvus Lite, or pymilvus before it, only turned the request down.
+    """Return whether Milvus Lite, or pymilvus, only refused the request.
 
-    Otherwise it met something that it did not foresee, such as a full disk, or was
-    not done in time.
+    Otherwise an unexpected error occurred, such as a full disk, or the call timed out.
     """
     if type(error) is not MilvusException:
-        return isinstance(error, MilvusException)  # pymilvus' own
+        return isinstance(error, MilvusException)  # raised by pymilvus itself
     return _code(error) not in (ErrorCode.UNEXPECTED_ERROR, *_GONE)
 
 
@@ -88,27 +87,27 @@ def _mapped(error: Exception, address: str) -> OnnxSearchError:
     if code == _NOT_LOADED:
         return StoreUnavailableError(
             f"a collection of Milvus at {address} is not loaded: another client released it, or "
-            f"the server has not loaded it yet. Load it, or try again. It says: {reason}"
+            f"the server has not loaded it yet. Load it, or try again. It reports: {reason}"
         )
     is_busy = _NOT_READY in reason or _LOADING in reason or getattr(error, "retriable", False)
     if code in _NOT_THERE or is_busy:
         return StoreUnavailableError(
-            f"Milvus at {address} is starting, or busy: try again. It says: {reason}"
+            f"Milvus at {address} is starting, or busy: try again. It reports: {reason}"
         )
     if code == ErrorCode.COLLECTION_NOT_FOUND:
         return CollectionNotFoundError(f"Milvus at {address}: {reason}")
     if reason == _NO_CONNECTION:
-        return ClosedError(f"Milvus at {address} cannot be asked: that client is closed")
+        return ClosedError(f"Milvus at {address} cannot be used: that client is closed")
     return StoreError(f"Milvus at {address} refused, with code {code}: {reason}")
 
 
 def _code(error: Any) -> int | grpc.StatusCode | None:
-    # When its time is up, pymilvus puts gRPC's code in the place of Milvus' own.
+    # After a timeout, pymilvus uses the code of gRPC instead of the one of Milvus.
     return error.code if isinstance(error, MilvusException) else _status(error)
 
 
 def _status(error: BaseException | None) -> grpc.StatusCode | None:
-    # Every error that a call raises has a code, though gRPC's base class has not.
+    # Every error that a call raises has a code, although the base class of gRPC has none.
     return error.code() if isinstance(error, grpc.Call) else None
 
 

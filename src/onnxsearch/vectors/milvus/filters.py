@@ -1,8 +1,8 @@
 """Filters as Milvus expressions, with the meaning that `onnxsearch.filters` gives them.
 
 See `onnxsearch.vectors.milvus.documents` for the form of the metadata. An expression asks
-the list of names first, which is always there, so that every part of it is true or
-false. What it compares is a closed alphabet: nothing that a user types can become syntax.
+the list of names first, which every row has, so that every part of it is true or
+false. It compares strings of a closed alphabet: no text of a user can become syntax.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ from onnxsearch.vectors.milvus.documents import (
 )
 
 _FEW = 8
-"""Values that Lite compares one by one; halving fewer makes longer expressions only."""
+"""Values that Lite compares one by one, where halving would only lengthen the expression."""
 
 
 def undecided(filter: Filter) -> str:
-    """Return the expression of the rows that may meet `filter` with a field that Milvus lacks."""
+    """Return the expression of rows that lack a field on which `filter` depends."""
     lacking = [
         _joined("and", [_Condition(1, f"not {_there(column)}") for column in columns], _ALWAYS)
         for columns in ([kind + stored_name(field) for kind in KINDS] for field in _fields(filter))
@@ -69,18 +69,18 @@ def expression(filter: Filter, *, lite: bool = False) -> str:
 
     Args:
         filter: What to look for.
-        lite: Whether Milvus Lite is to read it, which knows no `in` for JSON.
+        lite: Whether the expression is for Milvus Lite, which has no `in` for JSON.
 
     Raises:
-        InvalidArgumentError: It is of a kind that Milvus has no words for, or sorts by
-            text that is longer than what Milvus has of it.
+        InvalidArgumentError: The filter is of an unknown kind, or sorts by text that is
+            longer than the part of it that Milvus stores.
     """
     return _condition(filter, lite=lite).text
 
 
 class _Condition(NamedTuple):
     levels: int
-    """Operators on the way to the deepest operand. A server reads 48 of them."""
+    """Operators above the deepest operand. A server accepts 48 levels."""
     text: str
 
 
@@ -129,7 +129,7 @@ def _check_length(field: str, value: Scalar) -> None:
 
 
 def _merged(parts: Iterable[Filter]) -> list[Filter]:
-    """Make one list of all values that one field may equal."""
+    """Merge the values that one field may equal into one list."""
     values: dict[str, list[Scalar]] = {}
     others: list[Filter] = []
     for part in parts:
@@ -158,7 +158,10 @@ def _one_of(field: str, values: Iterable[Scalar], *, lite: bool) -> _Condition:
 
 
 def _among(column: str, digits: Sequence[str]) -> str:
-    """Look for one of sorted digits by halving them, which Lite does for each row."""
+    """Return the condition that a value is one of sorted digits, by halving them.
+
+    Milvus Lite evaluates the condition for each row.
+    """
     found = f'metadata["{column}"]'
     if len(digits) <= _FEW:
         return "(" + " or ".join(f'{found} == "{each}"' for each in digits) + ")"
@@ -185,10 +188,10 @@ def _any(parts: Iterable[_Condition]) -> _Condition:
 
 
 def _joined(word: str, parts: Iterable[_Condition], empty: _Condition) -> _Condition:
-    """Join parts two by two, the shallowest first, which makes the lowest tree.
+    """Join the two shallowest parts repeatedly, which gives the tree of least depth.
 
     The source is M. C. Golumbic, Combinatorial merging, IEEE Transactions on Computers
-    25 (1976). Left to itself, a server puts each part a level below the one before.
+    25 (1976). Without parentheses, a server puts each part a level below the one before.
     """
     waiting = list(parts) or [empty]
     heapify(waiting)

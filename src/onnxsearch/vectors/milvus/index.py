@@ -1,8 +1,7 @@
-"""The indexes that Milvus may keep over a collection.
+"""The index types of Milvus, with their parameters.
 
-A typed choice, since neither side helps with a wrong one: Milvus Lite takes any
-name without a word, and then can't open the collection again, and a server
-takes parameters that do nothing.
+They are classes, since Milvus does not check them: Milvus Lite accepts any name and then
+cannot open the collection again, and a server accepts parameters that have no effect.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from onnxsearch.types import Metric
 
 _LEAST_EFFORT = 16
 _MOST_EFFORT = 2_048
-"""Where even that finds too little, the graph wants more links."""
+"""Effort above which more links improve the recall more."""
 
 
 class MilvusIndex(ABC):
@@ -27,23 +26,23 @@ class MilvusIndex(ABC):
     __slots__ = ()
 
     kind: ClassVar[str]
-    """What Milvus calls it."""
+    """Name of the index type in Milvus."""
     binary_kind: ClassVar[str | None] = None
-    """What Milvus calls it over bits, for `Metric.HAMMING`; None if there is no such."""
+    """Name of the index type for `Metric.HAMMING`; None if bits are not supported."""
     on_lite: ClassVar[bool] = True
-    """Whether Milvus Lite has it."""
+    """Whether Milvus Lite supports it."""
 
     def kind_for(self, metric: Metric) -> str:
-        """Return what Milvus calls the index in a collection of that metric.
+        """Return the name of the index type in a collection of that metric.
 
         Raises:
-            InvalidArgumentError: It indexes no bits.
+            InvalidArgumentError: The index does not support bits.
         """
         if metric is not Metric.HAMMING:
             return self.kind
         if self.binary_kind is None:
             raise InvalidArgumentError(
-                f"{self!r} indexes no bits: for metric 'hamming' take FlatIndex(), "
+                f"{self!r} does not support bits: for metric 'hamming' use FlatIndex(), "
                 "IVFFlatIndex() or AutoIndex()"
             )
         return self.binary_kind
@@ -59,7 +58,7 @@ class MilvusIndex(ABC):
         return {}
 
     def variants(self, limit: int) -> Sequence[MilvusIndex]:
-        """Return this index with all that may be chosen for a search, cheapest first."""
+        """Return this index with each set of search parameters, cheapest first."""
         del limit
         return [self]
 
@@ -74,7 +73,7 @@ class FlatIndex(MilvusIndex):
 
 @dataclass(frozen=True, slots=True)
 class AutoIndex(MilvusIndex):
-    """Whatever the server thinks best. Approximate; what Milvus' cloud expects."""
+    """The index type that the server chooses. Approximate; the one for Milvus in the cloud."""
 
     kind: ClassVar[str] = "AUTOINDEX"
     binary_kind: ClassVar[str | None] = "AUTOINDEX"
@@ -83,9 +82,9 @@ class AutoIndex(MilvusIndex):
 @dataclass(frozen=True, slots=True)
 class _Lists(MilvusIndex):
     lists: int = 1024
-    """Lists to make, 1 to 65,536."""
+    """Number of lists, 1 to 65,536."""
     probes: int = 64
-    """Lists to search."""
+    """Number of lists that a search reads."""
 
     def __post_init__(self) -> None:
         _check("lists", self.lists, 1, 65_536)
@@ -100,14 +99,14 @@ class _Lists(MilvusIndex):
         return {"nprobe": self.probes}
 
     def variants(self, limit: int) -> Sequence[MilvusIndex]:
-        """Return this index with 1 probe, and with more up to all lists."""
+        """Return this index with 1 probe, and with more probes up to all lists."""
         del limit
         return [replace(self, probes=probes) for probes in _steps(1, self.lists)]
 
 
 @dataclass(frozen=True, slots=True)
 class IVFFlatIndex(_Lists):
-    """Sorts rows into lists, and searches the lists that are near. Approximate.
+    """Sorts rows into lists, and searches the nearest lists. Approximate.
 
     The defaults suit some 100,000 rows; Milvus advises `lists` of 4 * sqrt(rows).
     """
@@ -127,11 +126,11 @@ class IVFSQ8Index(_Lists):
 class SCANNIndex(_Lists):
     """As `IVFFlatIndex`, with 4 bits a number to choose the rows that are measured.
 
-    On servers from 2.3 on; Milvus Lite has none.
+    For servers from 2.3 on; Milvus Lite does not support it.
     """
 
     candidates: int = 200
-    """Rows that are measured exactly; raised to the limit where that is higher."""
+    """Rows that are measured exactly; at least the limit."""
 
     kind: ClassVar[str] = "SCANN"
     on_lite: ClassVar[bool] = False
@@ -154,9 +153,9 @@ class HNSWIndex(MilvusIndex):
     links: int = 16
     """Neighbours that each row keeps, 2 to 2,048."""
     effort: int = 200
-    """Candidates looked at when a row is added."""
+    """Candidates examined when a row is added."""
     search_effort: int = 64
-    """Candidates looked at by a search; raised to the limit where that is higher."""
+    """Candidates examined by a search; at least the limit."""
 
     kind: ClassVar[str] = "HNSW"
 
@@ -173,7 +172,7 @@ class HNSWIndex(MilvusIndex):
         return {"ef": max(self.search_effort, limit)}
 
     def variants(self, limit: int) -> Sequence[MilvusIndex]:
-        """Return this index with a search effort of `limit`, and with more up to 2,048."""
+        """Return this index with a search effort of `limit`, and with more effort up to 2,048."""
         least = max(limit, _LEAST_EFFORT)
         efforts = _steps(least, max(least, _MOST_EFFORT))
         return [replace(self, search_effort=effort) for effort in efforts]
@@ -183,7 +182,7 @@ class HNSWIndex(MilvusIndex):
 class HNSWSQIndex(HNSWIndex):
     """As `HNSWIndex`, with 8 bits a number: a quarter of the memory, less exact.
 
-    On Milvus Lite and newer servers; 2.3 refuses it.
+    For Milvus Lite and newer servers; server 2.3 refuses it.
     """
 
     kind: ClassVar[str] = "HNSW_SQ"
@@ -194,7 +193,7 @@ class HNSWSQIndex(HNSWIndex):
 
 
 def _steps(least: int, most: int) -> list[int]:
-    """Return both ends, and between them the powers of 2 and what is midway of them."""
+    """Return both ends, and between them the powers of 2 and their halves times 3."""
     between = {base << power for power in range(16) for base in (2, 3)}
     return sorted({least, most} | {step for step in between if least < step < most})
 

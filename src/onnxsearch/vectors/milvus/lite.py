@@ -33,8 +33,8 @@ class LiteFile:
     """A `.db` path and the server in this process that serves it.
 
     Milvus Lite loses acknowledged rows when two threads write at once, and does not
-    find them while it flushes. So it is asked for one thing at a time, through
-    whichever store. That costs nothing: it answers in Python, on one core.
+    find them while it flushes. So all stores of the process take turns. That costs
+    nothing: Milvus Lite works in Python, on one core.
     """
 
     def __init__(self, path: str) -> None:
@@ -49,21 +49,21 @@ class LiteFile:
         self._files = FolderFiles(path)
         try:
             self.uri = _start(path)
-            """Where its server listens, on the loopback interface."""
+            """Address of the server, on the loopback interface."""
         except BaseException:
             self._files.release()
             raise
         self.specs: defaultdict[str, dict[str, CollectionSpec]] = defaultdict(dict)
-        """The collections of each database that are ready, by their names."""
+        """Collections that are loaded, by database and name."""
         self.unflushed: Counter[tuple[str, str]] = Counter()
-        """Rows per database and collection that were written since the last flush."""
+        """Rows written since the last flush, by database and collection."""
         self.users = 0
         self._lock = threading.RLock()
         self._failure: str | None = None
 
     @contextmanager
     def use(self) -> Iterator[None]:
-        """Hold the file, for one call or for several that belong together.
+        """Reserve the file for one call, or for several calls that belong together.
 
         Raises:
             StoreUnavailableError: A write has failed.
@@ -75,22 +75,22 @@ class LiteFile:
     def check(self) -> None:
         """Raise if a write has failed.
 
-        When it cannot flush, Milvus Lite forgets the rows that it had in memory, and
-        deletes the log that holds them once it has flushed others. Until it is opened
-        again, it must not be asked for anything.
+        After a flush that failed, Milvus Lite loses the rows that it had in memory, and
+        its next flush deletes the log that holds them. So no call may reach it until it
+        is opened again.
 
         Raises:
-            StoreUnavailableError: One has.
+            StoreUnavailableError: A write has failed.
         """
         if self._failure is not None:
             raise StoreUnavailableError(self._failure)
 
     def spoilt(self, reason: str) -> StoreUnavailableError:
-        """Note that a write failed, and return what `check` raises from now on."""
+        """Record that a write failed, and return the error that `check` raises from now on."""
         self._failure = (
-            f"Milvus Lite failed to write to {self.path}, for want of room on the disk perhaps "
-            f"({reason}). Close every store on it, make room, and open it again: what was "
-            "acknowledged is there then"
+            f"Milvus Lite failed to write to {self.path} ({reason}). The disk may be full. Close "
+            "every store on the file, make room, and open it again: all acknowledged rows are "
+            "then there"
         )
         return StoreUnavailableError(self._failure)
 
@@ -98,11 +98,11 @@ class LiteFile:
         """Wait until the index of a collection holds all rows that are flushed.
 
         Raises:
-            StoreUnavailableError: It was not done in that time.
+            StoreUnavailableError: The index was not complete in that time.
         """
         from milvus_lite.server_manager import server_manager_instance
 
-        # Its public face calls an index finished from the start.
+        # The public interface reports every index as finished from the start.
         _, files, _ = server_manager_instance._servers[self.path]  # noqa: SLF001
         collection = files.get_collection(name, database_name=database)
         try:
@@ -113,7 +113,7 @@ class LiteFile:
             ) from error
 
     def release(self) -> None:
-        """Give up one use; the last one stops the server and frees the file."""
+        """End one use; the last one stops the server and frees the file."""
         with _opening:
             self.users -= 1
             if not self.users:
@@ -129,8 +129,8 @@ def open_lite(path: str | os.PathLike[str]) -> LiteFile:
 
     Raises:
         MissingExtraError: Milvus Lite is not installed.
-        InvalidArgumentError: The path does not end in `.db`, or cannot be one.
-        StoreCorruptError: The file was written by Milvus Lite 2, or is none.
+        InvalidArgumentError: The path does not end in `.db`, or is not a path.
+        StoreCorruptError: Milvus Lite 2 or another application wrote the file.
         StoreLockedError: Another process has it open.
         StoreUnavailableError: A store that has it open failed to write to it.
         StoreError: It cannot be opened.
@@ -139,7 +139,7 @@ def open_lite(path: str | os.PathLike[str]) -> LiteFile:
         raise MissingExtraError.for_package("milvus-lite", extra="lite")
     if may_hold_password(os.fspath(path)):
         raise InvalidArgumentError(
-            "uri is not shown, for it may hold a password. It is no URL: expected "
+            "uri is not shown, since it may hold a password. It is not a URL: expected "
             "http://host:port. If it is the path of a Milvus Lite file, write ./ before it"
         )
     real = os.path.realpath(target_path(path, "uri"))
@@ -174,7 +174,7 @@ def _start(path: str) -> str:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"cannot create the folder of {path}: {error}") from error
-    # Lite logs why it could not start, and returns nothing.
+    # Lite logs the reason for which it could not start, and returns None.
     reason = _LastError()
     logger = logging.getLogger("milvus_lite.server_manager")
     logger.addFilter(reason)
@@ -193,7 +193,7 @@ def _start(path: str) -> str:
 
 
 class _LastError(logging.Filter):
-    """Keeps the error that is logged, and the log quiet."""
+    """Keeps the error of a log record, and drops the record."""
 
     error: BaseException | None = None
 

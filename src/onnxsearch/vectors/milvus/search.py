@@ -1,4 +1,4 @@
-"""One search in Milvus, and vectors in the form that Milvus takes them in."""
+"""Searches in Milvus, and vectors in the form that Milvus takes."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ from onnxsearch.vectors.milvus.collection import metric_name
 from onnxsearch.vectors.milvus.index import MilvusIndex
 
 Value: TypeAlias = "bytes | NDArray[np.float32 | np.uint8]"
-"""A vector on its way to Milvus: bits come as bytes."""
+"""A vector as Milvus takes it: packed bits are bytes."""
 
 _PAGE = 10_000
 """Keys per request; a server takes 0.2 s for each."""
 MOST_ROWS = 16_384
-"""Rows that Milvus returns per query at most."""
+"""Most rows that Milvus returns for a query."""
 _SPARE = 8
-"""Rows asked for beyond the limit, to see whether others are at the last one's distance."""
+"""Rows requested beyond the limit, to detect ties with the last row."""
 _MOST_QUERIES = 100
 _ANSWER_BYTES = 16 << 20
-"""A server refuses to send more than 64 MiB."""
+"""Bytes of one answer; a server refuses to send more than 64 MiB."""
 _HIT_BYTES = 50
 _LITE_BYTES = 256 << 20
 """Memory for the products of all queries of a request with all rows of Milvus Lite."""
 
 
 class Consistency(StrEnum):
-    """Which writes a search on a server is sure to see; Lite always sees all."""
+    """The writes that a search on a server is guaranteed to see; Lite always sees all writes."""
 
     STRONG = "Strong"
-    """All that were acknowledged, by whomever. Costs some 0.2 s."""
+    """All acknowledged writes of all clients. Costs about 0.2 s a search."""
     SESSION = "Session"
-    """At least those of this client."""
+    """At least the writes of this client."""
     BOUNDED = "Bounded"
-    """All but those of the last seconds, one's own included."""
+    """All writes except those of the last seconds, also of this client."""
     EVENTUALLY = "Eventually"
-    """No promise."""
+    """No guarantee."""
 
 
 def checked_consistency(consistency: Consistency) -> Consistency:
@@ -63,7 +63,7 @@ def checked_consistency(consistency: Consistency) -> Consistency:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What all queries of a search have in common."""
+    """The parameters that all queries of a search share."""
 
     spec: CollectionSpec
     limit: int
@@ -76,10 +76,10 @@ class Search:
         """Return the nearest rows of each query.
 
         Args:
-            client: Where to ask.
+            client: The client to ask.
             queries: The queries, (n, columns).
-            compared: Rows that each query of a request is compared with at once; 0
-                if the server sees to its memory itself.
+            compared: Rows that Milvus Lite compares with each query in memory; 0 for a
+                server, which limits its memory itself.
         """
         rows = min(self.limit + _SPARE, MOST_ROWS)
         step = min(_MOST_QUERIES, max(1, _ANSWER_BYTES // (_HIT_BYTES * rows)))
@@ -119,7 +119,7 @@ class Search:
         return found
 
     def _goes_on(self, client: MilvusClient, matches: Sequence[Match], rows: int) -> bool:
-        """Tell whether rows beyond those asked for may belong among the first `limit`."""
+        """Return whether further rows may belong among the first `limit`."""
         if len(matches) < rows:
             return False
         if rows < MOST_ROWS:
@@ -132,7 +132,7 @@ class Search:
         return False
 
     def _count(self, client: MilvusClient) -> int:
-        """Count the rows that the condition leaves."""
+        """Return the number of rows that meet the condition."""
         return count(
             client,
             self.spec.name,
@@ -145,7 +145,7 @@ class Search:
 def count(
     client: MilvusClient, name: str, condition: str = "", *, consistency: str, timeout: float
 ) -> int:
-    """Return how many rows of a collection meet the condition."""
+    """Return the number of rows of a collection that meet the condition."""
     (row,) = client.query(
         name,
         filter=condition,
@@ -159,7 +159,7 @@ def count(
 def keys_after(
     client: MilvusClient, name: str, last: str, *, consistency: str, timeout: float
 ) -> list[str]:
-    """Return the next keys of a collection, in their order; none if `last` was the last."""
+    """Return the keys of a collection that follow `last`, in order."""
     rows = client.query(
         name,
         filter=f'id > "{last}"',
@@ -167,8 +167,8 @@ def keys_after(
         output_fields=["id"],
         timeout=timeout,
         consistency_level=consistency,
-        # In the order of keys, as pymilvus' own iterator asks for it; that one
-        # logs a warning for Lite, and for servers before 2.4, on every use.
+        # These parameters order the rows by key, as the iterator of pymilvus does. That
+        # iterator logs a warning on every use, for Lite and for servers before 2.4.
         iterator="True",
         reduce_stop_for_best="True",
     )
@@ -176,21 +176,21 @@ def keys_after(
 
 
 def to_milvus(vectors: Vectors, spec: CollectionSpec) -> list[Value]:
-    """Return the rows of a matrix as Milvus takes them."""
+    """Return the rows of a matrix in the form that Milvus takes."""
     if spec.metric is Metric.HAMMING:
         return [vector.tobytes() for vector in vectors]
     return list(vectors)
 
 
 def from_milvus(value: Sequence[float] | Sequence[bytes], spec: CollectionSpec) -> Vectors:
-    """Return the vector that Milvus gave back."""
+    """Return the vector that Milvus returned."""
     if spec.metric is Metric.HAMMING:
         return np.frombuffer(b"".join(cast("Sequence[bytes]", value)), np.uint8).copy()
     return np.asarray(value, np.float32)
 
 
 def _distance(metric: Metric, value: float) -> float:
-    """Make of what Milvus calls a distance one that `Metric` defines."""
+    """Return the distance that `Metric` defines for the one that Milvus reports."""
     if metric is Metric.HAMMING:
         return value
     return math.sqrt(max(value, 0.0)) if metric is Metric.L2 else 1.0 - value

@@ -36,24 +36,25 @@ from onnxsearch.vectors.milvus.search import (
 _Row: TypeAlias = "dict[str, Any]"
 """What pymilvus takes and returns for a row: a value by field."""
 _BATCH_BYTES = 8 << 20
-"""Servers refuse messages of 64 MiB, and a request should not take seconds."""
+"""Bytes of a request: servers refuse 64 MiB, and a request should not take seconds."""
 _LITE_METRICS = frozenset({Metric.L2, Metric.IP, Metric.COSINE})
 
 
 class MilvusVectorStore(VectorStore):
     """A vector store in Milvus.
 
-    With the default index results are exact, and those of `LocalVectorStore`, save
-    that among more than 16,384 rows at one distance Milvus chooses, and that by `ip`
-    and `cosine` rows with the same vector may be a rounding error (1e-7) apart, and
-    so come in another order than that of their keys.
+    With the default index, results are exact and equal to those of `LocalVectorStore`,
+    with two exceptions. Among more than 16,384 rows at the same distance, Milvus chooses.
+    By `ip` and `cosine`, distances of equal vectors may differ by a rounding error (1e-7),
+    so that their order differs from the order of their keys.
 
-    What the store learned of a collection on a server it keeps in mind. After
-    another one dropped it and made one of the same name, call `ensure_collection`.
+    The store caches what it knows of a collection on a server. Call `ensure_collection`
+    after another client dropped the collection and created it again.
 
-    Milvus Lite survives a killed process, but does not wait for the disk: a loss
-    of power can cost it the last writes. When the disk is full, every store on the
-    file raises StoreUnavailableError until all are closed and it is opened again.
+    Writes to Milvus Lite survive a killed process, but Milvus Lite does not wait for the
+    disk: after a loss of power the last writes may be missing. When the disk is full,
+    every store on the file raises `StoreUnavailableError` until all stores are closed and
+    the file is opened again.
 
     Example:
         >>> store = MilvusVectorStore("http://localhost:19530")
@@ -81,24 +82,24 @@ class MilvusVectorStore(VectorStore):
         Args:
             uri: Path of a Milvus Lite file, ending in `.db`, or `http://host:port`,
                 or `https://host:port` for TLS.
-            client: A client to use instead of `uri`; it is not closed. Not one of
-                Milvus Lite.
+            client: A client of a server to use instead of `uri`; it stays open. A client
+                of Milvus Lite is refused.
             token: API key, or `user:password`.
             user: User name.
             password: Password.
-            db_name: Database, where it isn't the default one.
-            tls: Certificates, where those that the system trusts won't do.
-            timeout: Seconds until a call gives up; connecting, after 4 at most.
-            index: Index for collections that are made here; None is `FlatIndex()`.
-            consistency: Which writes a search is sure to see.
+            db_name: Database, if it is not the default one.
+            tls: Certificates, if the ones that the system trusts are not sufficient.
+            timeout: Seconds until a call gives up; at most 4 for connecting.
+            index: Index of the collections that are created here; None for `FlatIndex()`.
+            consistency: The writes that a search is guaranteed to see.
 
         Raises:
             StoreUnavailableError: The server cannot be reached.
             StoreLockedError: Another process has the Milvus Lite file open.
-            StoreCorruptError: That file is of the format of Milvus Lite 2.
+            StoreCorruptError: The file has the format of Milvus Lite 2.
             MissingExtraError: Milvus Lite is not installed.
-            InvalidArgumentError: Not one of `uri` and `client` was given, or it is
-                not as said.
+            InvalidArgumentError: Both or neither of `uri` and `client` were given, or an
+                argument is not as described.
         """
         self._timeout = seconds("timeout", timeout)
         self._index = checked_index(index)
@@ -129,7 +130,7 @@ class MilvusVectorStore(VectorStore):
     def ensure_collection(self, spec: CollectionSpec) -> None:
         """Create the collection, or check that the one there is the same.
 
-        See `VectorStore.ensure_collection`. What other stores did meanwhile is seen.
+        See `VectorStore.ensure_collection`. Changes by other clients are noticed.
         """
         self._database.look_again(spec.name)
         super().ensure_collection(spec)
@@ -194,7 +195,7 @@ class MilvusVectorStore(VectorStore):
             consistency=self._consistency,
             timeout=self._timeout,
         )
-        # Milvus Lite compares all queries of a request with all rows, in memory.
+        # Milvus Lite compares all queries of a request with all rows in memory.
         compared = self._count(spec) if lite is not None and len(queries) > 1 else 0
         return self._database.ask(spec.name, lambda client: search.run(client, queries, compared))
 
@@ -265,14 +266,14 @@ class MilvusVectorStore(VectorStore):
         return [Variant(index, partial(self._with(index).search, collection)) for index in indexes]
 
     def _with(self, index: MilvusIndex) -> Self:
-        view = copy(self)  # it shares the connection
+        view = copy(self)  # the copy shares the connection
         view._index = index  # noqa: SLF001
         return view
 
     def wait_until_indexed(self, collection: str, *, timeout: float = 600.0) -> None:
-        """Return when the index holds every row that was stored before the call.
+        """Wait until the index holds every row that was stored before the call.
 
-        Milvus indexes in the background. Searches before that are right, and slower.
+        Milvus builds indexes in the background. Earlier searches are right, but slower.
 
         Args:
             collection: Name of an existing collection.
@@ -280,7 +281,7 @@ class MilvusVectorStore(VectorStore):
 
         Raises:
             CollectionNotFoundError: There is no such collection.
-            StoreUnavailableError: It was not done in that time.
+            StoreUnavailableError: The index was not complete in that time.
         """
         name, lite = self.describe(collection).name, self._connection.lite
         if lite is not None:
@@ -292,9 +293,10 @@ class MilvusVectorStore(VectorStore):
             wait_for_index(client, name, timeout)
 
     def close(self) -> None:
-        """Close the connection, unless it was given; closing twice is harmless.
+        """Close the connection, except for a client that was passed in.
 
-        The last store on a Milvus Lite file releases it, which may take seconds.
+        Closing twice is harmless. The last store on a Milvus Lite file releases the file,
+        which may take seconds.
         """
         self._connection.close()
 
