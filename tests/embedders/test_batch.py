@@ -30,10 +30,12 @@ CONTRASTS = [generator.integers(0, 2, (12, 10, 3), np.uint8) * 255 for _ in rang
 IMAGES = [PALE[0], CONTRASTS[0], *PALE[1:], *CONTRASTS[1:]]
 
 
-def model(nodes: str, batch: str | int = "n", columns: int = FEATURES) -> bytes:
-    """Make a model (batch, 3, 6, 5) -> (batch, columns) of `m`, an average (batch, 3)."""
+def model(
+    nodes: str, batch: str | int = "n", columns: int = FEATURES, *, size: str = "6, 5"
+) -> bytes:
+    """Make a model (batch, 3, size) -> (batch, columns) of `m`, an average (batch, 3)."""
     text = (
-        f'<ir_version: 8, opset_import: ["": 17]> g (float[{batch}, 3, 6, 5] x)'
+        f'<ir_version: 8, opset_import: ["": 17]> g (float[{batch}, 3, {size}] x)'
         f" => (float[{batch}, {columns}] y)"
         f"<float[3, 8] w = {{{', '.join(map(str, weights().ravel()))}}},"
         " int8[3, 8] q = {"
@@ -54,6 +56,12 @@ ACROSS = {
     "d = Add(c, ones) y = MatMul(d, w)",
     "largest of the batch": "b = ReduceMax<axes=[0], keepdims=1>(m) c = Div(m, b) y = MatMul(c, w)",
     "softmax over the batch": "v = MatMul(m, w) c = Softmax<axis=0>(v) d = Mul(c, v) y = Add(d, v)",
+    "normalised first": "l = LayerNormalization(m, ones, zeros) " + QUANTISED.replace("(m)", "(l)"),
+    "the image behind": "o = Constant<value_ints=[1]>() t = Constant<value_ints=[0]>() "
+    "e = Constant<value_ints=[99]>() b = Slice(m, o, e, t) z = Slice(m, t, o, t) "
+    "h = Concat<axis=0>(b, z) c = Mul(h, m) y = MatMul(c, w)",
+    "images before": "a = Constant<value_int=0>() c = CumSum(m, a) y = MatMul(c, w)",
+    "images behind": "a = Constant<value_int=0>() c = CumSum<reverse=1>(m, a) y = MatMul(c, w)",
     "reshape to a single image": "v = MatMul(m, w) y = Reshape(v, single)",
     "reshape to a single row": "v = MatMul(m, w) y = Reshape(v, flat)",
 }
@@ -108,6 +116,18 @@ def test_other_graphs_keep_their_batch() -> None:
 def test_bundled_models_keep_their_batch() -> None:
     for name in ("efficientnet-lite0", "efficientnet-lite2"):
         assert not OnnxEmbedder.bundled(name)._model.one_by_one
+
+
+@pytest.mark.parametrize("profile", ["keras-raw", "keras-caffe", "keras-tf", "torchvision"])
+def test_quantisation_is_found_at_every_scale(profile: str) -> None:
+    # Noise would average away, and leave all images the same range.
+    for side in (8, 56, 224):
+        nodes = (
+            f"a = AveragePool<kernel_shape=[{side}, {side}], strides=[{side}, {side}]>(x)"
+            " g = GlobalMaxPool(a) p = Flatten(g) " + QUANTISED.replace("(m)", "(p)")
+        )
+        embedder = OnnxEmbedder(model(nodes, size="224, 224"), profile=profile)
+        assert embedder._model.one_by_one
 
 
 def test_a_quantised_model_finds_every_image() -> None:

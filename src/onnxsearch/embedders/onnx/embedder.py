@@ -59,8 +59,8 @@ class OnnxEmbedder(Embedder):
     wrong preparation gives wrong neighbours without any error: so a profile has to be
     named, unless the file carries one.
 
-    Loading runs the model on an image of noise, alone and beside another, which takes as
-    long as three images. This finds the shapes of its outputs, and models that look
+    Loading runs the model on two images of noise, alone and together, which takes as long
+    as four images. This finds the shapes of its outputs, and models that look
     across the batch: dynamic quantisation, batch normalisation left in training mode.
     Those are run image by image, so that a vector never depends on the images beside it.
 
@@ -157,13 +157,13 @@ class OnnxEmbedder(Embedder):
         self._profile = resolve_profile(profile, carried, self.input, path)
         self._profile.check_reading(reading)
         probes = probe_images(self._profile, self.input)
-        first = self._model.first_run(probes[-1])
+        first = self._model.first_run(probes[0])
         self._output = first.choose(output, pooling)
-        alone = first.image_values(self._output)
-        self._dimension = self._pooled_dimension(alone.shape)
+        values = first.image_values(self._output)
+        self._dimension = self._pooled_dimension(values.shape)
         if self._text is not None:
             self._text.check_dimension(self._dimension, self._output, first.listed())
-        self._model = self._model.batched_safely(probes, alone, self._output)
+        self._model = self._model.batched_safely(probes, values, self._output)
 
     @classmethod
     def bundled(

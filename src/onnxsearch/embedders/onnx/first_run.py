@@ -19,8 +19,8 @@ from onnxsearch.embedders.onnx.signature import (
 )
 from onnxsearch.images.preprocessing.profile import PreprocessingProfile
 
-_PROBE_LEVELS = ((0, 256), (118, 138))
-"""Levels of the noise in the images of a probe: of the whole range, and pale."""
+_BLOCKS = 4
+"""Blocks on each side of the image with contrasts, so that averaging leaves some of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +75,16 @@ def model_input(profile: PreprocessingProfile, image: Image.Image, spec: ImageIn
 
 
 def probe_images(profile: PreprocessingProfile, spec: ImageInputSpec) -> Tensor:
-    """Return two images of noise as a model is fed them, always the same: (2, ...)."""
+    """Return two images as a model is fed them, always the same: (2, ...).
+
+    The first has contrasts and colours of the whole range, the second is pale noise. So
+    they differ in the range of values at every scale, down to a single average.
+    """
     generator = np.random.default_rng(0)
-    noise = [
-        Image.fromarray(generator.integers(low, high, (*profile.size, 3), np.uint8))
-        for low, high in _PROBE_LEVELS
-    ]
-    return np.stack([model_input(profile, image, spec) for image in noise])
+    height, width = profile.size
+    noise = generator.integers(0, 80, (height, width, 3), np.uint8)
+    bright = generator.random((_BLOCKS, _BLOCKS, 3)) < (0.9, 0.5, 0.1)  # reddish
+    rows, columns = (np.arange(side) * _BLOCKS // side for side in (height, width))
+    contrasts = np.where(bright[rows][:, columns], 255 - noise, noise)
+    images = [contrasts, noise // 4 + 118]
+    return np.stack([model_input(profile, Image.fromarray(each), spec) for each in images])

@@ -112,29 +112,35 @@ class ImageModel:
         starts = range(0, len(batch), size)
         return np.concatenate([self._chunk(batch[at : at + size], output) for at in starts])
 
-    def batched_safely(self, probes: Tensor, alone: Tensor, output: str) -> ImageModel:
+    def batched_safely(self, probes: Tensor, first: Tensor, output: str) -> ImageModel:
         """Return a model that gives an image the same values whatever is beside it.
 
         Some graphs look across the batch: quantisation by the range of all values, batch
         normalisation left in training mode, a `Reshape` to a single image. So two images
-        are run together, and the second is compared with its own run. Where they differ,
-        images are run one by one. A model exported for a single image is opened for more,
-        where `RuntimeOptions.open_batch` says so and the same comparison holds.
+        are run together, and each is compared with its own run. Where they differ, images
+        are run one by one. A model exported for a single image is opened for more, where
+        `RuntimeOptions.open_batch` says so and the same comparison holds.
 
         Args:
             probes: Two images of different ranges, as the model is fed.
-            alone: The values of `output` for the second one, run alone.
+            first: The values of `output` for the first one, run alone.
             output: The output in use.
 
         Raises:
             ModelLoadError: The model gives other values for the same image each time.
             MissingExtraError: Opening was asked for, and the package onnx is not installed.
         """
-        if self.input.batch == 1:
-            opened = self._opened()
-            if opened is None or not opened.ignores_batch(probes, alone, output):
-                return self
-            return opened
+        opened = self._opened() if self.input.batch == 1 else None
+        if self.input.batch == 1 and opened is None:
+            return self
+        try:
+            alone = np.concatenate(
+                [first, *(self._chunk(each, output) for each in probes[1:, None])]
+            )
+        except EmbeddingError as error:
+            raise ModelLoadError(f"a run of the model on noise failed: {error}") from error
+        if opened is not None:
+            return opened if opened.ignores_batch(probes, alone, output) else self
         if self.ignores_batch(probes, alone, output):
             return self
         sibling = copy.copy(self)
@@ -147,19 +153,14 @@ class ImageModel:
         return sibling
 
     def ignores_batch(self, probes: Tensor, alone: Tensor, output: str) -> bool:
-        """Whether the last of `probes` has the values `alone` behind the others."""
+        """Whether each of `probes` has its values `alone` beside the others."""
         try:
             together = self.run(probes, output)
         except (EmbeddingError, ModelLoadError):
             return False
-        if together.shape != (len(probes), *alone.shape[1:]):
-            return False
-        expected = alone[0].astype(np.float64)
-        difference = np.abs(together[-1].astype(np.float64) - expected)
-        # NaN and infinity in both are no difference: `embed` reports them.
-        same = ~np.isfinite(expected) & ~np.isfinite(difference)
-        allowed = self._tolerance * np.abs(expected).max(initial=0, where=np.isfinite(expected))
-        return bool((same | (difference <= allowed)).all())
+        return together.shape == alone.shape and all(
+            _equal(*pair, self._tolerance) for pair in zip(together, alone, strict=True)
+        )
 
     def _opened(self) -> ImageModel | None:
         """Return the model, edited to take any batch; None if it is not to be opened."""
@@ -201,3 +202,13 @@ class ImageModel:
 
     def _run(self, names: Sequence[str], batch: Tensor) -> list[Tensor]:
         return self.sessions.run(self.threads, names, {self.input.name: batch}, self._label)
+
+
+def _equal(some: Tensor, others: Tensor, tolerance: float) -> bool:
+    """Whether two arrays are equal, up to `tolerance` in relation to their largest value."""
+    expected = others.astype(np.float64)
+    difference = np.abs(some.astype(np.float64) - expected)
+    # NaN and infinity in both are no difference: `embed` reports them.
+    same = ~np.isfinite(expected) & ~np.isfinite(difference)
+    allowed = tolerance * np.abs(expected).max(initial=0, where=np.isfinite(expected))
+    return bool((same | (difference <= allowed)).all())
