@@ -11,7 +11,7 @@ import numpy as np
 
 from onnxsearch._internal.closeable import Closeable
 from onnxsearch._internal.metadata_json import metadata_text
-from onnxsearch._internal.validation import instance, integer, items
+from onnxsearch._internal.validation import boolean, instance, integer, items
 from onnxsearch.errors import (
     CollectionNotFoundError,
     InvalidArgumentError,
@@ -145,8 +145,9 @@ class VectorStore(Closeable):
                 f"upsert was given {len(keys)} keys, {len(matrix)} vectors and "
                 f"{len(rows)} metadata: expected as many of each"
             )
+        whole = not boolean("partial", partial)
         if keys:
-            if not partial:
+            if whole:
                 self._check_whole(rows)
             self._upsert(spec, keys, matrix, rows)
 
