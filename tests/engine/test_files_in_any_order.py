@@ -23,10 +23,21 @@ from onnxsearch.testing import Faults, ProcessDied, picture, picture_bytes
 from onnxsearch.testing.faults import Moment
 from tests.engine.stores import faulty_engine
 
-NAMES = ("x/a.png", "x/b.png", "x/c.png", "y/a.png", "y/d.png")
-PICTURES = ("ant", "bee", "cat", "dog")
+NAMES = ("x/a.png", "x/b.png", "x/c.png", "y/a.png")
+PICTURES = ("ant", "bee", "cat", "dog", "elk", "fly")
 BYTES = {picture_bytes(name): name for name in (*PICTURES, "fox")}
-NAME, PICTURE = st.sampled_from(NAMES), st.sampled_from(PICTURES)
+NAME = st.sampled_from(NAMES)
+CHANGE = st.one_of(
+    st.tuples(st.just("create"), NAME, st.sampled_from(PICTURES)),
+    st.tuples(st.just("copy"), NAME, NAME),
+    st.tuples(st.just("copy with its time"), NAME, NAME),
+    st.tuples(st.just("touch"), NAME, st.none()),
+    st.tuples(st.just("move"), NAME, NAME),
+    st.tuples(st.just("move"), NAME, NAME),
+    st.tuples(st.just("swap"), NAME, NAME),
+    st.tuples(st.just("delete"), NAME, st.none()),
+    st.tuples(st.just("rename folder"), st.none(), st.none()),
+)
 AT = st.sampled_from([None, None, None, *range(12)])
 MOMENT = st.sampled_from(["before", "after"])
 
@@ -47,8 +58,12 @@ class FilesInAnyOrder(RuleBasedStateMachine):
     clock = itertools.count(1)
     counter = itertools.count(1)
 
-    @initialize(both=st.booleans())
-    def begin(self, both: bool) -> None:
+    @initialize(
+        both=st.booleans(),
+        showing=st.lists(st.sampled_from(PICTURES), min_size=len(NAMES), max_size=len(NAMES)),
+        added=st.sets(NAME),
+    )
+    def begin(self, both: bool, showing: list[str], added: set[str]) -> None:
         self.base = Path(tempfile.mkdtemp())
         self.root, self.away = self.base / "pictures", self.base / "away"
         for folder in ("x", "y", "z"):
@@ -62,6 +77,11 @@ class FilesInAnyOrder(RuleBasedStateMachine):
         self.homes: dict[str, int] = {}
         """The token of each file that has had it since `add`, wherever it was moved."""
         self.open_again(both)
+        for name, shown in zip(NAMES, showing, strict=True):
+            self.show(name, shown)
+        for name in sorted(added):
+            self.add(name, at=None, moment="before")
+        self.index(at=None, moment="before")
 
     # What happens to files.
 
@@ -80,13 +100,11 @@ class FilesInAnyOrder(RuleBasedStateMachine):
     def usable(self, *names: str) -> bool:
         return self.mounted or not any(name.startswith("y") for name in names)
 
-    @rule(name=NAME, shown=PICTURE)
     def create(self, name: str, shown: str) -> None:
         if self.usable(name):
             self.show(name, shown)
             self.homes.pop(self.path(name), None)
 
-    @rule(one=NAME, other=NAME, keep_time=st.booleans())
     def copy(self, one: str, other: str, keep_time: bool) -> None:
         source, goal = self.path(one), self.path(other)
         if self.usable(one, other) and one != other and os.path.exists(source):
@@ -95,17 +113,14 @@ class FilesInAnyOrder(RuleBasedStateMachine):
             if not keep_time:
                 self.touch(goal)
 
-    @rule(name=NAME)
     def touch_again(self, name: str) -> None:
         if os.path.exists(self.path(name)):
             self.touch(self.path(name))
 
-    @rule(one=NAME, other=NAME)
     def move(self, one: str, other: str) -> None:
         if self.usable(one, other) and one != other and os.path.exists(self.path(one)):
             self.rename(self.path(one), self.path(other))
 
-    @rule(one=NAME, other=NAME)
     def swap(self, one: str, other: str) -> None:
         paths = self.path(one), self.path(other)
         if one != other and all(map(os.path.exists, paths)):
@@ -114,7 +129,6 @@ class FilesInAnyOrder(RuleBasedStateMachine):
             self.rename(paths[1], paths[0])
             self.rename(between, paths[1])
 
-    @rule()
     def rename_folder(self) -> None:
         here, there = self.root / "x", self.root / "renamed"
         if there.exists():
@@ -132,7 +146,6 @@ class FilesInAnyOrder(RuleBasedStateMachine):
         if token is not None:
             self.homes[goal] = token
 
-    @rule(name=NAME)
     def delete(self, name: str) -> None:
         Path(self.path(name)).unlink(missing_ok=True)
         if self.usable(name):
@@ -148,6 +161,25 @@ class FilesInAnyOrder(RuleBasedStateMachine):
             drive.rmdir()
             self.away.rename(drive)
         self.mounted = not self.mounted
+
+    @rule(changes=st.lists(CHANGE, min_size=1, max_size=4))
+    def change(self, changes: list[tuple[str, str, str]]) -> None:
+        for what, one, other in changes:
+            match what:
+                case "create":
+                    self.create(one, other)
+                case "copy" | "copy with its time":
+                    self.copy(one, other, keep_time=what != "copy")
+                case "touch":
+                    self.touch_again(one)
+                case "move":
+                    self.move(one, other)
+                case "swap":
+                    self.swap(one, other)
+                case "delete":
+                    self.delete(one)
+                case _:
+                    self.rename_folder()
 
     # What is done about them.
 
@@ -180,6 +212,13 @@ class FilesInAnyOrder(RuleBasedStateMachine):
             self.open_again(both=True)
             self.tokens |= {token} & self.stored_tokens().keys()
 
+    @rule(changes=st.lists(CHANGE, min_size=1, max_size=4), at=AT, moment=MOMENT)
+    def change_and_index(
+        self, changes: list[tuple[str, str, str]], at: int | None, moment: Moment
+    ) -> None:
+        self.change(changes)
+        self.index(at, moment)
+
     @rule(at=AT, moment=MOMENT)
     def index(self, at: int | None, moment: Moment) -> None:
         self.arm(at, moment)
@@ -207,9 +246,11 @@ class FilesInAnyOrder(RuleBasedStateMachine):
         self.faults.revive()
         after, shown = self.stored_tokens(), set(files_in(self.root).values())
         described = {shown_by(record) for record in after.values()}
+        unmounted = {path.replace(str(self.away), self.path("y")) for path in files_in(self.away)}
         for token in (self.tokens & before.keys()) - after.keys():
             name = shown_by(before[token])
             assert name not in shown or name in described, f"metadata of {name} were pruned"
+            assert before[token].uri not in unmounted
         self.tokens &= after.keys()
         self.homes = {path: t for path, t in self.homes.items() if t in self.tokens}
 
@@ -306,4 +347,4 @@ def _learn_contents() -> None:
 _learn_contents()
 
 TestFilesInAnyOrder = FilesInAnyOrder.TestCase
-TestFilesInAnyOrder.settings = settings(stateful_step_count=20)
+TestFilesInAnyOrder.settings = settings(stateful_step_count=25)

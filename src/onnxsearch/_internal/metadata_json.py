@@ -14,10 +14,10 @@ def metadata_text(metadata: Metadata) -> str:
     """Return `metadata` as compact JSON text, in ASCII.
 
     Raises:
-        InvalidArgumentError: They hold what not every back end can keep: a key
-            that is not a string, NaN or infinity, an integer of more than 64 bits,
-            half a surrogate pair, or something that JSON has no word for; or
-            they are nested too deeply, or they are no mapping.
+        InvalidArgumentError: `metadata` is not a mapping, is nested too deeply, or holds a
+            value that some back end cannot keep: a key that is not a string, NaN or
+            infinity, an integer of more than 64 bits, half a surrogate pair, or a type
+            that JSON does not have.
     """
     if not isinstance(metadata, Mapping):
         raise InvalidArgumentError(

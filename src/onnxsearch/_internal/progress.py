@@ -1,4 +1,4 @@
-"""Telling how far a long operation has come."""
+"""Progress reports of long operations."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ProgressSink: TypeAlias = "bool | Callable[[Progress], None]"
 """True prints a line to standard error, False is silent, a callable is called."""
 
 _INTERVAL = 0.2
-"""Seconds between two lines: often enough to look alive, too seldom to cost time."""
+"""Seconds between two lines: often enough to follow, too seldom to cost time."""
 
 
 def reporter(sink: ProgressSink) -> Callable[[Progress], None]:

@@ -1,4 +1,4 @@
-"""Work in threads, results in order, memory bounded."""
+"""Threads that work in bounded memory and return results in order."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _AHEAD = 3
 def ordered_map(
     function: Callable[[_Item], _Result], items: Iterable[_Item], *, workers: int
 ) -> Iterator[_Result]:
-    """Yield `function(item)` for every item, in order, worked out by `workers` threads.
+    """Yield `function(item)` for every item, in order, computed by `workers` threads.
 
     Items are taken only a few ahead of the results, so that a long iterator never
-    piles up. An exception of the function or of the iterator ends it; what is
-    under way then is waited for, and what has not begun is dropped.
+    fills the memory. An exception of the function or of the iterator ends the map: running
+    calls are waited for, and calls that have not begun are dropped.
 
     Example:
         >>> list(ordered_map(len, ["a", "bc"], workers=2))

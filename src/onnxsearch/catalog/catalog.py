@@ -371,10 +371,12 @@ class Catalog:
         found = self.records.find(last)
         before = {id: stored for id, stored in found.items() if _amends(last[id], stored)}
         kept = self._kept_vectors(before.values())
-        amended = [
-            _with_vectors(last[id].record, kept[stored.key] | dict(last[id].vectors))
-            for id, stored in before.items()
-        ]
+        amended: list[NewImage] = []
+        for id, stored in before.items():
+            # The record of an image that was stored again, from the same bytes, stays as well.
+            seen = last[id].amends in (None, stored.key)
+            record = last[id].record if seen else stored.record
+            amended.append(_with_vectors(record, kept[stored.key] | dict(last[id].vectors)))
         return amended, before
 
 

@@ -77,7 +77,9 @@ class Writer:
             if image.former is not None
         ]
         skipped = self.catalog.move(moves)
-        self.moved += [m.former.record.id for m in moves if m.item.record.id not in skipped]
+        stored = [move for move in moves if move.item.record.id not in skipped]
+        former = [(move.former.record.id, move.item.record.id) for move in stored]
+        self.moved += [before for before, now in former if before != now]
         return skipped
 
     def _enqueue(self, image: PreparedImage) -> Outcome | None:
