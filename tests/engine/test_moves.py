@@ -330,3 +330,35 @@ def test_a_file_that_is_renamed_over_its_copy_keeps_its_metadata(house: House) -
     house.path("b.png").rename(house.path("a.png"))
     assert house.index(prune=True) == {"a.png": "unchanged", "b.png": "removed"}
     assert house.metadata_of("a.png") == {"title": "mine"}
+
+
+@pytest.mark.parametrize("backfill", [False, True])
+def test_metadata_that_are_added_while_an_image_is_amended_stay(
+    house: House, monkeypatch: pytest.MonkeyPatch, backfill: bool
+) -> None:
+    from onnxsearch.indexing import worker
+
+    path = house.write("a.png", "cat")
+    house.index()
+    os.utime(path, ns=(1, 1))
+    read = worker.read_image_file
+
+    def add_meanwhile(*arguments: object) -> object:
+        monkeypatch.undo()
+        house.add("a.png", title="mine")
+        return read(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(worker, "read_image_file", add_meanwhile)
+    two = FakeEmbedder("two", 8)
+    engine = SearchEngine([house.fake, two], house.vectors, house.metadata)
+    assert not (engine.backfill("two") if backfill else engine.index(house.folder)).failures
+    assert house.metadata_of("a.png") == {"title": "mine"}
+    assert len(engine.search(picture("cat"), model="two")) == 1
+    assert_consistent(house.vectors, house.metadata)
+
+
+def test_a_move_is_not_reported_as_a_removal_of_an_id_that_stays(house: House) -> None:
+    house.engine.add(house.write("b.png", "cat"), id="cat")
+    house.path("b.png").rename(house.path("a.png"))
+    assert house.index(prune=True) == {"a.png": "moved"}
+    assert house.engine.get("cat") is not None
