@@ -18,6 +18,7 @@ from onnxsearch.vectors.exact_search import Floats, distances
 if TYPE_CHECKING:
     from onnxsearch.embedders.base import Embedder
     from onnxsearch.search.results import SearchResults
+    from onnxsearch.types import Hit
     from onnxsearch.vectors.base import Vectors
 
 _BATCH = 64
@@ -97,32 +98,36 @@ def _neighbours(
         matrix = np.stack([rows[id] for id in pending])
         selection = Selection(width, max_distance=max_distance + _ROUNDING)
         found = retriever.search(embedder, matrix, selection)
-        full = []
-        for id, results in zip(pending, found, strict=True):
-            if len(results) == width:
-                full.append(id)
-            else:
-                yield id, _within(retriever, embedder, rows[id], results, max_distance)
-        pending, width = full, 4 * width
+        whole = {
+            id: results for id, results in zip(pending, found, strict=True) if len(results) < width
+        }
+        yield from _within(retriever, embedder, rows, whole, max_distance)
+        pending, width = [id for id in pending if id not in whole], 4 * width
 
 
 def _within(
     retriever: Retriever,
     embedder: Embedder,
-    row: Vectors,
-    results: SearchResults,
+    rows: Mapping[str, Vectors],
+    found: Mapping[str, SearchResults],
     max_distance: float,
-) -> list[str]:
-    """Return the ids of the hits that are at most `max_distance` from `row`.
+) -> Iterator[tuple[str, list[str]]]:
+    """Yield each row's id with the ids of its hits that are at most `max_distance` away.
 
-    Stores round distances, each in its own way: the ones in doubt are measured here, as
+    Stores round distances, each in its own way. Those in doubt are measured here, as
     `calibrate` measures them, so that both agree in every store.
     """
-    doubtful = [hit.id for hit in results if hit.distance > max_distance - _ROUNDING]
-    others = retriever.rows(embedder, doubtful)
-    beyond = {id for id in doubtful if id not in others}
-    beyond |= {id for id in others if _distance(embedder, row, others[id]) > max_distance}
-    return [hit.id for hit in results if hit.id not in beyond]
+    border = max_distance - _ROUNDING
+    doubtful = {hit.id for results in found.values() for hit in results if hit.distance > border}
+    others = retriever.rows(embedder, sorted(doubtful)) if doubtful else {}
+
+    def is_within(row: Vectors, hit: Hit) -> bool:
+        if hit.distance <= border:
+            return True
+        return hit.id in others and _distance(embedder, row, others[hit.id]) <= max_distance
+
+    for id, results in found.items():
+        yield id, [hit.id for hit in results if is_within(rows[id], hit)]
 
 
 def _rivals(
