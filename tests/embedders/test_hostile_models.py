@@ -13,6 +13,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from onnxsearch.embedders.onnx.embedder import OnnxEmbedder
+from onnxsearch.embedders.onnx.inspection import inspect_model
 from onnxsearch.errors import ModelLoadError
 from onnxsearch.images.preprocessing.profile import PreprocessingProfile
 from tests.embedders.models import colour_model
@@ -103,6 +104,18 @@ def test_refused_with_the_reason(tmp_path: Path, model: bytes, reason: str) -> N
     assert "onnxruntime_src" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "damaged"),
+    [(b"height", b"h\xffight"), (b"vector", b"v\xc3ctor"), (b"licence", b"lic\x80nce")],
+    ids=["axis", "output", "metadata"],
+)
+def test_names_that_are_not_unicode(text: bytes, damaged: bytes) -> None:
+    model = colour_model(metadata={"licence": "MIT"})
+    assert text in model
+    with pytest.raises(ModelLoadError, match=r"cannot load model .*utf-8"):
+        OnnxEmbedder(model.replace(text, damaged), profile=SMALL)
+
+
 @pytest.mark.parametrize("location", ["../secret.bin", "sub/../../secret.bin", "link.bin"])
 def test_weights_outside_of_the_models_folder(tmp_path: Path, location: str) -> None:
     (tmp_path / "secret.bin").write_bytes(SECRET)
@@ -118,6 +131,21 @@ def test_weights_outside_of_the_models_folder(tmp_path: Path, location: str) -> 
     link.symlink_to(path)
     with pytest.raises(ModelLoadError, match="escapes model directory"):
         OnnxEmbedder(link, profile=SMALL)
+
+
+@pytest.mark.parametrize("batch", [1 << 24, 1 << 40])
+def test_an_enormous_fixed_batch_is_not_filled(batch: int) -> None:
+    with pytest.raises(ModelLoadError, match=r"batch of .* images.*open batch"):
+        OnnxEmbedder(colour_model(batch=batch), profile=SMALL)
+
+
+@pytest.mark.parametrize("size", [(1 << 33, 6), (6, 9000)])
+def test_an_enormous_image_is_not_made(tmp_path: Path, size: tuple[int, int]) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(colour_model(size=size))
+    with pytest.raises(ModelLoadError, match="expected at most 8192 pixels"):
+        OnnxEmbedder(path, profile=SMALL)
+    assert "8192" in inspect_model(path).missing[0].reason
 
 
 def test_a_model_in_memory_reads_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

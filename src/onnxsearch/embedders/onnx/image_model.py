@@ -23,6 +23,9 @@ from onnxsearch.images.preprocessing.profile import Layout
 
 _OTHER_LAYOUT: Mapping[Layout, Layout] = {"NCHW": "NHWC", "NHWC": "NCHW"}
 
+_LARGEST_BATCH = 1 << 30
+"""Bytes of copies that fill a batch, at most: more is a mistake, or meant to fill memory."""
+
 _CPU_TOLERANCE = {"float32": 1e-4, "float16": 1e-2, "uint8": 1e-4}
 _OTHER_TOLERANCE = 1e-2
 """How far the values for an image may change with the images beside it, in relation to
@@ -84,8 +87,8 @@ class ImageModel:
         """
         nodes: Sequence[Node] = self.sessions.get(self.threads).get_outputs()
         names = [node.name for node in floating(nodes)]
-        batch = self._filled(image[np.newaxis])
         try:
+            batch = self._filled(image[np.newaxis])
             values = self._run(names, batch) if names else []
         except EmbeddingError as error:
             raise ModelLoadError(
@@ -194,10 +197,18 @@ class ImageModel:
 
         Copies and not zeros, so that a graph that looks across its batch sees no image
         that is not there.
+
+        Raises:
+            EmbeddingError: The fixed batch is too large to be filled.
         """
         missing = 0 if self.input.batch is None else self.input.batch - len(images)
         if missing <= 0:
             return images
+        if missing * images[-1].nbytes > _LARGEST_BATCH:
+            raise EmbeddingError(
+                f"the graph fixes a batch of {self.input.batch} images of {images[-1].nbytes} "
+                "bytes: export the model with an open batch, or a smaller one"
+            )
         return np.concatenate([images, np.repeat(images[-1:], missing, axis=0)])
 
     def _run(self, names: Sequence[str], batch: Tensor) -> list[Tensor]:

@@ -278,6 +278,7 @@ def _open(
                 providers=[_with_options(provider) for provider in providers],
                 enable_fallback=0,
             )
+        _read_texts(session)
     except runtime_errors() as error:
         raise ModelLoadError(
             f"ONNX Runtime cannot load {label}: {_reason(error)}{_remedy(model, error)}"
@@ -289,6 +290,17 @@ def _open(
             f"start for {label}; its driver or libraries are missing or of the wrong version"
         )
     return session
+
+
+def _read_texts(session: ort.InferenceSession) -> None:
+    """Read the texts of a model that are needed later.
+
+    Raises:
+        ValueError: A text is not UTF-8. ONNX Runtime finds it only where it is read.
+    """
+    for node in (*session.get_inputs(), *session.get_outputs()):
+        _ = node.name, node.shape, node.type
+    _ = session.get_modelmeta().custom_metadata_map
 
 
 def _loadable(model: str | bytes, label: str) -> str | bytes:

@@ -11,7 +11,7 @@ from onnxsearch.embedders.onnx.axes import find_layout
 from onnxsearch.embedders.onnx.pooling import POOLINGS, Pooling, squeezed
 from onnxsearch.errors import ModelLoadError, ModelOutputError
 from onnxsearch.images.preprocessing.profile import Layout
-from onnxsearch.images.resize import Size
+from onnxsearch.images.resize import MAX_SIDE, Size
 
 PREFERRED_OUTPUTS = ("image_embeds", "pooler_output", "embedding", "output_0")
 """Outputs taken first where several could be the vector: the names that exporters of
@@ -103,6 +103,10 @@ def read_input(
     found = find_layout(node.name, axes, layout, usual)
     sizes = fixed_sizes(axes)
     height, width = sizes[2:] if found == "NCHW" else sizes[1:3]
+    if max(height or 0, width or 0) > MAX_SIDE:
+        raise ModelLoadError(
+            f"input {described(node)}: expected at most {MAX_SIDE} pixels on a side"
+        )
     return ImageInputSpec(node.name, found, dtype, sizes[0], height, width)
 
 
