@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,6 +65,10 @@ def test_a_behaviour_is_where_the_table_says(module: str, name: str) -> None:
 
 def test_the_tree_shows_what_there_is() -> None:
     assert [path for path in tree() if not (PACKAGE / path).exists()] == []
+
+
+def test_the_tree_shows_each_place_once() -> None:
+    assert [path for path, number in Counter(tree()).items() if number > 1] == []
 
 
 def test_the_tree_shows_every_package() -> None:
