@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,12 @@ import pytest
 from onnxsearch import (
     LocalVectorStore,
     MilvusVectorStore,
+    OnnxEmbedder,
+    OnnxSearchError,
     SearchEngine,
     SQLiteMetadataStore,
     UnsupportedImageError,
+    inspect_model,
 )
 from onnxsearch._internal import open_files
 from onnxsearch._internal.open_files import StoreFileError, is_store_file, open_to_read
@@ -49,6 +53,27 @@ def test_a_query_that_is_a_file_of_the_index_keeps_its_locks_of(
         with pytest.raises(UnsupportedImageError, match="index that is open"):
             album.search(path)
     assert locks_of(place) == before
+
+
+@needs_proc
+def test_no_other_use_of_a_file_of_the_index_costs_its_locks(album: SearchEngine, tmp_path: Path):
+    place = tmp_path / "album"
+    before = locks_of(place)
+    files = {file: file.stat().st_ino for file in place.iterdir()}
+    for file in files:
+        for use in (
+            lambda: album.index([file]),  # noqa: B023, called at once
+            lambda: album.load_snapshot(file),  # noqa: B023
+            lambda: album.save_snapshot(file),  # noqa: B023
+            lambda: OnnxEmbedder(file),  # noqa: B023
+            lambda: inspect_model(file),  # noqa: B023
+            lambda: album.search(picture("sofa")).to_html(file),  # noqa: B023
+        ):
+            with suppress(OnnxSearchError):
+                use()
+    assert {file: file.stat().st_ino for file in place.iterdir()} == files
+    assert locks_of(place) == before > 0
+    assert album.search(picture("sofa")).ids == ["sofa"]
 
 
 def test_the_log_that_appears_later_is_known(tmp_path: Path):

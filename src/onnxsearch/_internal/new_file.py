@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from onnxsearch._internal.open_files import StoreFileError, is_store_file
+
 
 @contextmanager
 def new_file(path: Path) -> Iterator[BinaryIO]:
@@ -16,8 +18,14 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
 
     Until then it is written beside it, to a file that ends in ".part". A symbolic link
     is followed; a device or a pipe is written to directly, for it cannot be replaced.
+
+    Raises:
+        StoreFileError: The path is a file of a store that is open in this process.
+        OSError: The file cannot be written.
     """
     target = Path(os.path.realpath(path))
+    if target.exists() and is_store_file(target):
+        raise StoreFileError(str(target))
     if target.exists() and not (target.is_file() or target.is_dir()):
         with open(target, "wb") as device:
             yield device

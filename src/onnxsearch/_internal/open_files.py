@@ -15,8 +15,9 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 from weakref import WeakSet
 
 _LASTING = ("", "-wal", "-shm")
@@ -110,7 +111,7 @@ _lock = threading.RLock()
 # A store that is dropped without being closed is closed with its object. Later files may get
 # the numbers of its files, and are not to be taken for these.
 _open: WeakSet[StoreFiles] = WeakSet()
-_parked: list[BinaryIO] = []
+_parked: list[BufferedReader] = []
 """Files that were read and cannot be closed yet, since a store has been opened on them."""
 
 
@@ -134,7 +135,7 @@ def is_store_file(path: str | os.PathLike[str], status: os.stat_result | None = 
 
 
 @contextmanager
-def open_to_read(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def open_to_read(path: str | os.PathLike[str]) -> Iterator[BufferedReader]:
     """Open a file to read, unless it belongs to a store that is open in this process.
 
     If a store is opened on the file while it is read, the descriptor stays open until

@@ -31,6 +31,7 @@ import numpy as np
 
 from onnxsearch._internal.closeable import Closeable
 from onnxsearch._internal.new_file import new_file
+from onnxsearch._internal.open_files import StoreFileError, is_store_file
 from onnxsearch._internal.progress import ProgressSink, reporter
 from onnxsearch._internal.validation import check_name, integer
 from onnxsearch.catalog.batching import BATCH, BATCH_BYTES
@@ -136,6 +137,8 @@ class Snapshot(Closeable):
     def __init__(self, path: Path) -> None:
         self._path = path
         with self._defects():
+            if is_store_file(path):
+                raise StoreFileError(str(path))
             self._file = zipfile.ZipFile(path)
         try:
             with self._defects():

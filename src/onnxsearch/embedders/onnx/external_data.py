@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from onnxsearch._internal.open_files import open_to_read
 from onnxsearch.embedders.onnx.protobuf import Data, fields
 from onnxsearch.errors import ModelLoadError
 
@@ -62,7 +63,7 @@ def external_data(model: str) -> dict[str, Path]:
     path, real = Path(model), Path(os.path.realpath(model))
     try:
         with (
-            real.open("rb") as file,
+            open_to_read(real) as file,
             mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
         ):
             names = _locations(data)

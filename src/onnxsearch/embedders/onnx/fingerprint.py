@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from onnxsearch._internal.open_files import open_to_read
 from onnxsearch.embedders.onnx.external_data import external_data
 from onnxsearch.types import JSONValue
 
@@ -28,7 +29,7 @@ def model_digest(model: str | bytes) -> bytes:
         return hashlib.sha256(model).digest()
     digests = []
     for path in (Path(model), *external_data(model).values()):
-        with path.open("rb") as file:
+        with open_to_read(path) as file:
             digests.append(hashlib.file_digest(file, "sha256").digest())
     return b"".join(digests)
 

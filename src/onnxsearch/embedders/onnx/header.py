@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from onnxsearch._internal.open_files import open_to_read
 from onnxsearch.embedders.onnx.protobuf import Data, fields
 from onnxsearch.errors import ModelLoadError
 
@@ -58,7 +59,7 @@ def read_header(path: str | os.PathLike[str]) -> OnnxHeader:
     opsets: dict[str, int] = {}
     try:
         with (
-            open(path, "rb") as file,
+            open_to_read(path) as file,
             mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
         ):
             for key, value in fields(data):
@@ -116,7 +117,7 @@ def text_instead(model: str | bytes) -> str | None:
 
 def _head(path: str | os.PathLike[str]) -> bytes:
     try:
-        with open(path, "rb") as file:
+        with open_to_read(path) as file:
             return file.read(_HEAD)
     except OSError:
         return b""

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
+from onnxsearch._internal.open_files import open_to_read
 from onnxsearch.embedders.base import Embedder, Tensor
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.types import ImageInput
@@ -139,7 +140,7 @@ def compare(
 def _read(path: Path) -> Reference:
     try:
         # NumPy leaves a damaged file open, if it has opened it.
-        with path.open("rb") as file:
+        with open_to_read(path) as file:
             loaded = np.load(file, allow_pickle=False)
             if not isinstance(loaded, NpzFile):
                 raise ValueError("it holds a single array")
