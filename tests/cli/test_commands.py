@@ -278,6 +278,19 @@ def test_output_that_cannot_be_written(
         assert "cannot be written: No space left" in message
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="descriptors of POSIX")
+def test_streams_that_are_closed(run: Run, pictures: Path, tmp_path: Path) -> None:
+    run("index", pictures)
+
+    def exit_code(image: str) -> int:
+        script = 'exec "$0" -c "$1" search "$2" >&- 2>&-'
+        command = ["sh", "-c", script, sys.executable, PIPED, image]
+        return subprocess.run(command, cwd=tmp_path, timeout=60, check=False).returncode
+
+    assert exit_code("pictures/gold.png") == 0
+    assert exit_code("pictures/none.png") == 1
+
+
 def test_installed_command(tmp_path: Path, album: Path) -> None:
     def onnxsearch(*arguments: object) -> subprocess.CompletedProcess[str]:
         command = [Path(sys.executable).with_name("onnxsearch"), *map(str, arguments)]

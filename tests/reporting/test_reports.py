@@ -172,6 +172,13 @@ def test_thumbnails_keep_to_the_limits_of_the_engine(tmp_path: Path) -> None:
     small = SearchResults(hits, "model", Metric.L2, ReadPolicy(max_pixels=4))
     assert "data:image" not in small._repr_html_()
     assert "data:image" in SearchResults(hits, "model", Metric.L2)._repr_html_()
+    policy = ReadPolicy(max_pixels=2000)
+    models = [FakeEmbedder("one"), FakeEmbedder("two")]
+    engine = SearchEngine(models, InMemoryVectorStore(), InMemoryMetadataStore(), reading=policy)
+    engine.add(path)
+    for found in (engine.search(path), engine.search(path, models=["one", "two"])):
+        assert found.reading == policy
+    assert engine.compare(path)._reading == policy
 
 
 def test_a_page_that_fails_half_way_leaves_the_one_before(

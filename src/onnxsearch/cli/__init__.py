@@ -19,6 +19,7 @@ PACKAGES = ("rich", "typer")
 
 def main() -> None:
     """Run the command line, and end the process with its exit code."""
+    _replace_closed_streams()
     try:
         from onnxsearch.cli import (  # they add their commands
             compare,  # noqa: F401
@@ -47,6 +48,13 @@ def main() -> None:
         _end(output.OutputError(error))
     except output.OutputError as error:
         _end(error)
+
+
+def _replace_closed_streams() -> None:
+    """Let a stream that was closed before the start discard its text."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
 
 
 def _end(error: OutputError) -> NoReturn:
