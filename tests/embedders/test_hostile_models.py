@@ -14,11 +14,13 @@ from onnx import TensorProto, helper
 
 from onnxsearch.embedders.onnx.embedder import OnnxEmbedder
 from onnxsearch.embedders.onnx.inspection import inspect_model
-from onnxsearch.errors import ModelLoadError
+from onnxsearch.errors import ModelLoadError, OnnxSearchError
 from onnxsearch.images.preprocessing.profile import PreprocessingProfile
+from tests.embedders.exports import EXPORTS
 from tests.embedders.models import colour_model
 
 SMALL = PreprocessingProfile("small", (6, 5))
+EIGHT = PreprocessingProfile("eight", (8, 8))
 SECRET = np.arange(24, dtype=np.float32).tobytes()
 
 
@@ -173,3 +175,20 @@ except ModelLoadError:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert int(result.stdout) < 1024  # megabytes
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_damaged_bytes_raise_errors_of_ours_only(tmp_path: Path, seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    path = tmp_path / "model.onnx"
+    exports = [export.make() for export in EXPORTS.values()]
+    for number in range(150):
+        content = bytearray(exports[number % len(exports)])
+        for place in generator.integers(0, len(content), 2):
+            content[place] = generator.integers(0, 256)
+        path.write_bytes(content)
+        for load in (inspect_model, lambda model: OnnxEmbedder(model, profile=EIGHT, threads=1)):
+            try:
+                load(path)
+            except OnnxSearchError:
+                continue

@@ -40,6 +40,7 @@ IMAGES = PreprocessingProfile("small", (6, 5))
 CLIP = replace(TextProfile.named("clip"), pad_token="<pad>")
 SIGLIP = replace(TextProfile.named("siglip"), pad_token="</s>")
 PLAIN = TextProfile("plain", 8, pad_token="<pad>")
+EIGHT = replace(PLAIN, pad=True)
 
 
 @pytest.fixture
@@ -159,6 +160,18 @@ def test_one_of_two_outputs_has_to_be_chosen(words: Path) -> None:
     assert OnnxTextEmbedder(model, words, profile=SIGLIP, output="b").output == "b"
     with pytest.raises(ModelOutputError, match="pooling"):
         OnnxTextEmbedder(text_model("bert"), words, profile=CLIP)
+
+
+def test_an_output_without_a_row_for_each_token_is_refused(words: Path) -> None:
+    import onnx
+
+    model = onnx.load_from_string(text_model("bert", inputs=("input_ids",)))
+    (gather,) = model.graph.node
+    gather.output[0] = "rows"
+    mean = onnx.helper.make_node("ReduceMean", ["rows"], ["last_hidden_state"], axes=[1])
+    model.graph.node.append(mean)
+    with pytest.raises(ModelOutputError, match=r"\[1, 1, 8\] for a text of 8 tokens"):
+        OnnxTextEmbedder(model.SerializeToString(), words, profile=EIGHT, pooling="mean")
 
 
 def test_profiles_have_to_fit(words: Path) -> None:

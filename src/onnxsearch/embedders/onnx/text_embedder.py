@@ -191,6 +191,11 @@ class OnnxTextEmbedder:
         return self._sessions.run(self._threads, outputs, self._inputs.feeds(rows), self._label)
 
     def _pool(self, values: Tensor, mask: TokenIds) -> Tensor:
+        if values.ndim == 3 and values.shape[1] != len(mask):
+            raise ModelOutputError(
+                f"output {self._output!r} has the shape {list(values.shape)} for a text of "
+                f"{len(mask)} tokens: expected a row for each token"
+            )
         attended = values[:, mask == 1] if values.ndim == 3 else values
         return pool(attended, self._pooling, "NCHW")
 
