@@ -79,10 +79,10 @@ def test_what_a_fork_stores_outlives_it_whoever_closes_first(tmp_path: Path):
 
     engine = open_album()
     engine.add(picture("before"), id="before")
-    closed_here, told = os.pipe()
+    closed_here, signal = os.pipe()
     child = os.fork()
     if child == 0:
-        os.close(told)
+        os.close(signal)
         status = 1
         try:
             new = open_album()
@@ -93,7 +93,7 @@ def test_what_a_fork_stores_outlives_it_whoever_closes_first(tmp_path: Path):
         finally:
             os._exit(status)  # without closing anything
     engine.close()
-    os.close(told)
+    os.close(signal)
     os.close(closed_here)
     assert os.waitpid(child, 0)[1] == 0
     with open_album() as engine:

@@ -1,4 +1,4 @@
-"""Every metadata store that we ship keeps the contract."""
+"""Every metadata store of the package passes the contract."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Killed at any moment: no acknowledged commit is lost, and none is there in part."""
+"""After a kill at any moment, no acknowledged commit is lost, and none is there in part."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_sqlite_outlives_its_writer(tmp_path: Path) -> None:
             assert writer.stdout.readline() == b"%d\n" % (last + 1)
             time.sleep(0.02 + 0.037 * round_)
             writer.kill()
-            # A line that was cut off is no acknowledgement.
+            # A line that was cut off is not an acknowledgement.
             lines = writer.stdout.read().split(b"\n")[:-1]
         with SQLiteMetadataStore(path) as store:
             last = check(store, int(lines[-1]) if lines else last + 1)

@@ -1,4 +1,4 @@
-"""What is special about Redis: servers that refuse, vanish or forget."""
+"""The Redis store with servers that refuse, disappear or lose data."""
 
 from __future__ import annotations
 
@@ -251,7 +251,7 @@ def test_warns_once_of_a_server_that_forgets(tmp_path: Path, aof: str) -> None:
             RedisMetadataStore(server.url).close()
 
 
-def test_says_in_time_that_nobody_listens() -> None:
+def test_reports_in_time_that_no_server_listens() -> None:
     with pytest.raises(StoreUnavailableError, match="does not answer"):
         RedisMetadataStore(f"redis://127.0.0.1:{free_port()}/0")
 
@@ -329,7 +329,7 @@ def test_tells_a_commit_that_no_replica_has(store: RedisMetadataStore, server: R
         pytest.raises(StoreUnavailableError, match="0 replicas have it"),
     ):
         careful.commit({CELL: b"cat"})
-    assert store.get(*CELL) == b"cat", "it is told that it may have been written"
+    assert store.get(*CELL) == b"cat", "the error says that it may have been written"
 
 
 @pytest.mark.integration
@@ -385,7 +385,7 @@ def test_a_failover_in_mid_write_loses_nothing(tmp_path: Path) -> None:
             stop.set()
             writer.join()
 
-        assert failed, "nobody noticed that the primary was gone"
+        assert failed, "no call noticed that the primary was gone"
         with pytest.warns(DurabilityWarning, match="replicas=1"):
             store = RedisMetadataStore(client=servers.client())
         found = dict(store.items("records"))
@@ -396,7 +396,7 @@ def test_a_failover_in_mid_write_loses_nothing(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for localhost, and an authority that nobody but these tests trusts."""
+    """A certificate for localhost, and an authority that only these tests trust."""
     if shutil.which("openssl") is None:
         pytest.skip("no openssl here to make certificates with")
     folder = tmp_path_factory.mktemp("certificates")

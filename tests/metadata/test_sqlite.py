@@ -1,4 +1,4 @@
-"""What is special about SQLite: files, processes, power."""
+"""The SQLite store: files, processes, power."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The contracts find what is wrong with a store or an embedder, and say so."""
+"""The contracts find and name the faults of a store or an embedder."""
 
 from __future__ import annotations
 

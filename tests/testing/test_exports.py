@@ -1,4 +1,4 @@
-"""What `onnxsearch.testing` promises to have is there."""
+"""`onnxsearch.testing` has the names that it exports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fakes do what they are told, and refuse what cannot be done."""
+"""The fakes follow their arguments, and refuse arguments that cannot be met."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def contradict(rankings: dict[str, list[str]]) -> bool:
 
 
 def test_tells_long_rankings_apart() -> None:
-    names = [f"picture {number}" for number in range(100)]
+    names = [f"image {number}" for number in range(100)]
     fake = FakeEmbedder(dimension=128, rankings={"query": names})
     ranked = distances(fake, "query", [*names, "fox"])
     assert all(nearer < further for nearer, further in itertools.pairwise(ranked))

@@ -1,4 +1,4 @@
-"""Stores that fail and hang on demand do as they say, and are stores otherwise."""
+"""Faulty stores fail and hang on demand, and are ordinary stores otherwise."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ VECTOR = np.ones((1, 2), np.float32)
 
 
 class House:
-    """An engine over two stores that share their faults, with one picture in it."""
+    """An engine over two stores that share their faults, with one image in it."""
 
     def __init__(self) -> None:
         self.faults = Faults()
@@ -174,7 +174,7 @@ def test_nothing_runs_after_the_process_died(
     house.faults.fail(at=1, error=error)
     with pytest.raises(ProcessDied):
         house.engine.add(picture("dog"), id="dog")
-    assert len(house.faults.writes) == 2, "nobody took anything back"
+    assert len(house.faults.writes) == 2, "no write was taken back"
     house.faults.fail(at=100)
     with pytest.raises(ProcessDied):
         house.engine.count()

@@ -1,4 +1,4 @@
-"""Random operations on a store and on the one in memory, whose answers must agree."""
+"""Random operations on a store and on the in-memory store, whose answers must agree."""
 
 from __future__ import annotations
 

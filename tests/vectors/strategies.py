@@ -1,4 +1,4 @@
-"""Metadata and filters for hypothesis, of values that are easily taken for one another."""
+"""Metadata and filters for hypothesis, with values that are easily confused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every store gives the answers of the one in memory, filters included."""
+"""Every store gives the answers of the in-memory store, filters included."""
 
 from __future__ import annotations
 

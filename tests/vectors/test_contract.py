@@ -1,4 +1,4 @@
-"""Every vector store keeps the contract."""
+"""Every vector store passes the contract."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The exact search is exact, ties included, whatever float32 makes of the products."""
+"""The exact search is exact, ties included, in spite of the rounding of float32."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_order_is_that_of_exact_arithmetic(
     metric: Metric, seed: int, offset: int, rows: int, limit: int, queries: int
 ) -> None:
     # Small integers around a large one: float64 is exact on them, and a float32
-    # product loses what tells them apart.
+    # product loses the digits in which they differ.
     generator = np.random.default_rng(seed)
     if metric is Metric.HAMMING:
         vectors: Vectors = generator.integers(0, 4, (rows + queries, 3), np.uint8)

@@ -1,4 +1,4 @@
-"""Filters of any size and of the depth that is promised work in every store."""
+"""Filters of any size and of the promised depth work in every store."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LEVELS = 48
 
 
 def value(number: int) -> int | float | str:
-    return [number, number + 0.5, f"picture {number}", f"{number}"][number % 4]
+    return [number, number + 0.5, f"image {number}", f"{number}"][number % 4]
 
 
 def row(number: int) -> Metadata:

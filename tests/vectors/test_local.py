@@ -1,4 +1,4 @@
-"""The local store is durable, shared by processes, and tells what is wrong with a file."""
+"""The local store is durable, shared by processes, and reports damaged files."""
 
 from __future__ import annotations
 

@@ -267,7 +267,7 @@ def test_a_collection_that_was_released_is_loaded_again(tmp_path: Path) -> None:
         client.close()
 
 
-def test_a_collection_that_cannot_be_loaded_again_is_told(
+def test_a_collection_that_cannot_be_loaded_again_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from pymilvus import MilvusClient

@@ -1,4 +1,4 @@
-"""What a Milvus store is given, and what collections claim to be: refused clearly."""
+"""Wrong arguments and damaged collections are refused with clear messages."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_file_may_have_an_at_sign_in_its_path(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "reason"),
     [
         ({"timeout": "5"}, "timeout '5': expected seconds"),
         ({"timeout": None}, "timeout None: expected seconds"),
@@ -84,9 +84,9 @@ def test_a_file_may_have_an_at_sign_in_its_path(tmp_path: Path) -> None:
     ],
 )
 def test_refuses_what_is_no_such_argument(
-    arguments: dict[str, Any], told: str, tmp_path: Path
+    arguments: dict[str, Any], reason: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(InvalidArgumentError, match=told):
+    with pytest.raises(InvalidArgumentError, match=reason):
         MilvusVectorStore(**{"uri": tmp_path / "vectors.db", **arguments})
     assert list(tmp_path.iterdir()) == []
 
@@ -190,7 +190,7 @@ class Failing(MilvusClient):  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
-    ("error", "expected", "told"),
+    ("error", "expected", "reason"),
     [
         (MilvusException(101, "collection not loaded"), StoreUnavailableError, "try again"),
         (MilvusException(1, "service not ready[proxy=1]"), StoreUnavailableError, "try again"),
@@ -200,9 +200,11 @@ class Failing(MilvusClient):  # type: ignore[misc]
         (MilvusException(1100, "invalid"), StoreError, "refused, with code 1100: invalid"),
     ],
 )
-def test_errors_are_of_their_kind(error: Exception, expected: type[StoreError], told: str) -> None:
+def test_errors_are_of_their_kind(
+    error: Exception, expected: type[StoreError], reason: str
+) -> None:
     store = MilvusVectorStore(client=Failing(error))
-    with pytest.raises(StoreError, match=told) as caught:
+    with pytest.raises(StoreError, match=reason) as caught:
         store.collections()
     assert type(caught.value) is expected
     assert caught.value.__cause__ is error

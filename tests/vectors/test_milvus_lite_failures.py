@@ -1,4 +1,4 @@
-"""Milvus Lite on a disk that is full, and what it must never be made to lose."""
+"""Milvus Lite on a full disk, and the rows that it must not lose."""
 
 from __future__ import annotations
 
@@ -87,9 +87,9 @@ def test_nothing_that_was_acknowledged_is_lost_on_a_full_disk(
     command = [sys.executable, "-c", FILLER, str(path), str(bytes_left), end]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert result.stderr == ""
-    told = result.stdout.splitlines()
-    rows = max(int(line.split()[1]) for line in told if line.startswith("row"))
-    assert told[-6:] == ["failed True True", *["refused"] * 5]
+    printed = result.stdout.splitlines()
+    rows = max(int(line.split()[1]) for line in printed if line.startswith("row"))
+    assert printed[-6:] == ["failed True True", *["refused"] * 5]
     assert (rows < 1_200) == (bytes_left > 10_000)
     for _ in range(2):
         with MilvusVectorStore(path) as store:

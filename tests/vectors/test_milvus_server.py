@@ -1,4 +1,4 @@
-"""The Milvus store on a real server: indexes, bits, limits, and what reaches the client."""
+"""The Milvus store on a real server: indexes, bits, limits, and the calls of the client."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def test_every_index_is_built_and_opens_again(
         store.wait_until_indexed("photos", timeout=60)
         found = store.search("photos", vectors[numbers], 1)
         assert [matches[0].key for matches in found] == [key(number) for number in numbers]
-    # Whoever opens it need not know which index it has.
+    # A store that opens the collection need not know its index.
     with MilvusVectorStore(**place) as store:
         found = store.search("photos", vectors[numbers], 1)
         assert [matches[0].key for matches in found] == [key(number) for number in numbers]
