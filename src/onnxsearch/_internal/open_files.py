@@ -13,15 +13,13 @@ import errno
 import os
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedReader
-from pathlib import Path
 from typing import NamedTuple
 from weakref import WeakSet
 
-_LASTING = ("", "-wal", "-shm")
-_PASSING = "-journal"
+_SUFFIXES = ("", "-wal", "-shm")
 """Endings that SQLite appends to the name of a database for the files beside it."""
 
 
@@ -62,25 +60,22 @@ class DatabaseFiles(StoreFiles):
     """An SQLite database and the files beside it, which may appear later."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._seen: set[_Identity] = set()
+        self._seen: dict[str, _Identity] = {}
         super().__init__(path)
 
     def look(self) -> None:
         """Remember the identities of the files, which may be renamed while they are open."""
         with _lock:
-            self._seen |= self._now(_LASTING)
+            for suffix in _SUFFIXES:
+                with suppress(OSError):
+                    self._seen[suffix] = _identity(os.stat(self._path + suffix))
 
     def include(self, path: str, status: os.stat_result) -> bool:
         """Return whether the file is the database or one of the files beside it."""
-        self.look()
-        return _identity(status) in self._seen | self._now((_PASSING,))
-
-    def _now(self, suffixes: Iterable[str]) -> set[_Identity]:
-        found: set[_Identity] = set()
-        for suffix in suffixes:
-            with suppress(OSError):
-                found.add(_identity(os.stat(self._path + suffix)))
-        return found
+        # Once SQLite has opened all of them, they stay until it closes them.
+        if len(self._seen) < len(_SUFFIXES):
+            self.look()
+        return _identity(status) in self._seen.values()
 
 
 class FolderFiles(StoreFiles):
@@ -88,15 +83,9 @@ class FolderFiles(StoreFiles):
 
     def include(self, path: str, status: os.stat_result) -> bool:
         """Return whether the file is below the folder, or a hard link to such a file."""
-        try:
-            folder = os.stat(self._path)
-        except OSError:
-            return False  # nothing is in it yet
-        if status.st_dev != folder.st_dev:
-            return False
-        if any(_is(parent, folder) for parent in Path(os.path.realpath(path)).parents):
+        if os.path.realpath(path).startswith(os.path.join(self._path, "")):
             return True
-        # A file with one name, which is elsewhere, has none in the folder.
+        # A file elsewhere that has one name only is not in the folder.
         return status.st_nlink > 1 and self._holds(status)
 
     def _holds(self, status: os.stat_result) -> bool:
