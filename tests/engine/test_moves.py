@@ -362,3 +362,29 @@ def test_a_move_is_not_reported_as_a_removal_of_an_id_that_stays(house: House) -
     house.path("b.png").rename(house.path("a.png"))
     assert house.index(prune=True) == {"a.png": "moved"}
     assert house.engine.get("cat") is not None
+
+
+def test_two_files_that_become_the_same_keep_the_metadata_that_they_have(house: House) -> None:
+    for name in ("a.png", "b.png", "c.png"):
+        house.write(name, name)
+        house.add(name, of=name)
+    for name in ("a.png", "b.png", "c.png"):
+        house.write(name, "same")
+    assert set(house.index().values()) == {"indexed"}
+    assert house.metadata_of("b.png") == {"of": "b.png"}
+    for name in ("a.png", "b.png", "c.png"):
+        house.write(name, "same again")
+    found = house.index(metadata={})
+    assert sorted(found.values()) == ["duplicate", "duplicate", "indexed"]
+
+
+def test_a_copy_of_a_file_that_is_not_stored_is_stored_itself(house: House) -> None:
+    house.write("a.png", "cat")
+    shutil.copy(house.path("a.png"), house.path("b.png"))
+
+    def only_of_b(path: Path) -> dict[str, str]:
+        return {"of": {"b.png": "b"}[path.name]}
+
+    report = house.engine.index(house.folder, metadata=only_of_b)
+    assert [o.status.value for o in report.outcomes] == ["broken", "indexed"]
+    assert house.metadata_of("b.png") == {"of": "b"}

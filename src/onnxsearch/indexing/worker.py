@@ -43,6 +43,11 @@ class PreparedImage:
     tensors: dict[str, Tensor] = field(default_factory=dict[str, "Tensor"])
     """What the models are fed to compute the vectors that are still unknown."""
 
+    @property
+    def keeps_its_place(self) -> bool:
+        """Whether it is stored beside a twin: metadata of its own are not given up."""
+        return self.stored is not None and bool(self.record.metadata)
+
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
@@ -119,13 +124,12 @@ class IndexingWorker:
         for other in sorted(others, key=lambda each: not each.record.metadata):
             if other.record.uri != file.path and not still_shows(other.record):
                 return self._move(candidate, other, file)
-        # Metadata of its own are not given up for a twin.
-        if others and not (stored is not None and (candidate.given or stored.record.metadata)):
+        image = PreparedImage(file.path, self._record(file, candidate, stored), stored=stored)
+        if others and not image.keeps_its_place:
             copy = Copy(file.path, content, file.size, file.modified_ns)
             return Duplicate(copy, others[0], stored)
-        record = self._record(file, candidate, stored)
-        tensors = _prepare(self.embedders, file.decode(self.reading))
-        return PreparedImage(file.path, record, stored=stored, tensors=tensors)
+        image.tensors = _prepare(self.embedders, file.decode(self.reading))
+        return image
 
     def _record(self, file: ImageFile, candidate: Candidate, before: StoredImage | None) -> Record:
         """Return the record of a file; its metadata are those of `before` if none are given."""

@@ -85,8 +85,9 @@ class Writer:
     def _enqueue(self, image: PreparedImage) -> Outcome | None:
         record = image.record
         if not image.amends:
-            twin = self._ids.setdefault(record.content or record.id, record.id)
-            if twin != record.id and image.former is None:
+            content = record.content or record.id
+            twin = self._ids.get(content, record.id)
+            if twin != record.id and image.former is None and not image.keeps_its_place:
                 return self._twin_of_this_run(image, twin)
             if image.stored is None:
                 # The caller was not asked yet.
@@ -96,6 +97,7 @@ class Writer:
                     return failure(image.name, error)
                 if given is not None:
                     image.record = record = replace(record, metadata=given)
+            self._ids.setdefault(content, record.id)
         self._waiting.append(image)
         if len(self._waiting) >= COMMIT:
             self.flush()
