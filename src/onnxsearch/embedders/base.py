@@ -225,7 +225,8 @@ def unit_vectors(output: Tensor, model: str) -> Vectors:
     Raises:
         EmbeddingError: A row holds NaN or infinity, or only zeros. `model` is named.
     """
-    vectors = output.astype(np.float32)
+    with np.errstate(over="ignore"):  # reported below
+        vectors = output.astype(np.float32)
     # A NaN or an infinity in a row makes its norm one too. The norm is taken in
     # float64: the square of a large float32 overflows.
     norms: NDArray[np.float64] = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)

@@ -218,7 +218,8 @@ class ImageModel:
 def _equal(some: Tensor, others: Tensor, tolerance: float) -> bool:
     """Whether two arrays are equal, up to `tolerance` in relation to their largest value."""
     expected = others.astype(np.float64)
-    difference = np.abs(some.astype(np.float64) - expected)
+    with np.errstate(invalid="ignore"):
+        difference = np.abs(some.astype(np.float64) - expected)
     # NaN and infinity in both are no difference: `embed` reports them.
     same = ~np.isfinite(expected) & ~np.isfinite(difference)
     allowed = tolerance * np.abs(expected).max(initial=0, where=np.isfinite(expected))

@@ -55,9 +55,10 @@ def pool(output: Tensor, pooling: Pooling | None, layout: Layout) -> Tensor:
     if pooling == "cls":
         return values[:, 0]
     axes = _spatial_axes(values.shape, layout) if values.ndim == 4 else 1
-    # float16 would lose digits in a long sum.
     over = np.max if pooling == "max" else np.mean
-    return np.asarray(over(values.astype(np.float32), axis=axes))
+    # float16 would lose digits in a long sum. `unit_vectors` reports NaN and infinity.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(over(values.astype(np.float32), axis=axes))
 
 
 def poolings(shape: tuple[int, ...]) -> tuple[str, ...]:
