@@ -33,7 +33,6 @@ from onnxsearch.indexing.pipeline import Pipeline
 from onnxsearch.indexing.spaces import ensure_collections
 from onnxsearch.locations import open_stores
 from onnxsearch.metadata.base import MetadataStore
-from onnxsearch.search.fusion import as_fusion
 from onnxsearch.search.near_duplicates import calibrate, clusters
 from onnxsearch.search.query_encoder import QueryEncoder
 from onnxsearch.search.retriever import Retriever, Selection
@@ -471,7 +470,7 @@ class SearchEngine(Closeable):
         """
         self._lifetime.check()
         embedders = self._embedders.selected(models)
-        evaluator = Evaluator(self._retriever, embedders, as_fusion(fusion), k, depth)
+        evaluator = Evaluator(self._retriever, embedders, fusion, k, depth)
         truth = GroundTruth.of(self._catalog.records, labels=labels, pairs=pairs)
         return evaluator.evaluate(truth, confidence=confidence, resamples=resamples, seed=seed)
 

@@ -156,6 +156,8 @@ def test_it_prints_a_table(engine: SearchEngine) -> None:
         (lambda engine: engine.evaluate(LABELS, k=[]), "from 1 on"),
         (lambda engine: engine.evaluate(LABELS, depth=0), "depth 0"),
         (lambda engine: engine.evaluate(LABELS, confidence=1), "confidence 1"),
+        (lambda engine: engine.evaluate(LABELS, fusion="best"), "fusion 'best'"),
+        (lambda engine: engine.evaluate(LABELS, models=["one"], fusion="rrf"), "single model"),
         (lambda engine: engine.recall(limit=0), "limit 0"),
         (lambda engine: engine.recall(sample=0), "sample 0"),
     ],

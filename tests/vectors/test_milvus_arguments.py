@@ -97,6 +97,8 @@ def test_refuses_an_asynchronous_client() -> None:
     client: Any = object.__new__(AsyncMilvusClient)
     with pytest.raises(InvalidArgumentError, match="type AsyncMilvusClient: expected"):
         MilvusVectorStore(client=client)
+    with pytest.raises(InvalidArgumentError, match="token does nothing with client"):
+        MilvusVectorStore(client=client, token="root:Milvus")
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.evaluation.bootstrap import Estimate, estimates
 from onnxsearch.evaluation.ground_truth import GroundTruth
 from onnxsearch.evaluation.metrics import RankingMeasures, measure
-from onnxsearch.search.fusion import Fusion, fused_as_searched, fused_ranks
+from onnxsearch.search.fusion import FusionChoice, as_fusion, fused_as_searched, fused_ranks
 from onnxsearch.search.retriever import Retriever
 
 if TYPE_CHECKING:
@@ -78,7 +78,8 @@ class Evaluator:
 
     retriever: Retriever
     embedders: Sequence[Embedder]
-    fusion: Fusion
+    fusion: FusionChoice | None
+    """None for the default one, and where there is one model only."""
     ks: Sequence[int]
     depth: int | None
     """Ranks of the pool that are looked at, the query not counted; None for all."""
@@ -87,6 +88,11 @@ class Evaluator:
         object.__setattr__(self, "ks", _checked_ranks(self.ks))
         if self.depth is not None:
             object.__setattr__(self, "depth", integer("depth", self.depth, least=1))
+        as_fusion(self.fusion)
+        if self.fusion is not None and len(self.embedders) == 1:
+            raise InvalidArgumentError(
+                f"fusion {self.fusion!r:.80} does nothing with a single model: leave it out"
+            )
 
     def evaluate(
         self, truth: GroundTruth, *, confidence: float, resamples: int, seed: int
@@ -134,7 +140,7 @@ class Evaluator:
 
     def _rankings(self, truth: GroundTruth) -> Iterator[tuple[str, dict[str, list[str]]]]:
         """Yield each query with the ids that every model finds, without the query's own."""
-        records = self.retriever.catalog.records
+        fusion, records = as_fusion(self.fusion), self.retriever.catalog.records
         pool = {
             stored.key: id
             for batch in batched(sorted(truth.pool), 1024)
@@ -145,7 +151,7 @@ class Evaluator:
             for position, query in enumerate(queries):
                 rankings = {name: rows[position] for name, rows in found.items()}
                 if len(rankings) > 1:
-                    rankings["+".join(rankings)] = fused_as_searched(self.fusion, rankings)
+                    rankings["+".join(rankings)] = fused_as_searched(fusion, rankings)
                 yield (
                     query,
                     {

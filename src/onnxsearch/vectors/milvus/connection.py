@@ -119,6 +119,13 @@ class MilvusConnection:
         if uri is not None and client is None:
             return cls.to(uri, timeout=timeout, tls=tls, **login)
         if client is not None and uri is None:
+            unused = ("token", "user", "password")
+            given = [name for name in unused if login.get(name) is not None]
+            given += [] if tls is None else ["tls"]
+            if given:
+                raise InvalidArgumentError(
+                    f"{given[0]} does nothing with client=...: the client is connected already"
+                )
             return cls.over(client, timeout=timeout)
         raise InvalidArgumentError("expected one of uri and client, and not both")
 
