@@ -1,4 +1,4 @@
-"""Vectors, metadata and filters for tests of vector stores, and what is true of them."""
+"""Vectors, metadata and filters for tests of vector stores, and the distances to expect."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ROWS: Sequence[Metadata] = (
     {"year": -0.0, "place": "[1]"},
     {"year": True, "tags": [["cat"], "CAT", 2020]},
 )
-"""Metadata that are easily taken for one another."""
+"""Metadata that are easily confused."""
 
 FILTERS: Sequence[Filter] = (
     F("year") == 2020,

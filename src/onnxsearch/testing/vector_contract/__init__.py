@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from onnxsearch.testing.vector_contract.collections import CollectionTests
-from onnxsearch.testing.vector_contract.durability import LastingTests
+from onnxsearch.testing.vector_contract.durability import DurabilityTests
 from onnxsearch.testing.vector_contract.rows import RowTests
 from onnxsearch.testing.vector_contract.search import SearchTests
 
 
-class VectorStoreContract(CollectionTests, RowTests, SearchTests, LastingTests):
+class VectorStoreContract(CollectionTests, RowTests, SearchTests, DurabilityTests):
     """Inherit from this class in a test module, define how to make a store, and run pytest.
 
     The docstring of each test explains its failure. Tests of a metric that the

@@ -1,4 +1,4 @@
-"""What a store's collections must be like."""
+"""Tests of the collections of a store."""
 
 from __future__ import annotations
 

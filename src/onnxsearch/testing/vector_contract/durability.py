@@ -1,4 +1,4 @@
-"""What must remain when a store is closed, and when it is not."""
+"""Tests of what remains when a store is closed, and when it is not."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from onnxsearch.types import Metadata
 from onnxsearch.vectors.base import CollectionSpec
 
 
-class LastingTests(VectorStoreFixtures):
+class DurabilityTests(VectorStoreFixtures):
     """Rows outlive the store, and a closed store refuses every call."""
 
     def test_keeps_rows_when_closed(self) -> None:
