@@ -88,6 +88,7 @@ def _space_mismatch(wanted: CollectionSpec, found: CollectionSpec) -> str:
         f"dimension {found.dimension}, metric {found.metric.value}, fingerprint "
         f"{found.fingerprint}, and is now opened with dimension {wanted.dimension}, metric "
         f"{wanted.metric.value}, fingerprint {wanted.fingerprint}. The model file, its "
-        "preprocessing profile, output or pooling changed. Open it as it was made, or give "
-        "the embedder another name and index again."
+        "preprocessing profile, output, pooling or parameters changed, or images are read with "
+        "another ReadPolicy.draft. Open it as it was made, or give the embedder another name "
+        "and index again."
     )
