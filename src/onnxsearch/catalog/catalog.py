@@ -275,44 +275,44 @@ class Catalog:
         self, items: Mapping[str, NewImage], before: Mapping[str, StoredImage] | None, state: State
     ) -> bool:
         """Store the items under their new keys; return False if another writer was first."""
-        op, begun = new_key(), Entry(state, _keys(items))
-        self.recovery.begin(op, begun)
+        op, entry = new_key(), Entry(state, _keys(items))
+        self.recovery.begin(op, entry)
         try:
-            self._store_vectors(items, begun)
-            orphaned_rows = self._show(op, items, before, begun)
+            self._store_vectors(items, entry)
+            orphaned_rows = self._publish(op, items, before, entry)
         except BaseException as error:
             self.recovery.postpone(op)
             # If taking the write back fails too, the error of the write is reported.
             with suppress(StoreError):
-                if not self.recovery.take_back(op, begun) and isinstance(error, StoreError):
+                if not self.recovery.take_back(op, entry) and isinstance(error, StoreError):
                     self.recovery.confirm(op)
                     logger.warning("onnxsearch: a write succeeded in spite of: %s", error)
                     return True
             raise
         if orphaned_rows is None:
-            self.recovery.take_back(op, begun)
+            self.recovery.take_back(op, entry)
             self.recovery.forget(op)
             return False
         self.recovery.clean(op, orphaned_rows)
         return True
 
-    def _store_vectors(self, items: Mapping[str, NewImage], begun: Entry) -> None:
-        for model, keys in begun.keys.items():
+    def _store_vectors(self, items: Mapping[str, NewImage], entry: Entry) -> None:
+        for model, keys in entry.keys.items():
             matrix = np.stack([items[key].vectors[model] for key in keys])
             metadata = [items[key].record.metadata for key in keys]
             # The records have the metadata as a whole.
             self.vectors.upsert(self.collection(model), keys, matrix, metadata, partial=True)
 
-    def _show(
+    def _publish(
         self,
         op: str,
         items: Mapping[str, NewImage],
         before: Mapping[str, StoredImage] | None,
-        begun: Entry,
+        entry: Entry,
     ) -> Mapping[str, tuple[str, ...]] | None:
         """Make the items visible; return the rows they replace, None if it is too late."""
         records = {key: item.record for key, item in items.items()}
-        cell, expected = self.recovery.cell(op), encode_entry(begun)
+        cell, expected = self.recovery.cell(op), encode_entry(entry)
         for _ in attempts():
             found = self.records.find(r.id for r in records.values()) if before is None else before
             change = self.records.replacement(records, found.values())

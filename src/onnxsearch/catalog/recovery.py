@@ -64,16 +64,16 @@ class Recovery:
         """Delete an entry: no work is left, and its writer has ended."""
         self._metadata.commit({self.cell(op): None})
 
-    def take_back(self, op: str, begun: Entry) -> bool:
+    def take_back(self, op: str, entry: Entry) -> bool:
         """Take a write back; return False if it had succeeded."""
-        taken_back = encode_entry(replace(begun, state=State.TAKEN_BACK))
-        expect = {self.cell(op): encode_entry(begun)}
+        taken_back = encode_entry(replace(entry, state=State.TAKEN_BACK))
+        expect = {self.cell(op): encode_entry(entry)}
         if not self._metadata.commit({self.cell(op): taken_back}, expect=expect):
             # Another engine took it back, or the commit succeeded and only its reply was lost.
-            keys = [key for keys in begun.keys.values() for key in keys]
+            keys = [key for keys in entry.keys.values() for key in keys]
             if self._records.resolve(keys):
                 return False
-        self._rows.delete(begun.keys)
+        self._rows.delete(entry.keys)
         return True
 
     def confirm(self, op: str) -> None:
@@ -172,7 +172,7 @@ class Recovery:
             self.forget(op)
         return entry.state is State.REPLACED
 
-    def _drop(self, model: str, begun: bytes) -> None:
+    def _drop(self, model: str, dropping: bytes) -> None:
         """Do all the work of a drop that the journal names."""
         cell = self._drop_cell(model)
         for op, entry in self.entries():
@@ -180,20 +180,20 @@ class Recovery:
                 self.take_back(op, entry)
         # If another engine has finished this drop, the model may be back. The instant
         # between these two calls remains: no store can compare and drop in one step.
-        if self._metadata.get(*cell) == begun:
+        if self._metadata.get(*cell) == dropping:
             self._rows.drop(model)
         # A record that another engine changed at the same moment takes a further pass.
         for _ in attempts():
-            if not self._unlist(model, begun) or self._metadata.get(*cell) != begun:
-                self._metadata.commit({cell: None}, expect={cell: begun})
+            if not self._unlist(model, dropping) or self._metadata.get(*cell) != dropping:
+                self._metadata.commit({cell: None}, expect={cell: dropping})
                 return
         raise contended()
 
-    def _unlist(self, model: str, begun: bytes) -> bool:
+    def _unlist(self, model: str, dropping: bytes) -> bool:
         """Take a model off all records; return whether one was missed."""
         missed = False
         for change in self._records.unlistings(model):
-            change.expect[self._drop_cell(model)] = begun
+            change.expect[self._drop_cell(model)] = dropping
             missed |= not self._metadata.commit(change.writes, expect=change.expect)
         return missed
 

@@ -44,7 +44,7 @@ class Backfill:
         outcomes: list[Outcome] = []
         writer = Writer(self.catalog, FileMetadata(None))
         for result in self._results(lacking):
-            outcome = None if isinstance(result, ChangedFile) else writer.take(result)
+            outcome = None if isinstance(result, ChangedFile) else writer.accept(result)
             if outcome is not None:
                 outcomes.append(outcome)
                 report(Progress(len(outcomes), len(lacking), outcome.uri))

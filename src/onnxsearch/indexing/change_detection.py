@@ -56,7 +56,7 @@ def detect_changes(
             if isinstance(entry, Outcome):
                 yield entry
             else:
-                yield _look(entry, stored.get(entry), copies.get(entry), models, metadata)
+                yield _detect(entry, stored.get(entry), copies.get(entry), models, metadata)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def _known_copies(paths: Sequence[str], records: RecordIndex) -> dict[str, _Know
     return found
 
 
-def _look(
+def _detect(
     path: str,
     stored: StoredImage | None,
     known: _KnownCopy | None,

@@ -134,7 +134,7 @@ class _Run:
                 self._outcomes.setdefault(result.uri, None)
                 changed.append(result)
             else:
-                self._note(self._writer.take(result))
+                self._note(self._writer.accept(result))
         self._writer.flush()
         return changed
 

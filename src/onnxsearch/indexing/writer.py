@@ -42,7 +42,7 @@ class Writer:
     """Id by content of what this run stored: a worker that looked before a commit
     could not see the twin."""
 
-    def take(self, result: Outcome | PreparedImage | Duplicate) -> Outcome | None:
+    def accept(self, result: Outcome | PreparedImage | Duplicate) -> Outcome | None:
         """Store what a result asks for, now or with a later commit.
 
         Returns:
