@@ -1,4 +1,4 @@
-"""What becomes of rows."""
+"""Tests of storing, replacing and deleting rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What searches must find."""
+"""Tests of the results of searches."""
 
 from __future__ import annotations
 
