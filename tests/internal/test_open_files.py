@@ -18,11 +18,14 @@ from onnxsearch import (
     OnnxSearchError,
     SearchEngine,
     SQLiteMetadataStore,
+    TextProfile,
     UnsupportedImageError,
     inspect_model,
 )
 from onnxsearch._internal import open_files
 from onnxsearch._internal.open_files import StoreFileError, is_store_file, open_to_read
+from onnxsearch.embedders.onnx.tokenization import TextEncoder
+from onnxsearch.images.preprocessing.json_config import Config
 from onnxsearch.testing import FakeEmbedder, picture
 from tests.internal.file_locks import locks_of
 
@@ -67,6 +70,8 @@ def test_no_other_use_of_a_file_of_the_index_costs_its_locks(album: SearchEngine
             lambda: album.save_snapshot(file),  # noqa: B023
             lambda: OnnxEmbedder(file),  # noqa: B023
             lambda: inspect_model(file),  # noqa: B023
+            lambda: TextEncoder(file, TextProfile.named("clip")),  # noqa: B023
+            lambda: Config.read(file),  # noqa: B023
             lambda: album.search(picture("sofa")).to_html(file),  # noqa: B023
         ):
             with suppress(OnnxSearchError):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxsearch._internal.open_files import open_to_read
 from onnxsearch._internal.paths import target_path
 from onnxsearch._internal.validation import boolean, integer, text
 from onnxsearch.embedders.onnx.header import other_format_of
@@ -193,7 +194,8 @@ def _read(path: Path) -> Tokenizer:
     if format_ := other_format_of(path):
         raise ModelLoadError(f"tokenizer {str(path)!r} is {format_}")
     try:
-        text = path.read_text(encoding="utf-8")
+        with open_to_read(path) as file:
+            text = file.read().decode()
         return _word_pieces(text) if path.suffix == ".txt" else Tokenizer.from_str(text)
     except Exception as error:  # tokenizers raises bare Exceptions
         raise ModelLoadError(f"tokenizer {str(path)!r} cannot be read: {error}") from error

@@ -9,6 +9,7 @@ import stat
 from collections.abc import Mapping
 from typing import TypeGuard, TypeVar
 
+from onnxsearch._internal.open_files import open_to_read
 from onnxsearch._internal.paths import absolute_path
 from onnxsearch.errors import ProfileError
 from onnxsearch.images.resize import MAX_SIDE, Size
@@ -49,8 +50,8 @@ class Config:
                 raise ProfileError(
                     f"{file!r}: {status.st_size} bytes, expected at most {_MAX_BYTES}"
                 )
-            with open(file, encoding="utf-8-sig") as text:
-                values = json.loads(text.read())
+            with open_to_read(file) as data:
+                values = json.loads(data.read().decode("utf-8-sig"))
         except (OSError, ValueError, RecursionError) as error:
             raise ProfileError(f"{file!r} cannot be read as JSON: {error}") from error
         if not isinstance(values, dict):
