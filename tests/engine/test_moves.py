@@ -388,3 +388,16 @@ def test_a_copy_of_a_file_that_is_not_stored_is_stored_itself(house: House) -> N
     report = house.engine.index(house.folder, metadata=only_of_b)
     assert [o.status.value for o in report.outcomes] == ["broken", "indexed"]
     assert house.metadata_of("b.png") == {"of": "b"}
+
+
+def test_of_equal_files_that_are_moved_each_keeps_its_own_metadata(house: House) -> None:
+    for number, name in enumerate(("a.png", "b.png", "c.png")):
+        house.write(name, "same")
+        os.utime(house.path(name), ns=(number, number))
+        house.add(name, was=name)
+    for name, now in (("a.png", "z.png"), ("b.png", "x.png"), ("c.png", "y.png")):
+        house.path(name).rename(house.path(now))
+    assert set(house.index(prune=True).values()) == {"moved", "removed"}
+    assert house.metadata_of("z.png") == {"was": "a.png"}
+    assert house.metadata_of("x.png") == {"was": "b.png"}
+    assert house.metadata_of("y.png") == {"was": "c.png"}

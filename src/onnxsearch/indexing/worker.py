@@ -120,8 +120,13 @@ class IndexingWorker:
         if stored is not None and not self.settle:
             return ChangedFile(file.path, content)
         others = [s for s in self.catalog.records.with_content(content) if s is not stored]
-        # Of several that left their place, one with metadata goes first.
-        for other in sorted(others, key=lambda each: not each.record.metadata):
+        # Of several that left their place: a file that is moved keeps its time, and metadata
+        # are worth more than none.
+        likely = sorted(
+            others,
+            key=lambda s: (s.record.modified_ns != file.modified_ns, not s.record.metadata),
+        )
+        for other in likely:
             if other.record.uri != file.path and not still_shows(other.record):
                 return self._move(candidate, other, file)
         image = PreparedImage(file.path, self._record(file, candidate, stored), stored=stored)
