@@ -332,8 +332,8 @@ class SearchEngine(Closeable):
             text: Short for `Query.text(text)`.
             model: Name of the model to search with; by default the first one.
             models: Names of several models instead, whose rankings are fused. The distance
-                of a fused hit is 1 - score, with a score from 0 to 1. The first 400 ranks
-                of each model are fused; if these are too few, hits of the next 1,200
+                of a fused hit is 1 - score, with a score from 0 to 1. The first 100 ranks
+                of each model are fused; if these are too few, hits of the next 300
                 follow, and so on. Each page therefore continues the one before.
             fusion: How they are fused: `"rrf"` (the default), `"scores"`, or a `Fusion`
                 with weights. Only with `models`.

@@ -38,7 +38,8 @@ class NewImage:
     vectors: Mapping[str, Vectors]
     """Its vector by model, each of shape (columns,)."""
     amends: str | None = None
-    """For `Catalog.amend` and `Catalog.replace`: the key under which the image was found."""
+    """For `Catalog.amend` and `Catalog.replace`: the key under which the image was found.
+    To amend an image under whatever key: None. Its content must then be known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -205,7 +205,9 @@ def _store(items: Mapping[str, NewImage], target: Catalog) -> int:
         if stored is None or not _same_image(item, stored, vectors[stored.key]):
             new.append(item)
         elif not _contained(item, stored, vectors[stored.key]):
-            same.append(replace(item, amends=stored.key))
+            # The record that comes counts, also if others change the image meanwhile.
+            known = same_content(item.record, stored.record)
+            same.append(replace(item, amends=None if known else stored.key))
     target.put(new)
     target.amend(same)
     return len(new) + len(same)

