@@ -7,7 +7,7 @@ decoding and inference; on a CPU that is as fast as the cores allow.
 
 A run has three passes. The first stores new files, and images that were moved to them.
 Files that changed come after it, since what their paths hold may have been moved away:
-first those that show an image that is stored, last those that show a new one.
+first those to which a stored image was moved, last those that show another one.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from onnxsearch.indexing.change_detection import detect_changes
 from onnxsearch.indexing.discovery import FileSet
 from onnxsearch.indexing.file_metadata import FileMetadata, MetadataSource
 from onnxsearch.indexing.pruning import prune
+from onnxsearch.indexing.twins import still_shows
 from onnxsearch.indexing.worker import ChangedFile, IndexingWorker, Result
 from onnxsearch.indexing.writer import Writer
 from onnxsearch.types import IndexReport, Outcome, Progress, Status
@@ -157,11 +158,12 @@ class _Run:
             yield from results
 
     def _split(self, changed: Iterable[ChangedFile]) -> tuple[list[str], list[str]]:
-        """Return the paths of files that show a stored image, and those of the others."""
+        """Return the paths of files to which a stored image was moved, and those of the others."""
         known: list[str] = []
         unknown: list[str] = []
         for batch in batched(changed, BATCH):
             stored = self._pipeline.catalog.records.with_contents(file.content for file in batch)
             for file in batch:
-                (known if stored[file.content] else unknown).append(file.uri)
+                moved = any(not still_shows(each.record) for each in stored[file.content])
+                (known if moved else unknown).append(file.uri)
         return known, unknown
