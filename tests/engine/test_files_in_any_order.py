@@ -202,7 +202,9 @@ class FilesInAnyOrder(RuleBasedStateMachine):
         replaced = self.engine.get(path)
         if replaced is not None:
             self.tokens -= {replaced.metadata.get("token")}  # type: ignore[arg-type]
+        # Its image may be in another file by now, which then has none.
         self.homes.pop(path, None)
+        self.homes = {path: t for path, t in self.homes.items() if t in self.tokens}
         self.arm(at, moment)
         try:
             self.engine.add(path, metadata={"token": token})
