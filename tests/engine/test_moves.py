@@ -401,3 +401,35 @@ def test_of_equal_files_that_are_moved_each_keeps_its_own_metadata(house: House)
     assert house.metadata_of("z.png") == {"was": "a.png"}
     assert house.metadata_of("x.png") == {"was": "b.png"}
     assert house.metadata_of("y.png") == {"was": "c.png"}
+
+
+def test_a_chain_of_moves_over_other_files_loses_no_metadata(house: House) -> None:
+    for number in range(8):
+        house.write(f"{number}.png", f"picture {number}")
+        house.add(f"{number}.png", was=f"{number}")
+    run = house.models_run
+    for number in reversed(range(8)):
+        house.path(f"{number}.png").rename(house.path(f"{number + 1}.png"))
+    house.write("0.png", "new")
+
+    house.index()
+    assert house.models_run == run + 1
+    for number in range(8):
+        assert house.metadata_of(f"{number + 1}.png") == {"was": f"{number}"}
+        assert house.shown_by(f"picture {number}") == [f"{number + 1}.png"]
+    assert house.shown_by("new") == ["0.png"]
+
+
+def test_a_new_file_does_not_take_the_metadata_of_a_file_that_was_moved_over_another_one(
+    house: House,
+) -> None:
+    for name in ("a.png", "b.png"):
+        house.write(name, f"picture {name}")
+        house.add(name, was=name)
+    house.path("b.png").rename(house.path("c.png"))
+    house.path("a.png").rename(house.path("b.png"))
+    house.write("a.png", "new")
+
+    house.index()
+    assert house.metadata_of("b.png") == {"was": "a.png"}
+    assert house.metadata_of("c.png") == {"was": "b.png"}

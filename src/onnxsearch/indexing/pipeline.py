@@ -5,15 +5,15 @@ threads in small batches, and stores their results in order. N workers that shar
 session computing with one thread each keep N cores busy, with no queue between
 decoding and inference; on a CPU that is as fast as the cores allow.
 
-A run has three passes. The first stores new files, and images that were moved to them.
-Files that changed come after it, since what their paths hold may have been moved away:
-first those to which a stored image was moved, last those that show another one.
+A run begins with new files, and with images that were moved to them. Files that changed
+come after it, since what their paths hold may have been moved away: first those to which
+a stored image was moved, as long as there are some, and last all others.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -30,7 +30,7 @@ from onnxsearch.indexing.discovery import FileSet
 from onnxsearch.indexing.file_metadata import FileMetadata, MetadataSource
 from onnxsearch.indexing.pruning import prune
 from onnxsearch.indexing.twins import still_shows
-from onnxsearch.indexing.worker import ChangedFile, IndexingWorker, Result
+from onnxsearch.indexing.worker import ChangedFile, IndexingWorker, Result, Settle
 from onnxsearch.indexing.writer import Writer
 from onnxsearch.types import IndexReport, Outcome, Progress, Status
 
@@ -108,17 +108,26 @@ class _Run:
 
     def outcomes(self) -> list[Outcome]:
         """Index the files; return the outcome of each."""
-        changed = self._pass(self._source.entries, settle=False)
-        known, unknown = self._split(changed)
-        self._pass(known)
-        self._pass(unknown)
-        again = self._writer.again
+        waiting = self._pass(self._source.entries, Settle.NONE)
+        self._settle_moves(waiting)
+        paths = list(waiting)
         for _ in attempts():
-            if not again:
+            if not paths:
                 return [outcome for outcome in self._outcomes.values() if outcome is not None]
-            waiting = list(dict.fromkeys(again))
-            again.clear()
-            self._pass(waiting)
+            self._pass(paths, Settle.ALL)
+            paths = self._again()
+        raise contended()
+
+    def _settle_moves(self, waiting: dict[str, ChangedFile]) -> None:
+        """Move stored images to the files that show them now, and take these from `waiting`."""
+        for _ in attempts():
+            moved, again = self._moved(waiting), self._again()
+            for path in moved:
+                del waiting[path]
+            changed = self._pass([*moved, *again], Settle.MOVED)
+            waiting |= changed
+            if changed.keys() >= {*moved, *again}:
+                return
         raise contended()
 
     def prune(self, folder: str, met: Sequence[Outcome], *, allow_empty: bool) -> list[Outcome]:
@@ -127,17 +136,23 @@ class _Run:
         moved = [Outcome(id, Status.REMOVED, id=id) for id in self._writer.moved]
         return list({o.uri: o for o in moved + removed if o.uri not in self._outcomes}.values())
 
-    def _pass(self, entries: Iterable[str | Outcome], *, settle: bool = True) -> list[ChangedFile]:
-        """Index files; return those that have to wait."""
-        changed: list[ChangedFile] = []
+    def _pass(self, entries: Iterable[str | Outcome], settle: Settle) -> dict[str, ChangedFile]:
+        """Index files; return those that have to wait, by path."""
+        changed: dict[str, ChangedFile] = {}
         for result in self._results(entries, replace(self._worker, settle=settle)):
             if isinstance(result, ChangedFile):
                 self._outcomes.setdefault(result.uri, None)
-                changed.append(result)
+                changed[result.uri] = result
             else:
                 self._note(self._writer.accept(result))
         self._writer.flush()
         return changed
+
+    def _again(self) -> list[str]:
+        """Return the files whose stored state changed meanwhile, each once, and forget them."""
+        again = list(dict.fromkeys(self._writer.again))
+        self._writer.again.clear()
+        return again
 
     def _note(self, outcome: Outcome | None) -> None:
         if outcome is None:
@@ -157,13 +172,18 @@ class _Run:
         for results in ordered_map(worker, batches, workers=pipeline.workers):
             yield from results
 
-    def _split(self, changed: Iterable[ChangedFile]) -> tuple[list[str], list[str]]:
-        """Return the paths of files to which a stored image was moved, and those of the others."""
-        known: list[str] = []
-        unknown: list[str] = []
-        for batch in batched(changed, BATCH):
-            stored = self._pipeline.catalog.records.with_contents(file.content for file in batch)
-            for file in batch:
-                moved = any(not still_shows(each.record) for each in stored[file.content])
-                (known if moved else unknown).append(file.uri)
-        return known, unknown
+    def _moved(self, changed: Mapping[str, ChangedFile]) -> list[str]:
+        """Return the paths of files to which a stored image was moved."""
+        records = self._pipeline.catalog.records
+        moved: list[str] = []
+        for batch in batched(changed.values(), BATCH):
+            stored = records.with_contents(file.content for file in batch)
+            moved += [
+                file.uri
+                for file in batch
+                if any(
+                    each.record.uri != file.uri and not still_shows(each.record)
+                    for each in stored[file.content]
+                )
+            ]
+        return moved

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from typing import TYPE_CHECKING, TypeAlias
 
 from onnxsearch.catalog.catalog import Catalog
@@ -71,6 +72,18 @@ class ChangedFile:
 Result: TypeAlias = "Outcome | PreparedImage | Duplicate | ChangedFile"
 
 
+class Settle(Enum):
+    """Which files that changed are settled; the others are only reported.
+
+    What the path of such a file holds may have to be moved to where the image is now.
+    """
+
+    NONE = "none"
+    MOVED = "moved"
+    """Those that show an image which left its place."""
+    ALL = "all"
+
+
 @dataclass(frozen=True, slots=True)
 class IndexingWorker:
     """Turns batches of candidates into images. Several threads call it at once.
@@ -80,15 +93,14 @@ class IndexingWorker:
         embedders: Compute the vectors.
         reading: How files are opened.
         named: Whether the caller named the files, instead of a folder.
-        settle: Whether a file that changed is settled; else it is only reported, so that
-            what its path holds can be moved to where the image is now.
+        settle: Which files that changed are settled.
     """
 
     catalog: Catalog
     embedders: Sequence[Embedder]
     reading: ReadPolicy
     named: bool = True
-    settle: bool = True
+    settle: Settle = Settle.ALL
 
     def __call__(self, batch: Sequence[Outcome | Candidate]) -> list[Result]:
         """Return a result for each entry, in order; outcomes pass through."""
@@ -117,7 +129,7 @@ class IndexingWorker:
         content = file.content
         if stored is not None and stored.record.content == content:
             return self._complete(candidate, stored, file)
-        if stored is not None and not self.settle:
+        if stored is not None and self.settle is Settle.NONE:
             return ChangedFile(file.path, content)
         others = [s for s in self.catalog.records.with_content(content) if s is not stored]
         # Of several that left their place: a file that is moved keeps its time, and metadata
@@ -129,6 +141,8 @@ class IndexingWorker:
         for other in likely:
             if other.record.uri != file.path and not still_shows(other.record):
                 return self._move(candidate, other, file)
+        if stored is not None and self.settle is Settle.MOVED:
+            return ChangedFile(file.path, content)
         image = PreparedImage(file.path, self._record(file, candidate, stored), stored=stored)
         if others and not image.keeps_its_place:
             copy = Copy(file.path, content, file.size, file.modified_ns)
