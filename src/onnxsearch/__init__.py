@@ -115,6 +115,7 @@ if TYPE_CHECKING:
     )
     from onnxsearch.images.resize import Size as Size
     from onnxsearch.indexing.change_detection import MetadataSource as MetadataSource
+    from onnxsearch.indexing.sources.base import Source as Source
     from onnxsearch.metadata.base import (
         Cell as Cell,
         DurabilityWarning as DurabilityWarning,
@@ -139,9 +140,11 @@ if TYPE_CHECKING:
         Hit as Hit,
         ImageInput as ImageInput,
         IndexReport as IndexReport,
+        Item as Item,
         JSONValue as JSONValue,
         Metadata as Metadata,
         Metric as Metric,
+        OpenImage as OpenImage,
         Outcome as Outcome,
         Progress as Progress,
         Record as Record,

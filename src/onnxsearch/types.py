@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias
@@ -27,6 +27,11 @@ ImageInput: TypeAlias = (
 )
 """An image: a path, the bytes of a file, an open binary file, a Pillow image, or an RGB array of
 shape (height, width, 3) and type uint8."""
+
+OpenImage: TypeAlias = "Callable[[], ImageInput]"
+"""A function that returns an image. A worker thread calls it when the image is needed, so that
+a source of many images holds none of them in memory. It raises an `ImageError` if there is no
+image."""
 
 Vectors: TypeAlias = "NDArray[np.float32 | np.uint8]"
 """A matrix of vectors, one a row: (n, dimension) float32, or for `Metric.HAMMING`
@@ -90,6 +95,21 @@ class Record:
     """Size of the file in bytes."""
     modified_ns: int | None = None
     """Modification time of the file in nanoseconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One image to store, with what is known of it."""
+
+    image: ImageInput | OpenImage
+    """The image, or a function that returns it."""
+    id: str | None = None
+    """The id to store it under; by default its `uri`, or a new random id."""
+    metadata: Metadata | None = None
+    """Metadata of the image: a JSON object. None keeps what is stored under the id."""
+    uri: str | None = None
+    """Where the image comes from: an absolute path, or an address such as
+    `https://host/cat.jpg`. By default the path, if the image is one."""
 
 
 @dataclass(frozen=True, slots=True)
