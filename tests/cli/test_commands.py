@@ -15,7 +15,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from onnxsearch import SearchEngine, __version__
-from onnxsearch.cli import compare, verify  # noqa: F401  they add their commands
+from onnxsearch.cli import compare, search, verify  # noqa: F401  they add their commands
 from onnxsearch.cli.app import app
 from onnxsearch.cli.options import DEFAULT_LOCATION, records_of
 from tests.embedders.models import colour_model

@@ -25,6 +25,7 @@ def main() -> None:
             compare,  # noqa: F401
             models,  # noqa: F401
             output,
+            search,  # noqa: F401
             verify,  # noqa: F401
         )
         from onnxsearch.cli.app import app
