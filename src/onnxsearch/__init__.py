@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Finding as Finding,
         VerifyReport as VerifyReport,
     )
+    from onnxsearch.catalog.listing import Records as Records
     from onnxsearch.catalog.transfer import (
         ImageSource as ImageSource,
         ImageTarget as ImageTarget,

@@ -10,11 +10,13 @@ from onnxsearch._internal.closeable import Closeable
 from onnxsearch._internal.cpu import available_cores
 from onnxsearch._internal.lifetime import Lifetime, close_all
 from onnxsearch._internal.paths import target_path
-from onnxsearch._internal.threads import batched
 from onnxsearch._internal.validation import instance, integer
 from onnxsearch.catalog.catalog import Catalog
 from onnxsearch.catalog.integrity import verify
 from onnxsearch.catalog.keys import check_id, check_ids
+from onnxsearch.catalog.listing import Records
+from onnxsearch.catalog.metadata_update import update_metadata
+from onnxsearch.catalog.removal import remove_images
 from onnxsearch.catalog.snapshot import Snapshot, save_snapshot
 from onnxsearch.catalog.transfer import CatalogSource, copy, transfer
 from onnxsearch.embedders.registry import EmbedderRegistry
@@ -37,6 +39,7 @@ from onnxsearch.search.near_duplicates import calibrate, clusters
 from onnxsearch.search.query_encoder import QueryEncoder
 from onnxsearch.search.retriever import Retriever, Selection
 from onnxsearch.search.searcher import Searcher, one_query
+from onnxsearch.search.stored_vectors import stored_vectors
 from onnxsearch.vectors.base import VectorStore
 
 if TYPE_CHECKING:
@@ -55,12 +58,9 @@ if TYPE_CHECKING:
     from onnxsearch.search.near_duplicates import Threshold
     from onnxsearch.search.query import QueryInput
     from onnxsearch.search.results import SearchResults
-    from onnxsearch.types import ImageInput, IndexReport, Metadata, Record
+    from onnxsearch.types import ImageInput, IndexReport, Metadata, Record, Vectors
 
 DEFAULT_NAMESPACE = "onnxsearch"
-
-_REMOVED = 256
-"""Images removed with one commit."""
 
 
 class SearchEngine(Closeable):
@@ -125,7 +125,7 @@ class SearchEngine(Closeable):
         self._batch_size = integer("batch_size", batch_size, least=1)
         self._reading = reading
         self._retriever = Retriever(self._catalog, vectors, reading)
-        encoder = QueryEncoder(self._catalog, vectors, reading)
+        encoder = QueryEncoder(self._catalog, reading)
         self._searcher = Searcher(
             self._embedders, encoder, self._retriever, self._workers, self._batch_size
         )
@@ -289,24 +289,118 @@ class SearchEngine(Closeable):
         stored = self._catalog.records.find([check_id(id)]).get(id)
         return stored.record if stored else None
 
-    def remove(self, id: str | Iterable[str]) -> list[str]:
+    def update(self, id: str, *, metadata: Metadata, merge: bool = True) -> Record:
+        """Change the metadata of a stored image; its vectors stay, and no model runs.
+
+        When this method returns, searches filter by the new metadata, also after a crash. Of
+        several writers at the same time, none undoes what another one changed.
+
+        Args:
+            id: The image.
+            metadata: Fields to change. None removes a field, and an object is merged into a
+                stored object, field by field: a JSON merge patch (RFC 7396). The result is at
+                most 1 MiB as JSON.
+            merge: False stores `metadata` instead of all that was stored.
+
+        Returns:
+            The record that is stored now.
+
+        Raises:
+            InvalidArgumentError: No image of this id is stored, or `metadata` has a wrong type
+                or value.
+            StoreError: A store failed; the image is as it was.
+
+        Example:
+            >>> engine.update("cat", metadata={"rating": 5, "draft": None}).metadata
+            {'name': 'Tom', 'rating': 5}
+        """
+        self._lifetime.check()
+        return update_metadata(self._catalog, id, metadata, merge=merge)
+
+    def remove(
+        self, id: str | Iterable[str] | None = None, *, filter: Filter | None = None
+    ) -> list[str]:
         """Remove images from all models; return the ids that existed.
 
         When this method returns, no search finds these images, also after a crash. Ids that
         do not exist are skipped.
 
+        Args:
+            id: One or several ids.
+            filter: Instead of ids, a filter: all images whose metadata match are removed, 256
+                at a time.
+
         Raises:
-            InvalidArgumentError: A value is not an id; nothing was removed.
+            InvalidArgumentError: Not exactly one of `id` and `filter` is given, or one has a
+                wrong type; nothing was removed.
             StoreError: A store failed.
+
+        Example:
+            >>> engine.remove(filter=F("year") < 2000)
         """
         self._lifetime.check()
-        batches = batched(check_ids(id), _REMOVED)
-        return [gone for batch in batches for gone in self._catalog.remove(batch)]
+        return remove_images(self._catalog, id, filter)
 
     def count(self) -> int:
         """Return the number of stored images."""
         self._lifetime.check()
         return self._catalog.records.count()
+
+    def __len__(self) -> int:
+        return self.count()
+
+    def __bool__(self) -> bool:
+        # An engine without images would be false otherwise, because it has a length.
+        return True
+
+    def __contains__(self, id: str) -> bool:
+        return self.get(id) is not None
+
+    def records(self, filter: Filter | None = None, *, order_by: str | None = None) -> Records:
+        """Return the records of stored images, to iterate in bounded memory.
+
+        Args:
+            filter: Keeps only images whose metadata match, as in a search.
+            order_by: `"id"`, `"uri"`, `"modified"` (the time of the file) or a metadata field,
+                with "-" before it for descending order. Numbers come before text. Images
+                without such a value come last; equal values are in the order of the ids. By
+                default the order is undefined, and the first record comes sooner.
+
+        Returns:
+            An iterable. Each iteration reads the store anew.
+
+        Raises:
+            InvalidArgumentError: An argument has a wrong type or value.
+
+        Example:
+            >>> for record in engine.records(F("rating") >= 4, order_by="-modified"):
+            ...     print(record.id, record.metadata)
+        """
+        self._lifetime.check()
+        return Records(self._catalog.records, filter, order_by)
+
+    def vectors(self, ids: str | Iterable[str], model: str | None = None) -> Vectors:
+        """Return the stored vectors of images.
+
+        Args:
+            ids: One or several ids.
+            model: Name of the model; by default the first one.
+
+        Returns:
+            A matrix with a row for each id, in their order: (n, dimension) float32, or for
+            `Metric.HAMMING` (n, dimension / 8) uint8.
+
+        Raises:
+            InvalidArgumentError: An image is not stored, or has no vector of the model.
+            UnknownModelError: The engine has no model of this name.
+            StoreError: A store failed.
+
+        Example:
+            >>> engine.vectors(["cat", "dog"]).shape
+            (2, 1280)
+        """
+        self._lifetime.check()
+        return stored_vectors(self._catalog, self._embedders.named(model), check_ids(ids))
 
     def search(
         self,

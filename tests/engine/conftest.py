@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from onnxsearch import (
+    InMemoryMetadataStore,
+    InMemoryVectorStore,
+    LocalVectorStore,
+    MetadataStore,
+    MilvusVectorStore,
+    RedisMetadataStore,
+    SQLiteMetadataStore,
+    VectorStore,
+)
+from tests.servers import RedisServer, milvus_database
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -46,3 +59,35 @@ def keras_exports() -> Path:
     if not (folder / "resnet50-keras-random.onnx").exists():
         pytest.skip("no exported Keras models in build/models: run nox -s export first")
     return folder
+
+
+@pytest.fixture(
+    params=[
+        "memory",
+        "local",
+        pytest.param("lite", marks=pytest.mark.integration),
+        pytest.param("server", marks=pytest.mark.integration),
+    ]
+)
+def stores(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[tuple[VectorStore, MetadataStore]]:
+    """Give each pair of stores that an engine can have: in memory, in files, on servers."""
+    if request.param == "memory":
+        yield InMemoryVectorStore(), InMemoryMetadataStore()
+    elif request.param == "local":
+        with (
+            LocalVectorStore(tmp_path / "vectors.sqlite") as vectors,
+            SQLiteMetadataStore(tmp_path / "records.sqlite") as records,
+        ):
+            yield vectors, records
+    else:
+        with RedisServer(tmp_path / "redis").start() as server:
+            if request.param == "lite":
+                pytest.importorskip("milvus_lite", reason="Milvus Lite is not installed")
+                milvus = MilvusVectorStore(tmp_path / "vectors.db")
+            else:
+                url = request.getfixturevalue("milvus_url")
+                milvus = MilvusVectorStore(url, db_name=milvus_database(url, "engine"))
+            with milvus, RedisMetadataStore(server.url) as redis:
+                yield milvus, redis

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import NamedTuple
 
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from onnxsearch import InMemoryMetadataStore, InMemoryVectorStore, SearchEngine, StoreError
+from onnxsearch import (
+    F,
+    InMemoryMetadataStore,
+    InMemoryVectorStore,
+    Query,
+    SearchEngine,
+    StoreError,
+)
 from onnxsearch.testing import (
     Faults,
     ProcessDied,
@@ -22,6 +30,13 @@ ENGINE, ID = st.sampled_from(ENGINES), st.sampled_from(IDS)
 NEVER = None
 
 
+class Version(NamedTuple):
+    """What is stored under an id: the number of its image, and of the last change to it."""
+
+    image: int
+    edit: int
+
+
 class AnyOrder(RuleBasedStateMachine):
     """Keeps, by id, every version that may be the current one; None stands for absent."""
 
@@ -30,8 +45,8 @@ class AnyOrder(RuleBasedStateMachine):
         self.vectors, self.metadata = InMemoryVectorStore(), InMemoryMetadataStore()
         self.faults = [Faults() for _ in ENGINES]
         self.engines = [self.engine(number) for number in ENGINES]
-        self.possible: dict[str, set[int | None]] = {id: {None} for id in IDS}
-        self.version = 0
+        self.possible: dict[str, set[Version | None]] = {id: {None} for id in IDS}
+        self.number = 0
 
     def engine(self, number: int) -> SearchEngine:
         return faulty_engine(self.vectors, self.metadata, self.faults[number])
@@ -39,7 +54,7 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(
         engine=ENGINE,
         id=ID,
-        remove=st.booleans(),
+        action=st.sampled_from(["add", "add", "update", "remove", "remove by filter"]),
         at=st.sampled_from([NEVER, NEVER, *range(8)]),
         on=st.sampled_from(["write", "write", "read"]),
         moment=st.sampled_from(["before", "after"]),
@@ -49,29 +64,45 @@ class AnyOrder(RuleBasedStateMachine):
         self,
         engine: int,
         id: str,
-        remove: bool,
+        action: str,
         at: int | None,
         on: Calls,
         moment: Moment,
         error: ProcessDied | None,
     ) -> None:
-        self.version += 1
-        version = None if remove else self.version
+        self.number += 1
+        # The invariant has read which version it is.
+        (before,) = self.possible[id]
+        if action == "update" and before is None:
+            return
+        after = None
+        if action == "add":
+            after = Version(self.number, self.number)
+        elif action == "update":
+            after = before and before._replace(edit=self.number)
         self.faults[engine].revive()
         if at is not NEVER:
             self.faults[engine].fail(at=at, on=on, moment=moment, error=error)
         try:
-            if remove:
-                self.engines[engine].remove(id)
-            else:
-                shown = picture(f"{id} {version}")
-                self.engines[engine].add(shown, id=id, metadata={"version": version})
-            self.possible[id] = {version}
+            self.act(self.engines[engine], action, id)
+            self.possible[id] = {after}
         except StoreError:
-            self.possible[id].add(version)
+            self.possible[id].add(after)
         except ProcessDied:
-            self.possible[id].add(version)
+            self.possible[id].add(after)
             self.open_again(engine)
+
+    def act(self, engine: SearchEngine, action: str, id: str) -> None:
+        edit = self.number
+        if action == "add":
+            metadata = {"id": id, "image": edit, "edit": edit}
+            engine.add(picture(f"{id} {edit}"), id=id, metadata=metadata)
+        elif action == "update":
+            assert engine.update(id, metadata={"edit": edit}).metadata["edit"] == edit
+        elif action == "remove":
+            engine.remove(id)
+        else:
+            engine.remove(filter=F("id") == id)
 
     @rule(engine=ENGINE)
     def open_again(self, engine: int) -> None:
@@ -95,14 +126,23 @@ class AnyOrder(RuleBasedStateMachine):
     def the_current_version_is_whole(self) -> None:
         reader = self.engines[0]
         self.faults[0].revive()
+        records = {record.id: record for record in reader.records(order_by="id")}
+        assert len(reader) == len(records)
         for id in IDS:
             record = reader.get(id)
-            version = None if record is None else record.metadata["version"]
+            assert record == records.get(id)
+            version = record and Version(record.metadata["image"], record.metadata["edit"])  # type: ignore[arg-type]
             assert version in self.possible[id]
-            self.possible[id] = {version}  # type: ignore[arg-type]
+            self.possible[id] = {version}
             for model in reader.models if version else ():
-                hit = reader.search(picture(f"{id} {version}"), model=model, limit=1)[0]
-                assert (hit.id, hit.distance < 1e-3) == (id, True)
+                self.is_found(reader, model, id, version)
+
+    def is_found(self, reader: SearchEngine, model: str, id: str, version: Version) -> None:
+        edited = F("edit") == version.edit
+        (hit,) = reader.search(picture(f"{id} {version.image}"), model=model, filter=edited)
+        assert (hit.id, hit.distance < 1e-3) == (id, True)
+        found = reader.search(Query.vector(reader.vectors(id, model)[0]), model=model, limit=1)
+        assert found.ids == [id]
 
     def teardown(self) -> None:
         for engine in ENGINES:

@@ -32,6 +32,8 @@ from onnxsearch import (
     Progress,
     Query,
     RankFusion,
+    Record,
+    Records,
     RuntimeOptions,
     SearchEngine,
     SearchResults,
@@ -103,6 +105,15 @@ def compose() -> SearchEngine:
     count: int = engine.count()
     print(count)
     return engine
+
+
+def read(engine: SearchEngine) -> Vectors:
+    records: Records = engine.records(F("year") >= 2020, order_by="-modified")
+    changed: list[Record] = [engine.update(r.id, metadata={"year": 2021}) for r in records]
+    removed: list[str] = engine.remove(filter=F("year") < 2000)
+    known: bool = "two" in engine
+    print(changed, removed, known, len(engine))
+    return engine.vectors(["one", "two"], model="mean-colour")
 
 
 def by_words(engine: SearchEngine) -> Vectors:

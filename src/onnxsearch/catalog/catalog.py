@@ -16,12 +16,14 @@ from onnxsearch.catalog.keys import check_namespace, new_key
 from onnxsearch.catalog.records import Cells, RecordIndex, StoredImage, same_content
 from onnxsearch.catalog.recovery import Recovery, replaced
 from onnxsearch.catalog.retries import attempts, contended
+from onnxsearch.catalog.serialization import encode_record
 from onnxsearch.catalog.vector_rows import VectorRows
 from onnxsearch.errors import StoreError
 from onnxsearch.metadata.base import MetadataStore
 from onnxsearch.types import Record
 
 if TYPE_CHECKING:
+    from onnxsearch.filters import Filter
     from onnxsearch.vectors.base import CollectionSpec, Vectors, VectorStore
 
 logger = logging.getLogger("onnxsearch")
@@ -185,16 +187,55 @@ class Catalog:
         self._write(lambda: self._moved(moves, skipped))
         return skipped
 
-    def remove(self, ids: Iterable[str]) -> list[str]:
+    def update(self, id: str, change: Callable[[Record], Record]) -> Record:
+        """Replace the record of a stored image; its vectors stay.
+
+        No change of another writer is lost: if one comes first, `change` is called again.
+
+        Args:
+            id: The image.
+            change: Returns the new record, from the one that is stored.
+
+        Returns:
+            The record that is stored now.
+
+        Raises:
+            InvalidArgumentError: No image of this id is stored.
+            StoreError: A store failed; the image is as it was.
+        """
+        updated: list[Record] = []
+
+        def plan() -> _Planned:
+            stored = self.records.existing([id])[id]
+            item = _with_vectors(change(stored.record), self._kept_vectors([stored])[stored.key])
+            updated[:] = [item.record]
+            # Bytes, because Python finds 1 and True equal.
+            if encode_record(item.record) == encode_record(stored.record):
+                return [], None
+            return [item], {id: stored}
+
+        self._write(plan)
+        return updated[0]
+
+    def remove(self, ids: Iterable[str], filter: Filter | None = None) -> list[str]:
         """Remove images from all models; return the ids that were stored.
 
         When this returns, no search finds them again, also after a crash.
+
+        Args:
+            ids: The images.
+            filter: Keeps images whose metadata do not match when they are removed.
 
         Raises:
             StoreError: A store failed.
         """
         wanted = list(ids)
-        return self._remove(lambda: list(self.records.find(wanted).values()))
+
+        def found() -> list[StoredImage]:
+            stored = self.records.find(wanted).values()
+            return [s for s in stored if filter is None or filter.matches(s.record.metadata)]
+
+        return self._remove(found)
 
     def discard(self, images: Collection[StoredImage]) -> list[str]:
         """Remove images as `remove` does, but skip those that were replaced meanwhile."""

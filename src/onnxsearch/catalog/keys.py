@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from hashlib import blake2b
+from itertools import islice
 
 from onnxsearch._internal.validation import items
 from onnxsearch.errors import InvalidArgumentError, StoreCorruptError
@@ -87,6 +88,13 @@ def check_ids(id: str | Iterable[str]) -> list[str]:
     expected = "an id, or an iterable of ids"
     single = [id] if isinstance(id, str) else items("id", id, expected)
     return [check_id(each) for each in single]
+
+
+def named_ids(ids: Collection[str]) -> str:
+    """Return the words that name ids in a message: the first three, and how many follow."""
+    shown = ", ".join(f"{id!r:.200}" for id in islice(ids, 3))
+    rest = f" and {len(ids) - 3:,} others" if len(ids) > 3 else ""
+    return f"{'id' if len(ids) == 1 else 'ids'} {shown}{rest}"
 
 
 def decode_key(data: bytes) -> str:

@@ -17,10 +17,10 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TypeAlias
 
 from onnxsearch._internal.threads import batched
-from onnxsearch.catalog.keys import decode_key, decode_keys, key_of
+from onnxsearch.catalog.keys import decode_key, decode_keys, key_of, named_ids
 from onnxsearch.catalog.retries import attempts, contended
 from onnxsearch.catalog.serialization import decode_record, encode_record
-from onnxsearch.errors import StoreCorruptError
+from onnxsearch.errors import InvalidArgumentError, StoreCorruptError
 from onnxsearch.metadata.base import Cell, MetadataStore
 from onnxsearch.types import Record
 from onnxsearch.vectors.base import is_key
@@ -91,6 +91,19 @@ class RecordIndex:
         wanted = {key_of(id): id for id in ids}
         return {wanted[hash]: stored for hash, stored in self._current(wanted)}
 
+    def existing(self, ids: Sequence[str]) -> dict[str, StoredImage]:
+        """Return the images stored under `ids`, by id.
+
+        Raises:
+            InvalidArgumentError: One of them is not stored.
+        """
+        found = self.find(ids)
+        if unknown := [id for id in ids if id not in found]:
+            raise InvalidArgumentError(
+                f"no image of {named_ids(unknown)} is stored. A file's id is its absolute path"
+            )
+        return found
+
     def resolve(self, keys: Sequence[str]) -> dict[str, StoredImage]:
         """Return the images stored under `keys`, by key; keys without a record are left out."""
         unique = list(dict.fromkeys(keys))
@@ -153,8 +166,12 @@ class RecordIndex:
         if it is replaced meanwhile.
         """
         for batch in batched(self._metadata.items(self.ids_table), _BATCH):
-            for _, stored in self._current(hash for hash, _ in batch):
-                yield stored
+            keys = {hash: decode_key(key) for hash, key in batch}
+            stored = self.resolve(list(keys.values()))
+            yield from stored.values()
+            # A record that is gone was replaced since its key was read: look again.
+            for _, image in self._current(hash for hash, key in keys.items() if key not in stored):
+                yield image
 
     def values(self) -> Iterator[Record]:
         """Yield the record of every image, as `images` does."""

@@ -57,11 +57,12 @@ def decode_record(data: bytes) -> Record:
         StoreCorruptError: `encode_record` did not write these bytes.
     """
     try:
-        values = json.loads(data)
+        values = json.loads(data.decode())
         # Fields that a later version added are ignored.
         known = {name: values[name] for name in _TYPES if name in values}
-        if any(type(value) is not _TYPES[name] for name, value in known.items()):
-            raise TypeError("a field has the wrong type")
+        for name, value in known.items():
+            if type(value) is not _TYPES[name]:
+                raise TypeError("a field has the wrong type")
         models = tuple(known.get("models", ()))
         if not all(isinstance(model, str) for model in models):
             raise TypeError("a model's name is not text")

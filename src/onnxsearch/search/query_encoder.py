@@ -15,12 +15,13 @@ from onnxsearch.errors import ImageNotFoundError, InvalidArgumentError
 from onnxsearch.images.reading import ReadPolicy, open_image
 from onnxsearch.search.diversity import signed_bits
 from onnxsearch.search.query import ExamplesQuery, IdQuery, QueryInput, TextQuery, VectorQuery
+from onnxsearch.search.stored_vectors import stored_vectors
 from onnxsearch.types import ImageInput, Metric
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from onnxsearch.vectors.base import Vectors, VectorStore
+    from onnxsearch.vectors.base import Vectors
 
 _UNLIKE_WEIGHT = 0.2
 """Weight of the negative examples, where the positive ones have 1: Rocchio's gamma / beta
@@ -33,7 +34,6 @@ class QueryEncoder:
     """Turns queries into vectors."""
 
     catalog: Catalog
-    store: VectorStore
     reading: ReadPolicy
 
     def vectors(self, query: QueryInput, embedders: Sequence[Embedder]) -> dict[str, Vectors]:
@@ -48,7 +48,7 @@ class QueryEncoder:
         """
         match query:
             case IdQuery(wanted):
-                return self._stored(wanted, embedders)
+                return {e.name: stored_vectors(self.catalog, e, [wanted])[0] for e in embedders}
             case TextQuery(words):
                 return {e.name: _text_tower(e).embed_text(words)[0] for e in embedders}
             case VectorQuery(row):
@@ -73,23 +73,6 @@ class QueryEncoder:
                 f"{error}. A string is the path of an image. To search for words, pass "
                 "text='...'; for a stored image by its id, Query.id('...')"
             ) from error
-
-    def _stored(self, wanted: str, embedders: Sequence[Embedder]) -> dict[str, Vectors]:
-        stored = self.catalog.records.find([wanted]).get(wanted)
-        if stored is None:
-            raise InvalidArgumentError(
-                f"no image of id {wanted!r} is stored. A file's id is its absolute path"
-            )
-        found: dict[str, Vectors] = {}
-        for name in (embedder.name for embedder in embedders):
-            rows = self.store.fetch(self.catalog.collection(name), [stored.key])
-            if stored.key not in rows:
-                raise InvalidArgumentError(
-                    f"image {wanted!r} has no vector of model {name!r}: it was stored before "
-                    f"that model was added. engine.backfill({name!r}) adds what is missing"
-                )
-            found[name] = rows[stored.key]
-        return found
 
     def _combined(
         self,
