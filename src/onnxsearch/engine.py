@@ -217,6 +217,7 @@ class SearchEngine(Closeable):
         allow_empty: bool = False,
         exclude: Sequence[str] = (),
         include_hidden: bool = False,
+        root: str | os.PathLike[str] | None = None,
     ) -> IndexReport:
         """Index files and report the outcome of each.
 
@@ -226,7 +227,7 @@ class SearchEngine(Closeable):
 
         Args:
             source: A folder (with all below it), a file, or an iterable of files.
-                A file's id is its absolute path.
+                A file's id is its absolute path, or its path below the root.
             metadata: Metadata for all files, or a function from a file's `Path` to its
                 metadata, at most 1 MiB as JSON. None keeps the stored metadata.
             progress: True writes a line to standard error; a function receives a
@@ -238,6 +239,11 @@ class SearchEngine(Closeable):
             exclude: Patterns as in a `.gitignore` file, relative to the folder; files and
                 folders that match are skipped. Needs the extra `[patterns]`.
             include_hidden: Also index files and folders whose name begins with a dot.
+            root: A folder that holds all files of `source`. Files below it are stored by their
+                paths relative to it (`trip/a.jpg` is also the id), so that the folder can move:
+                index it again with its new path as `source` and `root`, and every image is
+                unchanged. If the index is in a file and moves with the folder, opening it is
+                enough. An index has one root, which it remembers.
 
         Returns:
             A report with one outcome per file, in the order of the files. Hidden files, files
@@ -246,8 +252,9 @@ class SearchEngine(Closeable):
         Raises:
             ImageNotFoundError: The folder or file does not exist.
             EmptySourceError: The folder holds no file.
-            InvalidArgumentError: An argument has a wrong type or value, or `prune` would empty
-                a folder.
+            InvalidArgumentError: An argument has a wrong type or value, a file is outside the
+                root, files of the index are still in another root, or `prune` would empty a
+                folder.
             StoreError: A store failed; images that were stored before stay.
 
         Example:
@@ -257,7 +264,9 @@ class SearchEngine(Closeable):
         self._lifetime.check()
         excluded = Exclusion(exclude, include_hidden=include_hidden)
         files = read_source(source, excluded, allow_empty=prune and allow_empty)
-        return self._pipeline().run(files, metadata, progress, prune=prune, allow_empty=allow_empty)
+        return self._pipeline().run(
+            files, metadata, progress, root=root, prune=prune, allow_empty=allow_empty
+        )
 
     def add(
         self, image: ImageInput, *, id: str | None = None, metadata: Metadata | None = None
@@ -268,8 +277,9 @@ class SearchEngine(Closeable):
 
         Args:
             image: An image, or its path.
-            id: Any string of up to 65,536 characters. By default the absolute path, or
-                a new random id for an image without a path.
+            id: Any string of up to 65,536 characters. By default the absolute path, for a
+                file below the root of the index (see `index`) the path relative to it, and
+                for an image without a path a new random id.
             metadata: Metadata of the image: a JSON object of at most 1 MiB.
 
         Raises:

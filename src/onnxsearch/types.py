@@ -82,7 +82,8 @@ class Record:
     """Stored data of one image, without its vectors."""
 
     id: str
-    """The id that the caller chose, or for files the absolute path."""
+    """The id that the caller chose, or for files the absolute path; below the root of the
+    index (see `SearchEngine.index`) the path relative to it."""
     uri: str | None = None
     """Absolute path of the file; None for an image that was added as bytes or as an array."""
     metadata: Metadata = field(default_factory=dict[str, "JSONValue"])

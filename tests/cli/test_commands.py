@@ -64,6 +64,22 @@ def test_json(run: Run, pictures: Path) -> None:
     assert Path(results["hits"][0]["uri"]).name == "navy.png"
 
 
+def test_an_album_that_moves_with_its_index_is_found(
+    run: Run, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(pictures)
+    assert "3 indexed" in run("index", ".", "--root", ".").stdout
+    moved = pictures.rename(pictures.with_name("moved"))
+    monkeypatch.chdir(moved)
+    found = json.loads(run("search", "gold.png", "-k", 1, "--json").stdout)
+    assert found["hits"][0]["id"] == "gold.png"
+    assert found["hits"][0]["uri"] == str(moved / "gold.png")
+    assert "3 unchanged" in run("index", ".", "--prune").stdout
+    refused = run("index", moved.parent, "--root", ".")
+    assert refused.exit_code == 1
+    assert "outside root" in refused.stderr
+
+
 def test_prune(run: Run, pictures: Path) -> None:
     run("index", pictures)
     (pictures / "gold.png").unlink()

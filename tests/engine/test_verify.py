@@ -17,6 +17,7 @@ from onnxsearch import (
 )
 from onnxsearch.catalog import integrity
 from onnxsearch.catalog.keys import key_of
+from onnxsearch.catalog.root import NO_ROOT
 from onnxsearch.catalog.serialization import encode_record
 from onnxsearch.testing import (
     FakeEmbedder,
@@ -71,7 +72,7 @@ def record_without_id(house: House) -> None:
 
 def second_record(house: House) -> None:
     record = Record("cat", models=("one",))
-    house.metadata.commit({Cell("onnxsearch:records", ORPHAN): encode_record(record)})
+    house.metadata.commit({Cell("onnxsearch:records", ORPHAN): encode_record(record, NO_ROOT)})
 
 
 def id_without_record(house: House) -> None:

@@ -80,6 +80,7 @@ def show(progress: Progress) -> None:
 def open_and_search(location: str) -> list[str]:
     with SearchEngine.open(location) as engine:
         report: IndexReport = engine.index("pictures", progress=show)
+        engine.index(Path("pictures"), root="pictures")
         outcomes: Sequence[Outcome] = report.outcomes
         indexed: int = report.counts[Status.INDEXED]
         print(len(outcomes), indexed, report.failures)

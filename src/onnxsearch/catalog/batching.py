@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from onnxsearch.catalog.catalog import NewImage
+from onnxsearch.catalog.root import NO_ROOT
 from onnxsearch.catalog.serialization import encode_record
 
 COMMIT = 64
@@ -23,7 +24,7 @@ def record_batches(items: Iterable[NewImage]) -> Iterator[list[NewImage]]:
     batch: list[NewImage] = []
     room = BATCH_BYTES
     for item in items:
-        size = len(encode_record(item.record)) + 1
+        size = len(encode_record(item.record, NO_ROOT)) + 1
         if batch and size > room:
             yield batch
             batch, room = [], BATCH_BYTES

@@ -16,6 +16,7 @@ from onnxsearch.catalog.keys import check_namespace, new_key
 from onnxsearch.catalog.records import Cells, RecordIndex, StoredImage, same_content
 from onnxsearch.catalog.recovery import Recovery, replaced
 from onnxsearch.catalog.retries import attempts, contended
+from onnxsearch.catalog.root import NO_ROOT
 from onnxsearch.catalog.serialization import encode_record
 from onnxsearch.catalog.vector_rows import VectorRows
 from onnxsearch.errors import StoreError
@@ -210,7 +211,7 @@ class Catalog:
             item = _with_vectors(change(stored.record), self._kept_vectors([stored])[stored.key])
             updated[:] = [item.record]
             # Bytes, because Python finds 1 and True equal.
-            if encode_record(item.record) == encode_record(stored.record):
+            if encode_record(item.record, NO_ROOT) == encode_record(stored.record, NO_ROOT):
                 return [], None
             return [item], {id: stored}
 
@@ -379,7 +380,9 @@ class Catalog:
         taken = [[s for s in (move.former, move.displaced) if s] for move in moves]
         kept = self._kept_vectors([stored for several in taken for stored in several])
         ids = {stored.record.id for several in taken for stored in several}
-        ids |= {id for m in moves for id in (m.item.record.id, m.former.record.uri) if id}
+        root = self.records.root.read()
+        places = {m.former.key: root.id_of(m.former.record.uri or "") for m in moves}
+        ids |= {id for m in moves for id in (m.item.record.id, places[m.former.key]) if id}
         found = {id: stored.key for id, stored in self.records.find(ids).items()}
         items: dict[str, NewImage] = {}
         before: dict[str, StoredImage] = {}
@@ -393,9 +396,9 @@ class Catalog:
                 continue
             before |= {stored.record.id: stored for stored in several}
             items[record.id] = _with_vectors(record, kept[former.key] | dict(move.item.vectors))
-            place = former.record.uri
+            place = places[former.key]
             if displaced and place and found.get(place) in (None, former.key):
-                moved = replace(displaced.record, id=place, uri=place)
+                moved = replace(displaced.record, id=place, uri=former.record.uri)
                 items.setdefault(place, _with_vectors(moved, kept[displaced.key]))
         return list(items.values()), before
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from onnxsearch.catalog.journal import decode_entry
 from onnxsearch.catalog.keys import decode_key, new_key
+from onnxsearch.catalog.root import NO_ROOT
 from onnxsearch.catalog.serialization import decode_record
 from onnxsearch.errors import CollectionNotFoundError, StoreCorruptError, StoreMismatchError
 from onnxsearch.metadata.base import Cell
@@ -165,7 +166,7 @@ class StoreIdentity:
         """Yield the keys that vectors in a collection may have, as far as records know."""
         for key, data in self._metadata.items(self._records.records_table):
             with suppress(StoreCorruptError):
-                models = decode_record(data).models if is_key(key) else ()
+                models = decode_record(data, NO_ROOT.absolute).models if is_key(key) else ()
                 if collection in map(self._rows.collection, models):
                     yield key
         for entry in self._journaled():

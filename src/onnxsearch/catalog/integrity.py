@@ -27,6 +27,7 @@ from onnxsearch._internal.validation import boolean
 from onnxsearch.catalog.integrity_report import Defect, Finding, VerifyReport
 from onnxsearch.catalog.keys import decode_key, decode_keys, key_of
 from onnxsearch.catalog.records import StoredImage
+from onnxsearch.catalog.root import NO_ROOT
 from onnxsearch.catalog.serialization import decode_record
 from onnxsearch.errors import CollectionNotFoundError, StoreCorruptError
 from onnxsearch.metadata.base import Cell
@@ -272,7 +273,7 @@ def _readable(records: Iterable[tuple[str, bytes]]) -> dict[str, StoredImage]:
         # `_check_records` reports the others.
         with suppress(StoreCorruptError):
             if is_key(key):
-                found[key] = StoredImage(key, decode_record(data))
+                found[key] = StoredImage(key, decode_record(data, NO_ROOT.absolute))
     return found
 
 

@@ -5,6 +5,7 @@
     contents[hash]     the keys of the images whose files had these bytes, comma-separated
     copies[hash of id] a file that was not stored, since an image with its bytes was
     journal[op]        rows without a record; see `onnxsearch.catalog.journal`
+    identity           see `onnxsearch.catalog.identity` and `onnxsearch.catalog.root_cell`
 
 This module works changes out as plain values; the protocol commits them.
 """
@@ -12,14 +13,21 @@ This module works changes out as plain values; the protocol commits them.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TypeAlias
 
 from onnxsearch._internal.threads import batched
 from onnxsearch.catalog.keys import decode_key, decode_keys, key_of, named_ids
 from onnxsearch.catalog.retries import attempts, contended
-from onnxsearch.catalog.serialization import decode_record, encode_record
+from onnxsearch.catalog.root import NO_ROOT, Root
+from onnxsearch.catalog.root_cell import RootCell
+from onnxsearch.catalog.serialization import (
+    decode_record,
+    encode_record,
+    with_absolute_path,
+    with_stored_path,
+)
 from onnxsearch.errors import InvalidArgumentError, StoreCorruptError
 from onnxsearch.metadata.base import Cell, MetadataStore
 from onnxsearch.types import Record
@@ -85,6 +93,7 @@ class RecordIndex:
         self.identity_table = f"{namespace}:identity"
         self.contents_table = f"{namespace}:contents"
         self.copies_table = f"{namespace}:copies"
+        self.root = RootCell(metadata, Cell(self.identity_table, "root"), self.records_table)
 
     def find(self, ids: Iterable[str]) -> dict[str, StoredImage]:
         """Return the images stored under `ids`, by id; unknown ids are left out."""
@@ -100,16 +109,17 @@ class RecordIndex:
         found = self.find(ids)
         if unknown := [id for id in ids if id not in found]:
             raise InvalidArgumentError(
-                f"no image of {named_ids(unknown)} is stored. A file's id is its absolute path"
+                f"no image of {named_ids(unknown)} is stored. A file's id is its absolute path, or "
+                "below the root of the index its path from there"
             )
         return found
 
     def resolve(self, keys: Sequence[str]) -> dict[str, StoredImage]:
         """Return the images stored under `keys`, by key; keys without a record are left out."""
         unique = list(dict.fromkeys(keys))
-        values = self._metadata.get_many(self.records_table, unique)
+        values, absolute = self._metadata.get_many(self.records_table, unique), self.root.absolute()
         return {
-            key: StoredImage(key, decode_record(value))
+            key: StoredImage(key, decode_record(value, absolute))
             for key, value in zip(unique, values, strict=True)
             if value is not None
         }
@@ -134,26 +144,30 @@ class RecordIndex:
 
     def copies(self, paths: Iterable[str]) -> dict[str, Copy]:
         """Return what is known of files that were not stored, by path."""
-        wanted = list(paths)
-        cells = self._metadata.get_many(self.copies_table, [key_of(path) for path in wanted])
-        found = (decode_copy(data) for data in cells if data is not None)
-        return {copy.uri: copy for copy in found if copy is not None}
+        root = self.root.read()
+        wanted = {root.id_of(path): path for path in paths}
+        cells = self._metadata.get_many(self.copies_table, map(key_of, wanted))
+        found = (decode_copy(data, root.absolute) for data in cells if data is not None)
+        return {wanted[root.id_of(copy.uri)]: copy for copy in found if copy is not None}
 
     def all_copies(self) -> Iterator[Copy]:
         """Yield all that `copies` knows, in bounded memory."""
-        found = (decode_copy(data) for _, data in self._metadata.items(self.copies_table))
+        items, absolute = self._metadata.items(self.copies_table), self.root.absolute()
+        found = (decode_copy(data, absolute) for _, data in items)
         return (copy for copy in found if copy is not None)
 
     def remember(self, copies: Iterable[Copy]) -> None:
         """Note files that were not stored, so that the next run need not read them."""
-        self._metadata.commit({self._copy_cell(copy): encode_copy(copy) for copy in copies})
+        root = self.root.read()
+        self._metadata.commit({self._copy_cell(c, root): encode_copy(c, root) for c in copies})
 
     def forget(self, copies: Iterable[Copy]) -> None:
         """Delete the notes of files."""
-        self._metadata.commit({self._copy_cell(copy): None for copy in copies})
+        root = self.root.read()
+        self._metadata.commit({self._copy_cell(copy, root): None for copy in copies})
 
-    def _copy_cell(self, copy: Copy) -> Cell:
-        return Cell(self.copies_table, key_of(copy.uri))
+    def _copy_cell(self, copy: Copy, root: Root) -> Cell:
+        return Cell(self.copies_table, key_of(root.id_of(copy.uri)))
 
     def current_cell(self, id: str) -> Cell:
         """Return the cell that names the key that is current for an id."""
@@ -187,7 +201,7 @@ class RecordIndex:
 
     def replacement(self, records: Mapping[str, Record], before: Collection[StoredImage]) -> Change:
         """Work out how to store records under new keys, in place of the images `before`."""
-        change = Change()
+        change, root = Change(), self.root.read()
         current: dict[str, str] = {}
         for key, record in ((stored.key, stored.record) for stored in before):
             current[record.id] = key
@@ -197,7 +211,7 @@ class RecordIndex:
                 change.orphaned_rows[model] = (*change.orphaned_rows.get(model, ()), key)
         for key, record in records.items():
             self._set_current(change, record.id, current.get(record.id), key)
-            change.writes[Cell(self.records_table, key)] = encode_record(record)
+            change.writes[Cell(self.records_table, key)] = encode_record(record, root)
         holders = [(key, record.content) for key, record in records.items()]
         self._set_holders(change, holders, [(s.key, s.record.content) for s in before])
         return change
@@ -231,7 +245,7 @@ class RecordIndex:
         part, size = Change(), 0
         for key, data in self._metadata.items(self.records_table):
             try:
-                listed = model in decode_record(data).models
+                listed = model in decode_record(data, NO_ROOT.absolute).models
             except StoreCorruptError:
                 continue
             if listed:
@@ -247,10 +261,11 @@ class RecordIndex:
 
     def unlisting(self, key: str, data: bytes, model: str) -> Change:
         """Work out how to take `model` off the record at `key`, whose bytes are `data`."""
-        record = decode_record(data)
+        root = self.root.read()
+        record = decode_record(data, root.absolute)
         models = tuple(name for name in record.models if name != model)
         cell = Cell(self.records_table, key)
-        return Change({cell: encode_record(replace(record, models=models))}, {cell: data})
+        return Change({cell: encode_record(replace(record, models=models), root)}, {cell: data})
 
     def _current(self, hashes: Iterable[str]) -> Iterator[tuple[str, StoredImage]]:
         """Yield the hash of each id that is stored, and the image stored under it."""
@@ -291,18 +306,19 @@ def same_content(one: Record, other: Record) -> bool | None:
     return one.content == other.content
 
 
-def encode_copy(copy: Copy) -> bytes:
-    """Return the copy as JSON in ASCII."""
-    return json.dumps(asdict(copy), separators=(",", ":")).encode("ascii")
+def encode_copy(copy: Copy, root: Root) -> bytes:
+    """Return the copy as JSON in ASCII; see `encode_record`."""
+    values = with_stored_path(asdict(copy), root)
+    return json.dumps(values, separators=(",", ":")).encode("ascii")
 
 
-def decode_copy(data: bytes) -> Copy | None:
+def decode_copy(data: bytes, absolute: Callable[[str], str | None]) -> Copy | None:
     """Return the copy that `encode_copy` wrote; None if something else wrote the bytes.
 
     A note that cannot be read costs no more than reading the file again.
     """
     try:
-        copy = Copy(**json.loads(data))
+        copy = Copy(**with_absolute_path(json.loads(data), absolute))
     except (ValueError, TypeError):
         return None
     return copy if is_key(copy.content) and type(copy.uri) is str else None

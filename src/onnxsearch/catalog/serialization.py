@@ -1,12 +1,18 @@
-"""Records and metadata as the bytes that stores keep."""
+"""Records and metadata as the bytes that stores keep.
+
+Paths below the root of an index are stored relative to it, and nowhere else: whatever reads
+or writes records goes through these functions, and sees absolute paths.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from onnxsearch._internal.metadata_json import metadata_text
 from onnxsearch.catalog.keys import unreadable_cell
+from onnxsearch.catalog.root import Root, is_relative
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.types import JSONValue, Metadata, Record
 
@@ -42,24 +48,33 @@ def check_metadata(metadata: Metadata | None) -> dict[str, JSONValue]:
     return values
 
 
-def encode_record(record: Record) -> bytes:
-    """Return the record as compact JSON in ASCII, defaults left out."""
+def encode_record(record: Record, root: Root) -> bytes:
+    """Return the record as compact JSON in ASCII, defaults left out.
+
+    Args:
+        record: The record.
+        root: A path below it is stored relative to it, as `path` instead of `uri`.
+    """
     # Not `asdict`, which makes deep copies and takes five times as long.
     pairs = ((name, getattr(record, name)) for name in _TYPES)
     values = {name: value for name, value in pairs if value not in (None, {}, ())}
-    return json.dumps(values, separators=(",", ":")).encode("ascii")
+    return json.dumps(with_stored_path(values, root), separators=(",", ":")).encode("ascii")
 
 
-def decode_record(data: bytes) -> Record:
+def decode_record(data: bytes, absolute: Callable[[str], str | None]) -> Record:
     """Return the record that `encode_record` wrote.
+
+    Args:
+        data: The bytes.
+        absolute: `Root.absolute` of the root.
 
     Raises:
         StoreCorruptError: `encode_record` did not write these bytes.
     """
     try:
-        values = json.loads(data.decode())
+        values = with_absolute_path(json.loads(data.decode()), absolute)
         # Fields that a later version added are ignored.
-        known = {name: values[name] for name in _TYPES if name in values}
+        known = {name: values[name] for name in _TYPES if values.get(name) is not None}
         for name, value in known.items():
             if type(value) is not _TYPES[name]:
                 raise TypeError("a field has the wrong type")
@@ -69,3 +84,35 @@ def decode_record(data: bytes) -> Record:
         return Record(**{**known, "models": models})
     except (ValueError, TypeError) as error:
         raise unreadable_cell(data, "a record") from error
+
+
+def with_stored_path(values: Mapping[str, object], root: Root) -> Mapping[str, object]:
+    """Return the fields of a record as they are stored: below the root, `path` replaces `uri`."""
+    uri = values.get("uri")
+    relative = root.below(uri) if isinstance(uri, str) else None
+    if relative is None:
+        return values
+    return {"path" if name == "uri" else name: value for name, value in values.items()} | {
+        "path": relative
+    }
+
+
+def with_absolute_path(
+    values: Mapping[str, Any], absolute: Callable[[str], str | None]
+) -> Mapping[str, Any]:
+    """Return the fields of a record as `with_stored_path` found them.
+
+    Raises:
+        TypeError: They are no object.
+        ValueError: The path would leave the root.
+    """
+    if not isinstance(values, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError("not an object")
+    path = values.get("path")
+    if path is None:
+        return values
+    if not isinstance(path, str) or not is_relative(path):
+        raise ValueError("its path is not below the root")
+    return {name: value for name, value in values.items() if name != "path"} | {
+        "uri": absolute(path)
+    }

@@ -37,6 +37,7 @@ from onnxsearch._internal.validation import check_name, integer
 from onnxsearch.catalog.batching import BATCH, BATCH_BYTES
 from onnxsearch.catalog.catalog import NewImage
 from onnxsearch.catalog.keys import check_id
+from onnxsearch.catalog.root import NO_ROOT
 from onnxsearch.catalog.serialization import check_metadata, decode_record, encode_record
 from onnxsearch.catalog.snapshot_archive import (
     check_members,
@@ -101,7 +102,7 @@ def _write(source: ImageSource, stream: BinaryIO, progress: ProgressSink) -> int
 def _write_part(
     file: zipfile.ZipFile, part: int, batch: Sequence[NewImage], models: Sequence[str]
 ) -> None:
-    lines = b"\n".join(encode_record(item.record) for item in batch)
+    lines = b"\n".join(encode_record(item.record, NO_ROOT) for item in batch)
     write_member(file, f"{part:05}.jsonl", lines)
     for folder, model in enumerate(models):
         rows = [item.vectors[model] for item in batch if model in item.vectors]
@@ -221,7 +222,7 @@ class Snapshot(Closeable):
 
     def _record(self, name: str, line: bytes) -> Record:
         try:
-            record = decode_record(line)
+            record = decode_record(line, NO_ROOT.absolute)
         except StoreCorruptError as error:
             raise ValueError(f"{name} has {line[:60]!r} where a record was expected") from error
         if not set(record.models) <= self._spaces.keys():

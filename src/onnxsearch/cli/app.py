@@ -89,6 +89,14 @@ def index(
         bool,
         typer.Option("--include-hidden", help="Also index names that begin with a dot."),
     ] = False,
+    root: Annotated[
+        Path | None,
+        typer.Option(
+            "--root",
+            metavar="DIR",
+            help="Store paths relative to this folder, so that it can be moved.",
+        ),
+    ] = None,
     as_json: AsJSON = False,
 ) -> None:
     """Index the images in DIR and below. A second run does only what is left."""
@@ -107,6 +115,7 @@ def index(
             allow_empty=allow_empty,
             exclude=exclude or (),
             include_hidden=include_hidden,
+            root=root,
         )
     if as_json:
         output.print_json(output.report_as_json(report, location))

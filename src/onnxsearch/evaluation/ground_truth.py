@@ -125,5 +125,6 @@ def _check_stored(ids: Iterable[str], records: RecordIndex) -> None:
         unknown = set(batch).difference(records.find(batch))
         if unknown:
             raise InvalidArgumentError(
-                f"no image of id {min(unknown)!r} is stored. A file's id is its absolute path"
+                f"no image of id {min(unknown)!r} is stored. A file's id is its absolute path, or "
+                "below the root of the index its path from there"
             )

@@ -35,8 +35,9 @@ def add_image(
         check_id(id)
     checked = check_metadata(metadata)
     opened, found = _open(image, reading)
+    root = catalog.records.root.read()
     record = Record(
-        id=id if id is not None else found.uri or found.id,
+        id=id if id is not None else root.id_of(found.id),
         uri=found.uri,
         metadata=checked,
         models=tuple(embedders),

@@ -61,7 +61,7 @@ class Backfill:
         for batch in batched(ids, BATCH):
             stored = self.catalog.records.find(batch)
             for id in batch:
-                yield Candidate(id, stored.get(id), None)
+                yield Candidate(id, id, stored.get(id), None)
 
 
 def check_complete(catalog: Catalog, model: str) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from onnxsearch._internal.threads import batched
 from onnxsearch.catalog.batching import BATCH
 from onnxsearch.catalog.records import Copy, RecordIndex, StoredImage
+from onnxsearch.catalog.root import Root
 from onnxsearch.errors import ImageError, InvalidArgumentError
 from onnxsearch.images.image_file import check_regular
 from onnxsearch.indexing.failures import failure
@@ -22,8 +23,10 @@ class Candidate:
     """A file that may have to be embedded."""
 
     uri: str
+    id: str
+    """The id that its path gives it."""
     stored: StoredImage | None
-    """The image that is stored under its path."""
+    """The image that is stored under this id."""
     given: dict[str, JSONValue] | None
     """Metadata that the caller gives for a file that is stored; None keeps what is stored.
     For other files the caller is asked when their image is known to be good."""
@@ -50,13 +53,16 @@ def detect_changes(
     """
     for batch in batched(entries, BATCH):
         paths = [entry for entry in batch if isinstance(entry, str)]
-        stored = records.find(paths)
-        copies = _known_copies([path for path in paths if path not in stored], records)
+        root = records.root.read()
+        ids = {path: root.id_of(path) for path in paths}
+        stored = records.find(ids.values())
+        copies = _known_copies([path for path in paths if ids[path] not in stored], records)
         for entry in batch:
             if isinstance(entry, Outcome):
                 yield entry
             else:
-                yield _detect(entry, stored.get(entry), copies.get(entry), models, metadata)
+                known, image = copies.get(entry), stored.get(ids[entry])
+                yield _detect(entry, root, image, known, models, metadata)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +86,7 @@ def _known_copies(paths: Sequence[str], records: RecordIndex) -> dict[str, _Know
 
 def _detect(
     path: str,
+    root: Root,
     stored: StoredImage | None,
     known: _KnownCopy | None,
     models: frozenset[str],
@@ -93,16 +100,19 @@ def _detect(
         given = metadata.given(path) if stored is not None else None
     except (ImageError, InvalidArgumentError, OSError, ValueError) as error:
         return failure(path, error)
+    id = root.id_of(path)
     if stored is None:
         if known is not None and _is_as(status, known.copy):
             return Outcome(path, Status.DUPLICATE, id=known.twin.record.id)
     elif (
         _is_as(status, stored.record)
+        and stored.record.uri is not None
+        and root.id_of(stored.record.uri) == id
         and given in (None, stored.record.metadata)
         and models.issubset(stored.record.models)
     ):
         return Outcome(path, Status.UNCHANGED, id=stored.record.id)
-    return Candidate(path, stored, given)
+    return Candidate(path, id, stored, given)
 
 
 def _is_as(status: os.stat_result, before: Record | Copy) -> bool:

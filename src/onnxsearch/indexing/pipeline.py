@@ -12,8 +12,9 @@ a stored image was moved, as long as there are some, and last all others.
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ from onnxsearch.images.reading import ReadPolicy
 from onnxsearch.indexing.change_detection import detect_changes
 from onnxsearch.indexing.discovery import FileSet
 from onnxsearch.indexing.file_metadata import FileMetadata, MetadataSource
+from onnxsearch.indexing.placement import place_files
 from onnxsearch.indexing.pruning import prune
 from onnxsearch.indexing.twins import still_shows
 from onnxsearch.indexing.worker import ChangedFile, IndexingWorker, Result, Settle
@@ -54,6 +56,7 @@ class Pipeline:
         metadata: MetadataSource,
         progress: ProgressSink,
         *,
+        root: str | os.PathLike[str] | None = None,
         prune: bool = False,
         allow_empty: bool = False,
     ) -> IndexReport:
@@ -63,12 +66,13 @@ class Pipeline:
             source: The files.
             metadata: What the caller says of them.
             progress: See `onnxsearch._internal.progress.reporter`.
+            root: Folder that the paths of the files are stored relative to.
             prune: Remove the images below the folder whose files are gone.
             allow_empty: Also if no file is left in a folder.
 
         Raises:
-            InvalidArgumentError: `prune` without a folder, metadata that cannot be stored,
-                or a folder that was emptied.
+            InvalidArgumentError: `prune` without a folder, metadata that cannot be stored, a
+                file outside the root, or a folder that was emptied.
             StoreError: A store failed.
         """
         boolean("prune", prune)
@@ -81,7 +85,9 @@ class Pipeline:
                 "prune=True needs a folder: only there it is known which files are gone"
             )
         started = time.monotonic()
-        run = _Run(self, source, Writer(self.catalog, FileMetadata(metadata)), progress)
+        writer, report = Writer(self.catalog, FileMetadata(metadata)), reporter(progress)
+        source = place_files(self.catalog, source, root)
+        run = _Run(self, source, writer, report)
         outcomes = run.outcomes()
         if prune and source.folder is not None:
             outcomes += run.prune(source.folder, outcomes, allow_empty=allow_empty)
@@ -92,12 +98,16 @@ class _Run:
     """One run over the files of a source."""
 
     def __init__(
-        self, pipeline: Pipeline, source: FileSet, writer: Writer, progress: ProgressSink
+        self,
+        pipeline: Pipeline,
+        source: FileSet,
+        writer: Writer,
+        report: Callable[[Progress], None],
     ) -> None:
         self._source = source
         self._pipeline = pipeline
         self._writer = writer
-        self._report = reporter(progress)
+        self._report = report
         self._outcomes: dict[str, Outcome | None] = {}
         """By path, in the order in which the files were met; None while a file waits."""
         self._done = 0
@@ -133,7 +143,7 @@ class _Run:
     def prune(self, folder: str, met: Sequence[Outcome], *, allow_empty: bool) -> list[Outcome]:
         """Remove the images of files that are gone; return an outcome for each."""
         removed = prune(self._pipeline.catalog, folder, met, allow_empty=allow_empty)
-        moved = [Outcome(id, Status.REMOVED, id=id) for id in self._writer.moved]
+        moved = [Outcome(str(r.uri), Status.REMOVED, id=r.id) for r in self._writer.moved]
         return list({o.uri: o for o in moved + removed if o.uri not in self._outcomes}.values())
 
     def _pass(self, entries: Iterable[str | Outcome], settle: Settle) -> dict[str, ChangedFile]:

@@ -50,14 +50,15 @@ def prune(
     ]
     if not allow_empty:
         _check_not_emptied(folder, gone, met)
-    removed: list[str] = []
+    removed: dict[str, str] = {}
     for group in batched(gone, COMMIT):
         _hand_metadata_on(catalog, group)
-        removed += catalog.discard(group)
+        paths = {stored.record.id: str(stored.record.uri) for stored in group}
+        removed |= {id: paths[id] for id in catalog.discard(group)}
     for batch in batched(catalog.records.all_copies(), COMMIT):
         copies = [copy for copy in batch if copy.uri.startswith(inside) and is_gone(copy.uri)]
         catalog.records.forget(copies)
-    return [Outcome(id, Status.REMOVED, id=id) for id in dict.fromkeys(removed)]
+    return [Outcome(path, Status.REMOVED, id=id) for id, path in removed.items()]
 
 
 def _hand_metadata_on(catalog: Catalog, gone: Sequence[StoredImage]) -> None:

@@ -154,7 +154,7 @@ class IndexingWorker:
         """Return the record of a file; its metadata are those of `before` if none are given."""
         kept = before.record.metadata if before is not None else {}
         return Record(
-            id=file.path,
+            id=candidate.id,
             uri=file.path,
             metadata=kept if candidate.given is None else candidate.given,
             models=tuple(embedder.name for embedder in self.embedders),
@@ -183,11 +183,11 @@ class IndexingWorker:
     def _move(self, candidate: Candidate, former: StoredImage, file: ImageFile) -> PreparedImage:
         """Give a stored image the path at which its file is now."""
         before = former.record
-        record = self._record(file, candidate, former)
+        record, root = self._record(file, candidate, former), self.catalog.records.root.read()
         image = PreparedImage(
             file.path,
             # An id that the caller chose stays.
-            record=replace(record, id=file.path if before.id == before.uri else before.id),
+            record=record if root.gave_id(before) else replace(record, id=before.id),
             status=Status.MOVED,
             stored=candidate.stored,
             former=former,

@@ -13,7 +13,7 @@ from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.indexing.failures import failure
 from onnxsearch.indexing.file_metadata import FileMetadata
 from onnxsearch.indexing.worker import Duplicate, PreparedImage
-from onnxsearch.types import Outcome, Status
+from onnxsearch.types import Outcome, Record, Status
 
 
 class _Kind(Enum):
@@ -34,8 +34,8 @@ class Writer:
     metadata: FileMetadata
     again: list[str] = field(default_factory=list[str])
     """Paths of files whose stored state changed before they were stored: look again."""
-    moved: list[str] = field(default_factory=list[str])
-    """Ids under which moved images were stored before."""
+    moved: list[Record] = field(default_factory=list[Record])
+    """Records of moved images as they were before, where their ids have changed."""
     _waiting: list[PreparedImage] = field(default_factory=list[PreparedImage])
     _copies: list[Copy] = field(default_factory=list[Copy])
     _ids: dict[str, str] = field(default_factory=dict[str, str])
@@ -78,8 +78,8 @@ class Writer:
         ]
         skipped = self.catalog.move(moves)
         stored = [move for move in moves if move.item.record.id not in skipped]
-        former = [(move.former.record.id, move.item.record.id) for move in stored]
-        self.moved += [before for before, now in former if before != now]
+        former = [(move.former.record, move.item.record.id) for move in stored]
+        self.moved += [before for before, now in former if before.id != now]
         return skipped
 
     def _enqueue(self, image: PreparedImage) -> Outcome | None:

@@ -52,6 +52,14 @@ class MetadataStore(Closeable):
     `onnxsearch.testing.MetadataStoreContract` on it.
     """
 
+    @property
+    def folder(self) -> str | None:
+        """Folder of the file that holds the tables; None for a store without a file.
+
+        An index remembers its album's folder by the path from here, so that both can move.
+        """
+        return None
+
     def get_many(self, table: str, keys: Iterable[str]) -> list[bytes | None]:
         """Return the values under `keys`, in their order; None for an absent key.
 

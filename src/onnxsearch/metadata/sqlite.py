@@ -80,6 +80,10 @@ class SQLiteMetadataStore(MetadataStore):
             timeout=seconds("timeout", timeout, zero=True),
         )
 
+    @property
+    def folder(self) -> str:
+        return str(self._database.path.parent)
+
     def _get_many(self, table: str, keys: Sequence[str]) -> list[bytes | None]:
         with self._database.read() as connection:
             found = dict(connection.execute(_GET_MANY, (json.dumps(list(keys)), table)))

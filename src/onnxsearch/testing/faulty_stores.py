@@ -98,6 +98,10 @@ class FaultyMetadataStore(MetadataStore):
         self._store = store
         self._faults = faults
 
+    @property
+    def folder(self) -> str | None:
+        return self._store.folder
+
     def _get_many(self, table: str, keys: Sequence[str]) -> list[bytes | None]:
         with self._faults.around("get_many"):
             return self._store._get_many(table, keys)

@@ -1,0 +1,144 @@
+"""Setting the root of a namespace, and storing by relative paths what is below it.
+
+Records get their new ids under the keys that they have, so that no vector is written.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from onnxsearch.catalog.keys import key_of
+from onnxsearch.catalog.records import Change, decode_copy, encode_copy
+from onnxsearch.catalog.retries import attempts, contended
+from onnxsearch.catalog.root_cell import decode_root, number_in
+from onnxsearch.catalog.serialization import decode_record, encode_record
+from onnxsearch.errors import InvalidArgumentError, StoreCorruptError
+from onnxsearch.metadata.base import Cell
+from onnxsearch.vectors.base import is_key
+
+if TYPE_CHECKING:
+    from onnxsearch.catalog.catalog import Catalog
+    from onnxsearch.catalog.records import RecordIndex
+    from onnxsearch.catalog.root import Root
+
+_CHANGES = 256
+_CHANGES_BYTES = 8 * 2**20
+"""Records changed with one commit, and their bytes: a quarter of what a commit takes."""
+
+
+def set_root(catalog: Catalog, path: str | None) -> Root:
+    """Let files below a folder be stored by their paths relative to it; return the root.
+
+    Files that are stored by absolute paths below it get relative ones, and ids to match. If
+    this is cut off, the next call continues. Nothing is removed, and no file is read.
+
+    Args:
+        catalog: The namespace, which has one root.
+        path: Absolute path of the folder; None for the root that the namespace has, if any.
+
+    Raises:
+        InvalidArgumentError: The namespace has another root, in which its files still are.
+        StoreError: A store failed.
+    """
+    catalog.identity.confirm()
+    cell = catalog.records.root
+    for _ in attempts():
+        before, root = cell.stored(), cell.read()
+        goal = root.path if path is None else path
+        if goal is None:
+            return root
+        if path is not None and root.path is not None:
+            _check_moved(catalog.records, root.path, path)
+        settled = before is not None and root.path == goal and decode_root(before).settled
+        if cell.write(goal, settled=settled, expect=before):
+            if not settled:
+                _settle(catalog, goal)
+            return cell.read()
+    raise contended()
+
+
+def _check_moved(records: RecordIndex, before: str, path: str) -> None:
+    """Raise if the stored files are still in the folder `before`, and not in the new one."""
+    with suppress(OSError):
+        if before == path or os.path.samefile(before, path):
+            return
+    sample = records.root.sample()
+    if number_in(before, sample) > number_in(path, sample):
+        raise InvalidArgumentError(
+            f"root {path!r}: the files of this index are stored by their paths relative to "
+            f"{before!r}, and they are still there. An index has one root: leave root= out to "
+            f"continue with {before!r}, or store the files of {path!r} under another namespace. "
+            "If the album moves, move all of it first"
+        )
+
+
+def _settle(catalog: Catalog, path: str) -> None:
+    """Store by relative paths what is stored by absolute paths below the root."""
+    cell = catalog.records.root
+    for _ in attempts():
+        before, root = cell.stored(), cell.read()
+        if root.path != path:
+            return  # another engine has moved the root on
+        missed = False
+        for change in _parts(chain(_records(catalog, root), _copies(catalog, root))):
+            missed |= not catalog.metadata.commit(change.writes, expect=change.expect)
+        if not missed and cell.write(path, settled=True, expect=before):
+            return
+    raise contended()
+
+
+def _records(catalog: Catalog, root: Root) -> Iterator[Change]:
+    """Yield the change to each record that is stored by an absolute path below the root."""
+    records, metadata = catalog.records, catalog.metadata
+    for key, data in metadata.items(records.records_table):
+        # `onnxsearch.catalog.integrity` finds what cannot be read.
+        with suppress(StoreCorruptError):
+            record = decode_record(data, root.absolute)
+            id = root.id_of(str(record.uri)) if root.gave_id(record) else record.id
+            new = replace(record, id=id)
+            if not is_key(key) or encode_record(new, root) == data:
+                continue
+            change, cell = Change(), Cell(records.records_table, key)
+            ids = [records.current_cell(id) for id in (record.id, new.id)]
+            current, taken = metadata.get_many(records.ids_table, [id.key for id in ids])
+            if current != key.encode():
+                continue  # it is being replaced
+            if new.id != record.id and taken is None:
+                change.writes.update({ids[0]: None, ids[1]: current})
+                change.expect.update({ids[0]: current, ids[1]: None})
+            else:
+                # The caller chose that id for another image: both keep what they have.
+                new = record
+            change.writes[cell], change.expect[cell] = encode_record(new, root), data
+            yield change
+
+
+def _copies(catalog: Catalog, root: Root) -> Iterator[Change]:
+    """Yield the change to each note of a copy that is stored by an absolute path."""
+    table = catalog.records.copies_table
+    for key, data in catalog.metadata.items(table):
+        copy = decode_copy(data, root.absolute)
+        if copy is not None and (new := encode_copy(copy, root)) != data:
+            before, after = Cell(table, key), Cell(table, key_of(root.id_of(copy.uri)))
+            yield Change({before: None} | {after: new}, {before: data})
+
+
+def _parts(changes: Iterable[Change]) -> Iterator[Change]:
+    """Merge changes into parts that a commit can take."""
+    part, size = Change(), 0
+    for change in changes:
+        part.writes.update(change.writes)
+        part.expect.update(change.expect)
+        size += sum(
+            len(data) for data in (*change.writes.values(), *change.expect.values()) if data
+        )
+        if len(part.writes) >= _CHANGES or size >= _CHANGES_BYTES:
+            yield part
+            part, size = Change(), 0
+    if part.writes:
+        yield part
