@@ -116,6 +116,7 @@ if TYPE_CHECKING:
     )
     from onnxsearch.images.resize import Size as Size
     from onnxsearch.indexing.change_detection import MetadataSource as MetadataSource
+    from onnxsearch.indexing.sources.archive import Archive as Archive
     from onnxsearch.indexing.sources.base import Source as Source
     from onnxsearch.metadata.base import (
         Cell as Cell,

@@ -52,6 +52,11 @@ class ImageFile:
         return decode_file(self.data, self.path, policy)
 
 
+def most_bytes(policy: ReadPolicy) -> int:
+    """Return how many bytes the file of an image within the limits of `policy` has, at most."""
+    return _BYTES_PER_PIXEL * policy.max_pixels + _OVERHEAD
+
+
 def content_hash(data: bytes) -> str:
     """Return the BLAKE2b-128 of a file's bytes, in hex."""
     return blake2b(data, digest_size=16).hexdigest()
@@ -107,7 +112,7 @@ def _read(file: BinaryIO, path: str, policy: ReadPolicy) -> ImageFile:
             raise NotAnImageError(f"{path!r} is not an image, by its content and by its name")
         file.seek(0)
         identify(file, repr(path))
-    limit = _BYTES_PER_PIXEL * policy.max_pixels + _OVERHEAD
+    limit = most_bytes(policy)
     if status.st_size > limit:
         raise ImageTooLargeError(
             f"{path!r} has {status.st_size:,} bytes: expected at most {limit:,}, as an image of "
