@@ -10,6 +10,7 @@ import inspect
 import math
 import re
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ from PIL import Image
 
 import onnxsearch
 from onnxsearch import (
+    Archive,
     Cell,
     CollectionSpec,
     DecodePolicy,
@@ -124,6 +126,8 @@ def targets(folder: Path) -> dict[str, Target]:
     for name in ("a", "b", "c"):
         engine.add(picture(name), id=name, metadata={"label": "x"})
     picture("file").save(folder / "file.png")
+    with zipfile.ZipFile(folder / "photos.zip", "w") as archive:
+        archive.write(folder / "file.png", "file.png")
     engine.save_snapshot(folder / "album.zip")
     results, comparison = engine.search(picture("a")), engine.compare(picture("a"))
     vectors, records = InMemoryVectorStore(), InMemoryMetadataStore()
@@ -183,6 +187,7 @@ def targets(folder: Path) -> dict[str, Target]:
         "F.contains": Target(F("year").contains, {"value": "a"}),
         "F.in_": Target(F("year").in_, {"values": ["a"]}),
         "F.startswith": Target(F("year").startswith, {"prefix": "a"}),
+        "Archive": Target(Archive, {"path": folder / "photos.zip"}),
         "ReadPolicy": Target(ReadPolicy, {}),
         "DecodePolicy": Target(DecodePolicy, {}),
         "open_image": Target(open_image, {"source": picture("a")}),

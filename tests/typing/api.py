@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxsearch import (
+    Archive,
     CollectionSpec,
     Comparison,
     Embedder,
@@ -37,6 +38,7 @@ from onnxsearch import (
     RuntimeOptions,
     SearchEngine,
     SearchResults,
+    Source,
     Status,
     Tensor,
     TextQueries,
@@ -166,3 +168,7 @@ def tuned(store: MilvusVectorStore, trials: Tuning[MilvusIndex]) -> Tunable[Milv
     MilvusVectorStore("tuned.db", index=variants[0].index)
     MilvusVectorStore("tuned.db", index=best.index)
     return store
+
+
+def sources(archive: Path) -> list[Source]:
+    return [Archive(archive, exclude=["raw/"], include_hidden=True, max_bytes=2**30)]
