@@ -184,6 +184,8 @@ def targets(folder: Path) -> dict[str, Target]:
         "merge": Target(RankFusion().merge, {"rankings": {"one": []}}),
         "fuse": Target(RankFusion().fuse, {"results": {"one": results}}),
         "F": Target(F, {"name": "year"}),
+        "F.parse": Target(F.parse, {"text": "year exists"}),
+        "F.from_dict": Target(F.from_dict, {"mapping": {"field": "year", "exists": True}}),
         "F.contains": Target(F("year").contains, {"value": "a"}),
         "F.in_": Target(F("year").in_, {"values": ["a"]}),
         "F.startswith": Target(F("year").startswith, {"prefix": "a"}),
@@ -252,8 +254,9 @@ def cases() -> Iterator[Any]:
     """Yield every target with each of its parameters."""
     with tempfile.TemporaryDirectory() as folder:
         for name, target in targets(Path(folder)).items():
-            for parameter in inspect.signature(target.call).parameters:
-                yield pytest.param(name, parameter, id=f"{name}-{parameter}")
+            for parameter in inspect.signature(target.call).parameters.values():
+                if parameter.kind is not inspect.Parameter.VAR_POSITIONAL:
+                    yield pytest.param(name, parameter.name, id=f"{name}-{parameter.name}")
 
 
 @pytest.fixture(scope="module")

@@ -104,7 +104,7 @@ def test_hostile_pictures_are_found_and_removed_alone(
 ) -> None:
     engine = SearchEngine(FakeEmbedder(), *stores)
     rows: Mapping[str, Metadata] = {
-        text: {text: text, "said": text, "tags": [text], "number": number}
+        text: {text: text, "said": text, "tags": [text], "number": number, "in": {text: text}}
         for number, text in enumerate(HOSTILE)
     }
     rows = {**rows, "bystander": {"said": "nothing"}, LONG: {"said": "long"}}
@@ -120,6 +120,10 @@ def test_hostile_pictures_are_found_and_removed_alone(
             F("said").in_([text, "absent"]),
             F("tags").contains(text),
             F(text) == text,
+            F("in", text) == text,
+            F("in", text).exists(),
+            F.parse(str((F("in", text) == text) & (F("said") == text))),
+            F.from_dict({"field": ["in", text], "startswith": text}) & (F("said") == text),
             F(text).exists() & F("said").startswith(text) & ~F("said").exists()
             | (F("said") == text),
         ):

@@ -103,6 +103,8 @@ if TYPE_CHECKING:
     from onnxsearch.filters import (
         F as F,
         Filter as Filter,
+        FilterDict as FilterDict,
+        Scalar as Scalar,
     )
     from onnxsearch.images.conversion import DecodePolicy as DecodePolicy
     from onnxsearch.images.preprocessing.profile import (
@@ -145,6 +147,8 @@ if TYPE_CHECKING:
         Item as Item,
         JSONValue as JSONValue,
         Metadata as Metadata,
+        MetadataInput as MetadataInput,
+        MetadataValue as MetadataValue,
         Metric as Metric,
         OpenImage as OpenImage,
         Outcome as Outcome,

@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from onnxsearch.search.near_duplicates import Threshold
     from onnxsearch.search.query import QueryInput
     from onnxsearch.search.results import SearchResults
-    from onnxsearch.types import ImageInput, IndexReport, Metadata, Record, Vectors
+    from onnxsearch.types import ImageInput, IndexReport, MetadataInput, Record, Vectors
 
 DEFAULT_NAMESPACE = "onnxsearch"
 
@@ -269,7 +269,7 @@ class SearchEngine(Closeable):
         )
 
     def add(
-        self, image: ImageInput, *, id: str | None = None, metadata: Metadata | None = None
+        self, image: ImageInput, *, id: str | None = None, metadata: MetadataInput | None = None
     ) -> str:
         """Store one image, in place of the image with the same id; return the id.
 
@@ -299,7 +299,7 @@ class SearchEngine(Closeable):
         stored = self._catalog.records.find([check_id(id)]).get(id)
         return stored.record if stored else None
 
-    def update(self, id: str, *, metadata: Metadata, merge: bool = True) -> Record:
+    def update(self, id: str, *, metadata: MetadataInput, merge: bool = True) -> Record:
         """Change the metadata of a stored image; its vectors stay, and no model runs.
 
         When this method returns, searches filter by the new metadata, also after a crash. Of

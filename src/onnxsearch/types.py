@@ -10,6 +10,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 if TYPE_CHECKING:
+    from datetime import date
+
     import numpy as np
     from numpy.typing import NDArray
     from PIL import Image
@@ -21,6 +23,15 @@ JSONValue: TypeAlias = (
 
 Metadata: TypeAlias = "Mapping[str, JSONValue]"
 """Metadata of an image: values by field name."""
+
+MetadataValue: TypeAlias = (
+    "str | int | float | bool | date | Sequence[MetadataValue] | Mapping[str, MetadataValue] | None"
+)
+"""Value of a metadata field that a caller gives: a JSON value, or a date or time, which is stored
+as ISO 8601 text (see `F`)."""
+
+MetadataInput: TypeAlias = "Mapping[str, MetadataValue]"
+"""Metadata that a caller gives: values by field name."""
 
 ImageInput: TypeAlias = (
     "str | os.PathLike[str] | bytes | BinaryIO | Image.Image | NDArray[np.uint8]"
@@ -106,7 +117,7 @@ class Item:
     """The image, or a function that returns it."""
     id: str | None = None
     """The id to store it under; by default its `uri`, or a new random id."""
-    metadata: Metadata | None = None
+    metadata: MetadataInput | None = None
     """Metadata of the image: a JSON object. None keeps what is stored under the id."""
     uri: str | None = None
     """Where the image comes from: an absolute path, or an address such as

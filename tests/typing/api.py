@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +18,14 @@ from onnxsearch import (
     Evaluation,
     F,
     Filter,
+    FilterDict,
     Hit,
     ImageInput,
     IndexReport,
     InMemoryMetadataStore,
     InMemoryVectorStore,
     Metadata,
+    MetadataInput,
     Metric,
     MilvusIndex,
     MilvusVectorStore,
@@ -130,7 +133,16 @@ def by_words(engine: SearchEngine) -> Vectors:
 
 
 def recent() -> Filter:
-    return F("year") >= 2020
+    parsed: Filter = F.parse("year >= 2020")
+    read: Filter = F.from_dict({"and": [{"field": ["camera", "year"], "ge": 2020}]})
+    written: FilterDict = (parsed & read).to_dict()
+    print(written)
+    return (F("year") >= 2020) & (F("camera", "taken") >= date(2026, 1, 31))
+
+
+def add(engine: SearchEngine, metadata: MetadataInput) -> str:
+    engine.add("cat.jpg", metadata={"taken": date(2026, 1, 31), "camera": {"make": "Leica"}})
+    return engine.add("cat.jpg", metadata=metadata)
 
 
 def embed(embedder: Embedder, picture: NDArray[np.uint8]) -> Vectors:

@@ -16,8 +16,12 @@ TEXTS = st.one_of(
     st.sampled_from(["", "a", "ab", "A", "1", "%", "_", "'", "é"]), st.text(max_size=3)
 )
 SCALARS = st.one_of(st.booleans(), NUMBERS, TEXTS)
-VALUES = st.one_of(st.none(), SCALARS, st.lists(SCALARS, max_size=3), st.just({"a": 1}))
-FIELDS = st.sampled_from(["a", "b", 'it\'s "c"']).map(F)
+SIMPLE = st.one_of(st.none(), SCALARS, st.lists(SCALARS, max_size=3), st.just({"a": 1}))
+VALUES = st.one_of(SIMPLE, st.dictionaries(NAMES, SIMPLE, max_size=2))
+FIELDS = st.one_of(
+    st.sampled_from(["a", "b", 'it\'s "c"']).map(F),
+    st.lists(NAMES, min_size=1, max_size=3).map(lambda names: F(*names)),
+)
 LEAVES: st.SearchStrategy[Filter] = st.one_of(
     st.builds(lambda field, value: field == value, FIELDS, SCALARS),
     st.builds(lambda field, value: field != value, FIELDS, SCALARS),

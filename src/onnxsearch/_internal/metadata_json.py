@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from datetime import date
 
+from onnxsearch._internal.iso_time import iso_text
 from onnxsearch.errors import InvalidArgumentError
-from onnxsearch.types import JSONValue, Metadata
+from onnxsearch.types import JSONValue, MetadataInput, MetadataValue
 
 
-def metadata_text(metadata: Metadata) -> str:
-    """Return `metadata` as compact JSON text, in ASCII.
+def metadata_text(metadata: MetadataInput) -> str:
+    """Return `metadata` as compact JSON text, in ASCII; dates and times as ISO 8601 text.
 
     Raises:
         InvalidArgumentError: `metadata` is not a mapping, is nested too deeply, or holds a
@@ -33,7 +35,7 @@ def metadata_text(metadata: Metadata) -> str:
         ) from error
 
 
-def _plain(value: JSONValue, where: str) -> JSONValue:
+def _plain(value: MetadataValue, where: str) -> JSONValue:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
@@ -50,13 +52,15 @@ def _plain(value: JSONValue, where: str) -> JSONValue:
         return value
     if isinstance(value, float) and math.isfinite(value):
         return value
+    if isinstance(value, date):
+        return iso_text(value)
     if isinstance(value, Mapping):
         return {_key(key, where): _plain(item, f"{where}[{key!r}]") for key, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray, memoryview)):
         return [_plain(item, f"{where}[{n}]") for n, item in enumerate(value)]
     raise InvalidArgumentError(
         f"{where} is {value!r:.80}: expected strings, booleans, None, finite numbers (integers "
-        "of at most 64 bits), lists and mappings of these"
+        "of at most 64 bits), dates, times, lists and mappings of these"
     )
 
 

@@ -9,10 +9,10 @@ from onnxsearch._internal.validation import boolean, instance
 from onnxsearch.catalog.catalog import Catalog
 from onnxsearch.catalog.keys import check_id
 from onnxsearch.catalog.serialization import check_metadata
-from onnxsearch.types import JSONValue, Metadata, Record
+from onnxsearch.types import JSONValue, Metadata, MetadataInput, Record
 
 
-def update_metadata(catalog: Catalog, id: str, metadata: Metadata, *, merge: bool) -> Record:
+def update_metadata(catalog: Catalog, id: str, metadata: MetadataInput, *, merge: bool) -> Record:
     """Change the metadata of a stored image; return its new record.
 
     Args:

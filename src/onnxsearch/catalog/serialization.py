@@ -14,7 +14,7 @@ from onnxsearch._internal.metadata_json import metadata_text
 from onnxsearch.catalog.keys import unreadable_cell
 from onnxsearch.catalog.root import Root, is_relative
 from onnxsearch.errors import InvalidArgumentError
-from onnxsearch.types import JSONValue, Metadata, Record
+from onnxsearch.types import JSONValue, MetadataInput, Record
 
 _TYPES: Mapping[str, type] = {
     "id": str,
@@ -32,7 +32,7 @@ MAX_METADATA = 2**20
 many records have to fit into one commit (`onnxsearch.metadata.base.MAX_BYTES`)."""
 
 
-def check_metadata(metadata: Metadata | None) -> dict[str, JSONValue]:
+def check_metadata(metadata: MetadataInput | None) -> dict[str, JSONValue]:
     """Return a deep copy of `metadata` as every store returns them.
 
     Raises:

@@ -14,6 +14,9 @@ false and false into true, so `~(F("year") == 2020)` holds for an image without
 a year and `F("year") != 2020` does not. `True` and `False` are not numbers; 1 and
 1.0 are the same number. Strings compare by code points and are case-sensitive.
 
+`F.parse` reads a filter from text, and `F.from_dict` from JSON; `str(filter)` and
+`filter.to_dict()` write it.
+
 A filter may have any number of conditions, but `&`, `|` and `~` may be nested at
 most `MOST_DEPTH` deep. `a & b & c` is one deep, however long.
 """
@@ -35,13 +38,14 @@ from onnxsearch.filters.conditions import (
     check_filter,
 )
 from onnxsearch.filters.field import F
-from onnxsearch.filters.values import Scalar
+from onnxsearch.filters.values import MOST_NAMES, FilterDict, Scalar
 
 Comparison = FieldComparison
 """The former name of `FieldComparison`; `onnxsearch.Comparison` is another class."""
 
 __all__ = [
     "MOST_DEPTH",
+    "MOST_NAMES",
     "And",
     "Comparison",
     "Contains",
@@ -49,6 +53,7 @@ __all__ = [
     "F",
     "FieldComparison",
     "Filter",
+    "FilterDict",
     "Not",
     "OneOf",
     "Operator",

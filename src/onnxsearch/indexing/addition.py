@@ -13,7 +13,7 @@ from onnxsearch.catalog.keys import check_id
 from onnxsearch.catalog.serialization import check_metadata
 from onnxsearch.images.image_file import content_hash, read_image_file
 from onnxsearch.images.reading import ReadPolicy, all_bytes, open_image
-from onnxsearch.types import ImageInput, Metadata, Record
+from onnxsearch.types import ImageInput, MetadataInput, Record
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -28,7 +28,7 @@ def add_image(
     image: ImageInput,
     *,
     id: str | None,
-    metadata: Metadata | None,
+    metadata: MetadataInput | None,
 ) -> str:
     """Embed and store one image; return its id. See `SearchEngine.add`."""
     if id is not None:

@@ -9,9 +9,9 @@ from typing import TypeAlias
 
 from onnxsearch.catalog.serialization import check_metadata
 from onnxsearch.errors import InvalidArgumentError
-from onnxsearch.types import JSONValue, Metadata
+from onnxsearch.types import JSONValue, MetadataInput
 
-MetadataSource: TypeAlias = "Metadata | Callable[[Path], Metadata] | None"
+MetadataSource: TypeAlias = "MetadataInput | Callable[[Path], MetadataInput] | None"
 """Metadata for every file, or a function from path to metadata; None keeps what is stored."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date, datetime, timedelta, timezone
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,11 @@ ROWS: Sequence[Metadata] = (
     {"year": 1e300, "it's \"odd\\": 1, "place": ["Bern"]},
     {"year": -0.0, "place": "[1]"},
     {"year": True, "tags": [["cat"], "CAT", 2020]},
+    {"nested": {"place": {"name": "Bern", "zip": None}, "year": 2020, "tags": ["cat"]}},
+    {"nested": {}, "nested.place": "Bern", "nestedxplace": "Bern"},
+    {"nested": [{"place": "Bern"}], "taken": "2026-01-31T12:30:00"},
+    {"nested": "place", "taken": "2026-01-31T12:30:00.500000", "": {"": "Bern"}},
+    {"nested": {"place": "Zürich", "it's \"odd\\": True}, "taken": "2026-01-31T10:30:00+00:00"},
 )
 """Metadata that are easily confused."""
 
@@ -63,6 +69,21 @@ FILTERS: Sequence[Filter] = (
     F("tags").exists(),
     F("nested").exists(),
     F("it's \"odd\\") == 1,
+    F("nested", "place") == "Bern",
+    F("nested", "place") != "Bern",
+    F("nested", "place").exists(),
+    F("nested", "place", "name").startswith("Be"),
+    F("nested", "place", "zip").exists(),
+    F("nested", "year") >= 2020.0,
+    F("nested", "tags").contains("cat"),
+    F("nested", "it's \"odd\\") == True,  # noqa: E712
+    F("nested.place") == "Bern",
+    F("nestedxplace").exists(),
+    F("", "").in_(["Bern", "Berlin"]),
+    ~F("nested", "absent").exists(),
+    F("taken") > datetime(2026, 1, 31, 12, 30),
+    F("taken") >= date(2026, 1, 31),
+    F("taken") == datetime(2026, 1, 31, 12, 30, tzinfo=timezone(timedelta(hours=2))),
     F("absent") == 1,
     F("absent").exists(),
     ~(F("year") == 2020),

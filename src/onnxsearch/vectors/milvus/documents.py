@@ -6,13 +6,14 @@ stored in a form in which every value is a string of hex digits that sorts as th
 value does, under its field's name and type, beside a list of the names and types
 that are there:
 
-    {"year": 2020, "tags": ["cat"]}
-    {"fields": ["", "n79656172", "l74616773"],
-     "n79656172": "c09f9000000000000800", "l74616773": ["", "s636174"]}
+    {"year": 2020, "tags": ["cat"], "gps": {"lat": 0}}
+    {"fields": ["", "n79656172", "l74616773", "m677073", "n677073x6c6174"],
+     "n79656172": "c09f9000000000000800", "l74616773": ["", "s636174"],
+     "n677073x6c6174": "80000000000000000800"}
 
 Milvus takes 64 KiB of that form. So text that is longer than `LONG_TEXT` is stored as
-its beginning, which sorts, and a hash of the whole, which is equal for equal text. A
-long name of a field is stored as a hash. Metadata that still are too large are stored
+its beginning, which sorts, and a hash of the whole, which is equal for equal text. Long
+names that lead to a field are stored as a hash. Metadata that still are too large are stored
 without their largest fields, and with a mark in the list of names.
 """
 
@@ -20,18 +21,18 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from typing import NamedTuple, TypeGuard, cast
 
 from onnxsearch.errors import InvalidArgumentError
-from onnxsearch.filters import Scalar
-from onnxsearch.types import JSONValue
+from onnxsearch.filters import MOST_NAMES, Scalar
+from onnxsearch.types import JSONValue, Metadata
 
 LONG_TEXT = 1024
 """Bytes of text, as UTF-8, that are stored as they are."""
 _LONG_NAME = 256
-"""Bytes of a field's name, as UTF-8, that are stored as they are."""
+"""Bytes of the names that lead to a field, as UTF-8, that are stored as they are."""
 FIELDS = "fields"
 """Where the list of names is."""
 KINDS = "snblm"
@@ -67,9 +68,7 @@ class _Column(NamedTuple):
 
 def document(metadata: str) -> Document:
     """Return the form in which metadata, given as JSON text, are stored."""
-    columns = [
-        _column(name, value) for name, value in json.loads(metadata).items() if value is not None
-    ]
+    columns = list(_columns(json.loads(metadata), ()))
     names = [""]
     size = len('{"fields":[""]}')
     if size + sum(column.size for column in columns) > _MOST_BYTES:
@@ -103,11 +102,21 @@ def check_whole(metadata: str) -> None:
         )
 
 
-def _column(name: str, value: JSONValue) -> _Column:
+def _columns(mapping: Metadata, path: tuple[str, ...]) -> Iterator[_Column]:
+    """Yield the columns of an object and of those in it, as deep as filters look."""
+    for name, value in mapping.items():
+        inner = (*path, name)
+        if value is not None:
+            yield _column(inner, value)
+        if isinstance(value, Mapping) and len(inner) < MOST_NAMES:
+            yield from _columns(value, inner)
+
+
+def _column(path: tuple[str, ...], value: JSONValue) -> _Column:
     kind = kind_of(value)
-    column = kind + stored_name(name)
+    column = kind + stored_name(path)
     size = len(column) + len(',""')
-    saved = _saved(name, column)
+    saved = max(0, 2 * _bytes_of(path) - len(column))
     if kind == "m":
         return _Column(column, None, size, saved)
     size += len(column) + len(',"":')
@@ -170,9 +179,19 @@ def _text_digits(text: bytes) -> str:
     return f"{text[:LONG_TEXT].hex()}g{blake2b(text, digest_size=16).hexdigest()}"
 
 
-def stored_name(field: str) -> str:
-    """Return hex digits for a field's name; a hash for a long name, which nothing sorts by."""
-    name = field.encode()
-    if len(name) <= _LONG_NAME:
-        return name.hex()
-    return f"g{blake2b(name, digest_size=16).hexdigest()}"
+def stored_name(path: tuple[str, ...]) -> str:
+    """Return hex digits for the names that lead to a field, separated by "x".
+
+    Long names, which nothing sorts by, become a hash: after "g" of one name, after "h" of several.
+    """
+    names = [name.encode() for name in path]
+    if _bytes_of(path) <= _LONG_NAME:
+        return "x".join(name.hex() for name in names)
+    if len(names) == 1:
+        return f"g{blake2b(names[0], digest_size=16).hexdigest()}"
+    whole = "x".join(name.hex() for name in names).encode()
+    return f"h{blake2b(whole, digest_size=16).hexdigest()}"
+
+
+def _bytes_of(path: tuple[str, ...]) -> int:
+    return sum(len(name.encode()) for name in path)

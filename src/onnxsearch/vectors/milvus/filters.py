@@ -25,6 +25,7 @@ from onnxsearch.filters import (
     Scalar,
     StartsWith,
 )
+from onnxsearch.filters.syntax import path_text
 from onnxsearch.vectors.milvus.documents import (
     FIELDS,
     KINDS,
@@ -45,21 +46,21 @@ def undecided(filter: Filter) -> str:
     """Return the expression of rows that lack a field on which `filter` depends."""
     lacking = [
         _joined("and", [_Condition(1, f"not {_there(column)}") for column in columns], _ALWAYS)
-        for columns in ([kind + stored_name(field) for kind in KINDS] for field in _fields(filter))
+        for columns in ([kind + stored_name(path) for kind in KINDS] for path in _paths(filter))
     ]
     return f"({_there(MORE)} and {_any(lacking).text})"
 
 
-def _fields(filter: Filter) -> set[str]:
+def _paths(filter: Filter) -> set[tuple[str, ...]]:
     match filter:
         case And(parts) | Or(parts):
-            return {field for part in parts for field in _fields(part)}
+            return {path for part in parts for path in _paths(part)}
         case Not(part):
-            return _fields(part)
-        case Exists(field) | FieldComparison(field) | OneOf(field):
-            return {field}
-        case StartsWith(field) | Contains(field):
-            return {field}
+            return _paths(part)
+        case Exists(path) | FieldComparison(path) | OneOf(path):
+            return {path}
+        case StartsWith(path) | Contains(path):
+            return {path}
         case _:
             return set()
 
@@ -97,21 +98,21 @@ def _condition(filter: Filter, *, lite: bool) -> _Condition:
         case Not(part):
             levels, text = _condition(part, lite=lite)
             return _Condition(levels + 1, f"not ({text})")
-        case Exists(field):
-            return _any([_Condition(0, _there(kind + stored_name(field))) for kind in KINDS])
-        case FieldComparison(field, operator, value):
+        case Exists(path):
+            return _any([_Condition(0, _there(kind + stored_name(path))) for kind in KINDS])
+        case FieldComparison(path, operator, value):
             if operator not in (Operator.EQ, Operator.NE):
-                _check_length(field, value)
+                _check_length(path, value)
             return _guarded(
-                kind_of(value) + stored_name(field), f'{operator.value} "{digits_of(value)}"'
+                kind_of(value) + stored_name(path), f'{operator.value} "{digits_of(value)}"'
             )
-        case OneOf(field, values):
-            return _one_of(field, values, lite=lite)
-        case StartsWith(field, prefix):
-            _check_length(field, prefix)
-            return _guarded("s" + stored_name(field), f'like "{digits_of(prefix)}%"')
-        case Contains(field, value):
-            column = "l" + stored_name(field)
+        case OneOf(path, values):
+            return _one_of(path, values, lite=lite)
+        case StartsWith(path, prefix):
+            _check_length(path, prefix)
+            return _guarded("s" + stored_name(path), f'like "{digits_of(prefix)}%"')
+        case Contains(path, value):
+            column = "l" + stored_name(path)
             return _Condition(1, f"({_there(column)} and {_holds(column, token_of(value))})")
         case _:
             raise InvalidArgumentError(
@@ -119,34 +120,34 @@ def _condition(filter: Filter, *, lite: bool) -> _Condition:
             )
 
 
-def _check_length(field: str, value: Scalar) -> None:
+def _check_length(path: tuple[str, ...], value: Scalar) -> None:
     if isinstance(value, str) and len(value.encode()) > LONG_TEXT:
         raise InvalidArgumentError(
-            f"a filter sorts {field!r:.80} by text of {len(value.encode())} bytes, and Milvus has "
-            f"only the first {LONG_TEXT} bytes of longer text: expected shorter text, or == and "
-            "in_, which take any"
+            f"a filter sorts {path_text(path):.80} by text of {len(value.encode())} bytes, and "
+            f"Milvus has only the first {LONG_TEXT} bytes of longer text: expected shorter text, "
+            "or == and in_, which take any"
         )
 
 
 def _merged(parts: Iterable[Filter]) -> list[Filter]:
     """Merge the values that one field may equal into one list."""
-    values: dict[str, list[Scalar]] = {}
+    values: dict[tuple[str, ...], list[Scalar]] = {}
     others: list[Filter] = []
     for part in parts:
         match part:
-            case FieldComparison(field, Operator.EQ, value):
-                values.setdefault(field, []).append(value)
-            case OneOf(field, several):
-                values.setdefault(field, []).extend(several)
+            case FieldComparison(path, Operator.EQ, value):
+                values.setdefault(path, []).append(value)
+            case OneOf(path, several):
+                values.setdefault(path, []).extend(several)
             case _:
                 others.append(part)
-    return [*(OneOf(field, tuple(several)) for field, several in values.items()), *others]
+    return [*(OneOf(path, tuple(several)) for path, several in values.items()), *others]
 
 
-def _one_of(field: str, values: Iterable[Scalar], *, lite: bool) -> _Condition:
+def _one_of(path: tuple[str, ...], values: Iterable[Scalar], *, lite: bool) -> _Condition:
     columns: dict[str, set[str]] = {}
     for value in values:
-        columns.setdefault(kind_of(value) + stored_name(field), set()).add(digits_of(value))
+        columns.setdefault(kind_of(value) + stored_name(path), set()).add(digits_of(value))
     ways: list[_Condition] = []
     for column, several in columns.items():
         digits = sorted(several)
