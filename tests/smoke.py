@@ -7,6 +7,7 @@ others must say how to install them.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import shutil
 import subprocess
 import sys
@@ -41,6 +42,8 @@ def main(extras: set[str]) -> None:
         edits_models("onnx" in extras, folder / "model.onnx")
         reads_text("text" in extras)
         reads_heic("heif" in extras, folder / "photo.heic")
+        makes_tables("arrow", "pyarrow", "arrow" in extras)
+        makes_tables("pandas", "pandas", "pandas" in extras)
         excludes(bool({"cli", "patterns"} & extras), str(folder / "excluding"), pictures)
     print(f"onnxsearch {onnxsearch.__version__} works with: {sorted(extras) or 'no extras'}")
 
@@ -54,6 +57,20 @@ def finds_itself(location: str, pictures: Path) -> None:
         assert first.uri is not None
         assert Path(first.uri).name == query.name, first
         assert first.distance < 1e-3, first
+
+
+def makes_tables(extra: str, package: str, installed: bool) -> None:
+    report = onnxsearch.IndexReport([])
+    # pymilvus and Milvus Lite may bring the packages too.
+    present = importlib.util.find_spec(package) is not None
+    assert present or not installed
+    try:
+        report.to_arrow() if extra == "arrow" else report.to_pandas()
+    except onnxsearch.MissingExtraError as error:
+        assert not present
+        assert f"onnxsearch[{extra}]" in str(error), error
+    else:
+        assert present
 
 
 def says_how_to_get_lite(location: str) -> None:

@@ -97,7 +97,9 @@ def imported_names(module: str) -> dict[str, str]:
 
 
 def names_in(annotation: object) -> set[str]:
-    return set(re.findall(r"[A-Za-z_]\w*", annotation)) if isinstance(annotation, str) else set()
+    # After a dot comes a name of another package, such as pyarrow's.
+    found = re.findall(r"(?<![\w.])[A-Za-z_]\w*", annotation) if isinstance(annotation, str) else []
+    return set(found)
 
 
 def returned_annotations(value: type) -> set[str]:

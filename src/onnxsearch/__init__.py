@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from onnxsearch._internal.progress import ProgressSink as ProgressSink
+    from onnxsearch._internal.tables import Tabular as Tabular
     from onnxsearch.catalog.catalog import NewImage as NewImage
     from onnxsearch.catalog.integrity_report import (
         Defect as Defect,

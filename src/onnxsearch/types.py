@@ -7,7 +7,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, ClassVar, TypeAlias
+
+from onnxsearch._internal.tables import Tabular, names_of, row
 
 if TYPE_CHECKING:
     from datetime import date
@@ -185,13 +187,19 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class IndexReport:
+class IndexReport(Tabular):
     """Outcomes of all files of one call of `SearchEngine.index`."""
 
     outcomes: Sequence[Outcome]
     """One entry per file, in the order in which the files were found."""
     seconds: float = 0.0
     """Duration of the run."""
+
+    _columns: ClassVar[tuple[str, ...]] = names_of(Outcome)
+
+    def to_dicts(self) -> list[dict[str, JSONValue]]:
+        """Return the outcomes as dictionaries with the fields of `Outcome`."""
+        return [row(outcome) for outcome in self.outcomes]
 
     @property
     def counts(self) -> dict[str, int]:

@@ -24,6 +24,7 @@ from onnxsearch import (
     IndexReport,
     InMemoryMetadataStore,
     InMemoryVectorStore,
+    JSONValue,
     Metadata,
     MetadataInput,
     Metric,
@@ -118,7 +119,8 @@ def read(engine: SearchEngine) -> Vectors:
     changed: list[Record] = [engine.update(r.id, metadata={"year": 2021}) for r in records]
     removed: list[str] = engine.remove(filter=F("year") < 2000)
     known: bool = "two" in engine
-    print(changed, removed, known, len(engine))
+    rows: list[dict[str, JSONValue]] = records.to_dicts()
+    print(changed, removed, known, len(engine), rows, records.to_pandas(), records.to_arrow())
     return engine.vectors(["one", "two"], model="mean-colour")
 
 

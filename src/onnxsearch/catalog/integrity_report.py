@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import ClassVar
+
+from onnxsearch._internal.tables import Tabular, names_of, row
+from onnxsearch.types import JSONValue
 
 
 class Defect(StrEnum):
@@ -42,7 +46,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class VerifyReport:
+class VerifyReport(Tabular):
     """What `SearchEngine.verify` found."""
 
     records: int
@@ -55,6 +59,12 @@ class VerifyReport:
     """Each defect found, the first 1,000 of them."""
     repaired: bool
     """Whether the defects were mended."""
+
+    _columns: ClassVar[tuple[str, ...]] = names_of(Finding)
+
+    def to_dicts(self) -> list[dict[str, JSONValue]]:
+        """Return the findings as dictionaries with the fields of `Finding`."""
+        return [row(finding) for finding in self.findings]
 
     @property
     def ok(self) -> bool:

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from onnxsearch._internal.external_sort import SortKey, sorted_names
+from onnxsearch._internal.tables import Tabular, names_of, row
 from onnxsearch._internal.threads import batched
 from onnxsearch._internal.validation import text
 from onnxsearch.catalog.batching import BATCH
 from onnxsearch.catalog.records import RecordIndex
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.filters import Filter, check_filter
-from onnxsearch.types import Record
+from onnxsearch.types import JSONValue, Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +49,15 @@ class Order:
         return value if isinstance(value, str | int | float) else None
 
 
-class Records:
+class Records(Tabular):
     """The records that `SearchEngine.records` selects, read while they are iterated.
 
     Each iteration reads the store anew, so that it shows the state of that time. An image
     that stays meanwhile is among the records in any case. One that is replaced comes as it
     was or as it is; without an order it may come twice.
     """
+
+    _columns = names_of(Record)
 
     def __init__(
         self, index: RecordIndex, filter: Filter | None = None, order_by: str | None = None
@@ -69,6 +72,10 @@ class Records:
         if self._order is None:
             return filter(self._matches, self._index.values())
         return self._sorted(self._order)
+
+    def to_dicts(self) -> list[dict[str, JSONValue]]:
+        """Return all records as dictionaries with the fields of `Record`, in memory."""
+        return [row(record) for record in self]
 
     def _sorted(self, order: Order) -> Iterator[Record]:
         """Yield the records in order. Only ids and sort keys are kept, on disk if need be."""

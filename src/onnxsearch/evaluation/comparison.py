@@ -6,14 +6,16 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
+from onnxsearch._internal.tables import Tabular, names_of
 from onnxsearch._internal.validation import integer
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.evaluation.rank_similarity import kendall_tau, overlap, rank_biased_overlap
 from onnxsearch.reporting.rows import Section, Table
 from onnxsearch.search.query import QueryInput, query_image, query_name
 from onnxsearch.search.results import SearchResults, as_row
+from onnxsearch.types import Hit, JSONValue
 
 if TYPE_CHECKING:
     import os
@@ -50,7 +52,7 @@ class Agreement:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Comparison:
+class Comparison(Tabular):
     """Result of `SearchEngine.compare`: the models' answers, side by side.
 
     Measures are means over all queries and all pairs of models; `agreements` has them
@@ -66,6 +68,20 @@ class Comparison:
     """One entry per query."""
     limit: int
     """Number of hits that each model was asked for."""
+
+    _columns: ClassVar[tuple[str, ...]] = ("query", "rank", *names_of(Hit))
+
+    def to_dicts(self) -> list[dict[str, JSONValue]]:
+        """Return all hits as dictionaries with the fields of `Hit`.
+
+        Before these come the number of the query, from 0, and the rank, from 1.
+        """
+        return [
+            {"query": number, **hit}
+            for number, answer in enumerate(self.answers)
+            for results in answer.results.values()
+            for hit in results.to_dicts()
+        ]
 
     @property
     def models(self) -> tuple[str, ...]:

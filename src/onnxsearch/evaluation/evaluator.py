@@ -7,11 +7,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxsearch._internal.tables import Tabular, names_of, row
 from onnxsearch._internal.threads import batched
 from onnxsearch._internal.validation import integer, items, number
 from onnxsearch.errors import InvalidArgumentError
@@ -20,6 +21,7 @@ from onnxsearch.evaluation.ground_truth import GroundTruth
 from onnxsearch.evaluation.metrics import RankingMeasures, measure
 from onnxsearch.search.fusion import FusionChoice, as_fusion, fused_as_searched, fused_ranks
 from onnxsearch.search.retriever import Retriever
+from onnxsearch.types import JSONValue
 
 if TYPE_CHECKING:
     from onnxsearch.embedders.base import Embedder
@@ -44,7 +46,7 @@ class Scores:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Evaluation:
+class Evaluation(Tabular):
     """Result of `SearchEngine.evaluate`."""
 
     scores: Mapping[str, Scores]
@@ -53,6 +55,20 @@ class Evaluation:
     """Number of images that were searched for."""
     pictures: int
     """Number of images that were ranked for each of them."""
+
+    _columns: ClassVar[tuple[str, ...]] = ("model", "measure", *names_of(Estimate))
+
+    def to_dicts(self) -> list[dict[str, JSONValue]]:
+        """Return a dictionary for each model and measure, with the fields of `Estimate`.
+
+        The measures are `precision@k` and `recall@k` for each k, `mean_average_precision` and
+        `ndcg`.
+        """
+        return [
+            {"model": model, "measure": measure, **row(estimate)}
+            for model, scores in self.scores.items()
+            for measure, estimate in _by_measure(scores)
+        ]
 
     def __repr__(self) -> str:
         head = f"<Evaluation of {self.queries} queries among {self.pictures} images>"
@@ -70,6 +86,13 @@ class Evaluation:
             numbers = "".join(f"  {estimate.value:6.3f}" for estimate in values)
             lines.append(f"  {name:{width}}{numbers}")
         return "\n".join(lines)
+
+
+def _by_measure(scores: Scores) -> Iterator[tuple[str, Estimate]]:
+    yield from ((f"precision@{k}", estimate) for k, estimate in scores.precision.items())
+    yield from ((f"recall@{k}", estimate) for k, estimate in scores.recall.items())
+    yield "mean_average_precision", scores.mean_average_precision
+    yield "ndcg", scores.ndcg
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,18 +6,19 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, ClassVar, overload
 
+from onnxsearch._internal.tables import Tabular, names_of, row
 from onnxsearch.images.reading import READ_STRICTLY, ReadPolicy
 from onnxsearch.reporting.rows import Card, Row
-from onnxsearch.types import Hit, Metric
+from onnxsearch.types import Hit, JSONValue, Metric
 
 if TYPE_CHECKING:
     from PIL import Image
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class SearchResults(Sequence[Hit]):
+class SearchResults(Sequence[Hit], Tabular):
     """The hits of one search, nearest first."""
 
     hits: tuple[Hit, ...]
@@ -27,6 +28,8 @@ class SearchResults(Sequence[Hit]):
     """How the distances are measured; None where the hits of several models were fused."""
     reading: ReadPolicy = field(default=READ_STRICTLY, compare=False)
     """How reports open image files for their thumbnails: the engine's policy."""
+
+    _columns: ClassVar[tuple[str, ...]] = ("rank", *names_of(Hit))
 
     @overload
     def __getitem__(self, index: int) -> Hit: ...
@@ -45,6 +48,10 @@ class SearchResults(Sequence[Hit]):
     def ids(self) -> list[str]:
         """The ids of the hits, nearest first."""
         return [hit.id for hit in self.hits]
+
+    def to_dicts(self) -> list[dict[str, JSONValue]]:
+        """Return the hits as dictionaries: the rank, from 1, and the fields of `Hit`."""
+        return [{"rank": rank, **row(hit)} for rank, hit in enumerate(self.hits, 1)]
 
     def contact_sheet(self, *, columns: int = 5, size: int = 160) -> Image.Image:
         """Return the hits as one image: thumbnails with rank, distance and name.

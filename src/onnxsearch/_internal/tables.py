@@ -1,0 +1,172 @@
+"""Rows as dictionaries, as a pandas data frame and as an Arrow table."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
+from enum import Enum
+from itertools import chain
+from typing import TYPE_CHECKING, ClassVar
+
+from onnxsearch.errors import InvalidArgumentError, MissingExtraError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+    from _typeshed import DataclassInstance
+
+    from onnxsearch.types import JSONValue
+
+_INTEGERS = frozenset({"query", "rank", "size", "modified_ns"})
+_NUMBERS = frozenset({"distance", "score", "similarity", "value", "low", "high"})
+_LISTS = frozenset({"models", "paths"})
+"""Columns that are not text."""
+_METADATA = "metadata"
+"""The column whose values are objects: each of its fields becomes a column."""
+MOST_FIELDS = 1000
+"""Metadata fields that a table shows, at most. Names of fields that differ from image to image
+are data; as columns, nearly empty, they would fill the memory."""
+
+
+class Tabular(ABC):
+    """Something that can be shown as a table: search results, records, reports."""
+
+    __slots__ = ()
+
+    _columns: ClassVar[tuple[str, ...]]
+    """The columns that a table without rows has too."""
+
+    @abstractmethod
+    def to_dicts(self) -> list[dict[str, JSONValue]]:
+        """Return the rows as dictionaries by column, of values that JSON has."""
+
+    def to_pandas(self) -> pd.DataFrame:
+        r"""Return the rows as a pandas data frame; needs the extra `[pandas]`.
+
+        Each metadata field is a column, named `metadata.` and the field's name. Integers stay
+        exact where values are missing (type Int64). Bytes in file names that are not UTF-8 are
+        shown as escapes such as `\udcff`.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+            InvalidArgumentError: The rows have more than 1,000 different metadata fields.
+        """
+        try:
+            import pandas as pd
+        except ModuleNotFoundError as error:
+            raise MissingExtraError.for_package("pandas", extra="pandas") from error
+        found = _by_column(self._columns, self.to_dicts())
+        return pd.DataFrame({name: _series(name, values) for name, values in found.items()})
+
+    def to_arrow(self) -> pa.Table:
+        """Return the rows as a table of Apache Arrow; needs the extra `[arrow]`.
+
+        The columns are those of `to_pandas`. A metadata field whose values are all booleans,
+        numbers, text or lists of one of these has that type; any other field holds JSON text.
+
+        Raises:
+            MissingExtraError: pyarrow is not installed.
+            InvalidArgumentError: The rows have more than 1,000 different metadata fields.
+        """
+        try:
+            import pyarrow as pa
+        except ModuleNotFoundError as error:
+            raise MissingExtraError.for_package("pyarrow", extra="arrow") from error
+        found = _by_column(self._columns, self.to_dicts())
+        return pa.table({name: _array(name, values) for name, values in found.items()})
+
+
+def row(value: DataclassInstance) -> dict[str, JSONValue]:
+    """Return the fields of a dataclass as values that JSON has."""
+    return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+
+
+def _plain(value: JSONValue | Enum) -> JSONValue:
+    if isinstance(value, Enum):
+        plain: JSONValue = value.value
+        return plain
+    if isinstance(value, Mapping):
+        return dict(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def names_of(kind: type[DataclassInstance]) -> tuple[str, ...]:
+    """Return the columns of a dataclass, without that of the metadata."""
+    return tuple(field.name for field in fields(kind) if field.name != _METADATA)
+
+
+def _by_column(
+    known: Sequence[str], rows: Sequence[Mapping[str, JSONValue]]
+) -> dict[str, list[JSONValue]]:
+    """Return the values by column, None where a row has no such value."""
+    flat = [dict(_cells(row)) for row in rows]
+    names = list(dict.fromkeys(chain(known, *flat)))
+    if len(names) > len(known) + MOST_FIELDS:
+        raise InvalidArgumentError(
+            f"the metadata have {len(names) - len(known):,} different fields: a table has at most "
+            f"{MOST_FIELDS:,}. Use to_dicts(), or select images with fewer fields by a filter"
+        )
+    return {name: [row.get(name) for row in flat] for name in names}
+
+
+def _cells(row: Mapping[str, JSONValue]) -> Iterator[tuple[str, JSONValue]]:
+    for name, value in row.items():
+        if name == _METADATA and isinstance(value, Mapping):
+            yield from ((f"{name}.{_text(field)}", _text(inner)) for field, inner in value.items())
+        else:
+            yield name, _text(value)
+
+
+def _text(value: JSONValue) -> JSONValue:
+    """Return text that is valid Unicode; other values as they are."""
+    if isinstance(value, str) and not value.isascii():
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, list):
+        return [_text(each) for each in value]
+    return value
+
+
+def _series(name: str, values: list[JSONValue]) -> pd.Series:
+    import pandas as pd
+
+    present = [value for value in values if value is not None]
+    whole = name in _INTEGERS or (
+        bool(present) and len(present) < len(values) and all(type(v) is int for v in present)
+    )
+    return pd.Series(values, dtype="Int64" if whole else None)
+
+
+def _array(name: str, values: list[JSONValue]) -> pa.Array:
+    import pyarrow as pa
+
+    if not name.startswith(f"{_METADATA}."):
+        return pa.array(values, _type(name))
+    if not any(_is_nested(value) for value in values):
+        try:
+            return pa.array(values)
+        except pa.ArrowException:
+            pass  # values of several types
+    return pa.array(_as_json(values), pa.string())
+
+
+def _type(name: str) -> pa.DataType:
+    import pyarrow as pa
+
+    if name in _INTEGERS:
+        return pa.int64()
+    if name in _NUMBERS:
+        return pa.float64()
+    return pa.list_(pa.string()) if name in _LISTS else pa.string()
+
+
+def _is_nested(value: JSONValue) -> bool:
+    """Return whether a value is an object, or a list with an object or a list in it."""
+    if isinstance(value, list):
+        return any(isinstance(each, Mapping | list) for each in value)
+    return isinstance(value, Mapping)
+
+
+def _as_json(values: Iterable[JSONValue]) -> list[str | None]:
+    return [None if value is None else json.dumps(value) for value in values]
