@@ -9,7 +9,7 @@ distance, and compare the results of the models.
 
 The program looks for models in `../shared/models` and `build/models`. `python
 tools/export_keras.py` writes VGG16 and ResNet50 with random weights to the latter. Without
---metadata, records are stored in an SQLite file and no server is needed.
+--records, records are stored in an SQLite file and no server is needed.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def main() -> None:
     vgg16 = load("vgg16", VGG16, arguments.vgg16, "keras-caffe")
     second = load("second", SECOND, arguments.second, arguments.second_profile)
     with SearchEngine.open(
-        arguments.location, embedders=[vgg16, second], metadata=arguments.metadata
+        arguments.location, embedders=[vgg16, second], records=arguments.records
     ) as engine:
         print(engine.index(arguments.album))
         for query in arguments.query:
@@ -87,7 +87,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--second", type=Path, help="another image model")
     parser.add_argument("--second-profile", default="keras-caffe", help="how to prepare for it")
     parser.add_argument("--location", default=".onnxsearch/article.db", help="Milvus Lite or URI")
-    parser.add_argument("--metadata", help="redis://..., or the path of an SQLite file")
+    parser.add_argument("--records", help="redis://..., or the path of an SQLite file")
     parser.add_argument("--album", type=Path, default=ROOT / "examples" / "album")
     parser.add_argument("--limit", type=int, default=5)
     parser.add_argument(

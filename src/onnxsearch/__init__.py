@@ -19,10 +19,13 @@ from importlib import import_module
 from pkgutil import get_data
 from typing import TYPE_CHECKING
 
+from onnxsearch._internal.version import VERSION
+
 if TYPE_CHECKING:
     from onnxsearch._internal.progress import ProgressSink as ProgressSink
     from onnxsearch._internal.tables import Tabular as Tabular
     from onnxsearch.catalog.catalog import NewImage as NewImage
+    from onnxsearch.catalog.index_info import IndexInfo as IndexInfo, ModelInfo as ModelInfo
     from onnxsearch.catalog.integrity_report import (
         Defect as Defect,
         Finding as Finding,
@@ -38,6 +41,12 @@ if TYPE_CHECKING:
         Embedder as Embedder,
         Tensor as Tensor,
         TextQueries as TextQueries,
+    )
+    from onnxsearch.embedders.description import (
+        ModelDescription as ModelDescription,
+        ModelFile as ModelFile,
+        ModelSource as ModelSource,
+        TextModelDescription as TextModelDescription,
     )
     from onnxsearch.embedders.onnx.embedder import OnnxEmbedder as OnnxEmbedder
     from onnxsearch.embedders.onnx.inspection import (
@@ -73,6 +82,7 @@ if TYPE_CHECKING:
         MissingExtraError as MissingExtraError,
         ModelError as ModelError,
         ModelLoadError as ModelLoadError,
+        ModelNotFoundError as ModelNotFoundError,
         ModelOutputError as ModelOutputError,
         OnnxSearchError as OnnxSearchError,
         ProfileError as ProfileError,
@@ -183,7 +193,8 @@ if TYPE_CHECKING:
     from onnxsearch.vectors.milvus.search import Consistency as Consistency
     from onnxsearch.vectors.milvus.store import MilvusVectorStore as MilvusVectorStore
 
-__version__ = "0.1.0"
+
+__version__ = VERSION
 
 
 def _public_names() -> dict[str, str]:

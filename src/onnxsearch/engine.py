@@ -12,6 +12,7 @@ from onnxsearch._internal.lifetime import Lifetime, close_all
 from onnxsearch._internal.paths import target_path
 from onnxsearch._internal.validation import instance, integer
 from onnxsearch.catalog.catalog import Catalog
+from onnxsearch.catalog.index_info import index_info
 from onnxsearch.catalog.integrity import verify
 from onnxsearch.catalog.keys import check_id, check_ids
 from onnxsearch.catalog.listing import Records
@@ -20,6 +21,7 @@ from onnxsearch.catalog.removal import remove_images
 from onnxsearch.catalog.snapshot import Snapshot, save_snapshot
 from onnxsearch.catalog.transfer import CatalogSource, copy, transfer
 from onnxsearch.embedders.registry import EmbedderRegistry
+from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.evaluation.comparison import compare
 from onnxsearch.evaluation.evaluator import Evaluator
 from onnxsearch.evaluation.ground_truth import GroundTruth
@@ -32,8 +34,8 @@ from onnxsearch.indexing.discovery import read_source
 from onnxsearch.indexing.exclusion import Exclusion
 from onnxsearch.indexing.migration import begin_migration, drop_model, migrate
 from onnxsearch.indexing.pipeline import Pipeline
-from onnxsearch.indexing.spaces import ensure_collections
-from onnxsearch.locations import open_stores
+from onnxsearch.indexing.spaces import ensure_collections, remember_models
+from onnxsearch.locations import model_places, open_stores, records_place, stored_embedders
 from onnxsearch.metadata.base import MetadataStore
 from onnxsearch.search.near_duplicates import calibrate, clusters
 from onnxsearch.search.query_encoder import QueryEncoder
@@ -44,6 +46,7 @@ from onnxsearch.vectors.base import VectorStore
 
 if TYPE_CHECKING:
     from onnxsearch._internal.progress import ProgressSink
+    from onnxsearch.catalog.index_info import IndexInfo
     from onnxsearch.catalog.integrity_report import VerifyReport
     from onnxsearch.catalog.transfer import ImageSource, ImageTarget, TransferReport
     from onnxsearch.embedders.base import Embedder
@@ -135,6 +138,7 @@ class SearchEngine(Closeable):
         # Recover next: it may still have to drop one of these collections.
         self._catalog.recover()
         ensure_collections(self._catalog, self._embedders.values(), reading)
+        remember_models(self._catalog, self._embedders.values())
 
     @classmethod
     def open(
@@ -142,29 +146,38 @@ class SearchEngine(Closeable):
         location: str | os.PathLike[str],
         *,
         embedders: Embedder | Sequence[Embedder] | None = None,
-        metadata: str | os.PathLike[str] | None = None,
+        records: str | os.PathLike[str] | None = None,
+        model_path: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | None = None,
         namespace: str = DEFAULT_NAMESPACE,
         workers: int | None = None,
         batch_size: int = 4,
         reading: ReadPolicy = READ_STRICTLY,
+        metadata: str | os.PathLike[str] | None = None,
     ) -> Self:
         """Open the engine at `location`; create it if it does not exist.
 
         Args:
             location: A folder (embedded stores, created if missing), `x.db` (Milvus
                 Lite) or `http(s)://host:port` (a Milvus server).
-            embedders: By default the bundled EfficientNet-Lite2, with 1280
+            embedders: By default the models that the index was filled with, its default
+                model first. A new index gets the bundled EfficientNet-Lite2, with 1280
                 dimensions.
-            metadata: A `redis://`, `rediss://` or `unix://` URL, or the path of an
+            records: A `redis://`, `rediss://` or `unix://` URL, or the path of an
                 SQLite file. By default SQLite beside the vectors.
+            model_path: Files, and folders with all below them, where the models are looked
+                for that are no longer where they were; in addition to those in the variable
+                `ONNXSEARCH_MODELS`. A model is recognised by the hash of its file.
             namespace: Separates engines at the same location.
             workers: See `SearchEngine`.
             batch_size: See `SearchEngine`.
             reading: See `SearchEngine`.
+            metadata: The former name of `records`.
 
         Raises:
-            InvalidArgumentError: The location is none of these, or a server was
-                named without `metadata`.
+            InvalidArgumentError: The location is none of these, a server was named without
+                `records`, or `model_path` was given beside `embedders`.
+            ModelNotFoundError: A model of the index is not found; the message says which,
+                and how to give it.
             StoreUnavailableError: A server cannot be reached.
             StoreLockedError: Another process holds the Milvus Lite file.
             SpaceMismatchError: The vectors there are of another model.
@@ -176,11 +189,17 @@ class SearchEngine(Closeable):
         """
         owned: list[Embedder | VectorStore | MetadataStore] = []
         try:
-            if embedders is None:
-                embedders = _bundled_embedder()
-                owned.append(embedders)
-            stores = open_stores(location, metadata)
+            places = model_places(model_path)
+            stores = open_stores(location, records_place(records, metadata))
             owned += stores
+            if embedders is None:
+                embedders = stored_embedders(*stores, namespace, places)
+                owned += embedders
+            elif model_path is not None:
+                raise InvalidArgumentError(
+                    "model_path says where the models of the index are, and embedders gives "
+                    "models: expected one of the two"
+                )
             engine = cls(
                 embedders,
                 *stores,
@@ -411,6 +430,22 @@ class SearchEngine(Closeable):
         """
         self._lifetime.check()
         return stored_vectors(self._catalog, self._embedders.named(model), check_ids(ids))
+
+    def info(self) -> IndexInfo:
+        """Return what the index is: its models, its stores, and how much they hold.
+
+        The models are those that the index remembers, also those that this engine was opened
+        without.
+
+        Raises:
+            StoreError: A store failed.
+
+        Example:
+            >>> engine.info().models[0].profile
+            'keras-caffe'
+        """
+        self._lifetime.check()
+        return index_info(self._catalog)
 
     def search(
         self,
@@ -815,7 +850,7 @@ class SearchEngine(Closeable):
 
         Example:
             >>> with SearchEngine.open("album") as here:
-            ...     with SearchEngine.open("http://milvus:19530", metadata=redis_url) as there:
+            ...     with SearchEngine.open("http://milvus:19530", records=redis_url) as there:
             ...         here.copy_to(there, progress=True)
         """
         self._lifetime.check()
@@ -891,9 +926,3 @@ class SearchEngine(Closeable):
     def __repr__(self) -> str:
         closed = ", closed" if self._lifetime.is_over else ""
         return f"<SearchEngine {', '.join(self._embedders)}{closed}>"
-
-
-def _bundled_embedder() -> Embedder:
-    from onnxsearch.embedders.onnx.embedder import OnnxEmbedder
-
-    return OnnxEmbedder.bundled()

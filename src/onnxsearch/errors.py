@@ -18,6 +18,7 @@
     │   ├── ProfileError              the preprocessing is unknown or does not fit
     │   ├── ProviderError             an execution provider is not available
     │   ├── UnknownModelError         the engine has no model of that name
+    │   ├── ModelNotFoundError        a model that the index remembers cannot be opened
     │   └── EmbeddingError            the model ran, and its vectors are unusable
     └── StoreError                    a store failed or refused
         ├── StoreUnavailableError     unreachable, timed out, or gone
@@ -49,6 +50,7 @@ __all__ = [
     "MissingExtraError",
     "ModelError",
     "ModelLoadError",
+    "ModelNotFoundError",
     "ModelOutputError",
     "OnnxSearchError",
     "ProfileError",
@@ -140,6 +142,10 @@ class ProviderError(ModelError):
 
 class UnknownModelError(ModelError):
     """The engine has no model of that name."""
+
+
+class ModelNotFoundError(ModelError):
+    """A model that the index remembers is not found, or cannot be made from here."""
 
 
 class EmbeddingError(ModelError):

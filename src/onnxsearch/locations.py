@@ -1,51 +1,64 @@
-"""The stores that a location string names; no other module knows locations."""
+"""The stores that a location string names, and the models that an index there remembers.
+
+No other module knows locations, or how the models of an index are made.
+"""
 
 from __future__ import annotations
 
 import os
+import warnings
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from onnxsearch._internal.paths import target_path
-from onnxsearch._internal.validation import instance
+from onnxsearch._internal.validation import instance, items
+from onnxsearch.catalog.catalog import Catalog
+from onnxsearch.embedders.bundled import DEFAULT_MODEL
 from onnxsearch.errors import (
     InvalidArgumentError,
+    ModelNotFoundError,
     StoreError,
     may_hold_password,
     without_secrets,
 )
 
 if TYPE_CHECKING:
+    from onnxsearch.embedders.base import Embedder
     from onnxsearch.metadata.base import MetadataStore
     from onnxsearch.vectors.base import VectorStore
 
+_Place: TypeAlias = "str | os.PathLike[str]"
+
+_PLACE = "a path or a URL"
+_PATHS = "a file or folder, or several"
 _MILVUS = ("http", "https")
 _REDIS = ("redis", "rediss", "unix")
 
 
 def open_stores(
-    location: str | os.PathLike[str], metadata: str | os.PathLike[str] | None
+    location: str | os.PathLike[str], records: str | os.PathLike[str] | None
 ) -> tuple[VectorStore, MetadataStore]:
-    """Return the stores that `location` and `metadata` name.
+    """Return the stores that `location` and `records` name.
 
     See `SearchEngine.open`.
 
     Raises:
         InvalidArgumentError: An argument is neither a path nor a URL.
     """
-    instance("location", location, (str, os.PathLike), "a path or a URL")
-    if metadata is not None:
-        instance("metadata", metadata, (str, os.PathLike), "a path or a URL")
+    instance("location", location, (str, os.PathLike), _PLACE)
+    if records is not None:
+        instance("records", records, (str, os.PathLike), _PLACE)
     vectors, beside = _vectors(location)
     try:
-        return vectors, _metadata(metadata, beside, location)
+        return vectors, _records(records, beside, location)
     except BaseException:
         vectors.close()
         raise
 
 
 def missing_files(
-    location: str | os.PathLike[str], metadata: str | os.PathLike[str] | None = None
+    location: str | os.PathLike[str], records: str | os.PathLike[str] | None = None
 ) -> list[Path]:
     """Return the files of an index that do not exist; none if the index is there.
 
@@ -53,7 +66,7 @@ def missing_files(
 
     Args:
         location: Where the vectors are; see `SearchEngine.open`.
-        metadata: Where the records are; see `SearchEngine.open`.
+        records: Where the records are; see `SearchEngine.open`.
 
     Raises:
         InvalidArgumentError: An argument is neither a path nor a URL.
@@ -63,11 +76,90 @@ def missing_files(
     if _scheme(location) is None:
         vectors, beside = _files(_path("location", location))
         files.append(vectors)
-    if metadata is not None:
-        beside = _path("metadata", metadata) if _scheme(metadata) is None else None
+    if records is not None:
+        beside = _path("records", records) if _scheme(records) is None else None
     if beside is not None:
         files.append(beside)
     return [file for file in files if not file.exists()]
+
+
+def records_place(records: _Place | None, metadata: _Place | None) -> _Place | None:
+    """Return where the records are, given by the name `records` or by its former one.
+
+    Raises:
+        InvalidArgumentError: Both are given.
+    """
+    if metadata is None:
+        return records
+    instance("metadata", metadata, (str, os.PathLike), _PLACE)
+    if records is not None:
+        raise InvalidArgumentError(
+            "records and metadata are two names of one argument: expected records only"
+        )
+    warnings.warn(
+        "metadata= of SearchEngine.open is now records=; the old name will be removed",
+        DeprecationWarning,
+        stacklevel=3,
+    )
+    return metadata
+
+
+def model_places(model_path: _Place | Iterable[_Place] | None) -> list[Path]:
+    """Return the files and folders where models are looked for.
+
+    Args:
+        model_path: One or several; those of the variable ONNXSEARCH_MODELS follow, as far
+            as they exist.
+
+    Raises:
+        InvalidArgumentError: One of them is not a path, or does not exist.
+    """
+    given = [model_path] if isinstance(model_path, str | os.PathLike) else model_path or ()
+    places = [
+        target_path(instance("model_path", each, (str, os.PathLike), _PATHS), "model_path")
+        for each in items("model_path", given, _PATHS)
+    ]
+    for place in places:
+        if not place.exists():
+            raise InvalidArgumentError(f"model_path {str(place)!r}: no such file or folder")
+    others = os.environ.get("ONNXSEARCH_MODELS", "").split(os.pathsep)
+    known = [target_path(each, "ONNXSEARCH_MODELS") for each in others if each]
+    return places + [place for place in known if place.exists()]
+
+
+def stored_embedders(
+    vectors: VectorStore, metadata: MetadataStore, namespace: str, places: Sequence[Path]
+) -> Sequence[Embedder]:
+    """Return the embedders of an index, the default one first; of a new one, the bundled one.
+
+    Args:
+        vectors: The store of the vectors.
+        metadata: The store of the records.
+        namespace: See `SearchEngine`.
+        places: See `model_places`.
+
+    Raises:
+        ModelNotFoundError: A model is not found, cannot be made from here, or is of an
+            index that does not say how to make it.
+        StoreCorruptError: What the index says cannot be read.
+        ModelError: A model cannot be loaded.
+        StoreError: A store failed.
+    """
+    from onnxsearch.embedders.onnx.embedder import OnnxEmbedder
+    from onnxsearch.embedders.onnx.restoration import restore
+
+    catalog = Catalog(vectors, metadata, namespace)
+    models = catalog.manifest.models()
+    if models:
+        return restore(models, places)
+    collections = catalog.collections()
+    if collections and catalog.collection(DEFAULT_MODEL) not in collections:
+        raise ModelNotFoundError(
+            f"the index holds vectors in {', '.join(collections)}, and does not say of which "
+            "models: it was made by an earlier onnxsearch. Give the models as embedders=..., as "
+            "they were when it was filled; it remembers them from then on"
+        )
+    return [OnnxEmbedder.bundled()]
 
 
 def _files(path: Path) -> tuple[Path, Path]:
@@ -101,26 +193,26 @@ def _vectors(location: str | os.PathLike[str]) -> tuple[VectorStore, Path | None
     return LocalVectorStore(vectors), beside
 
 
-def _metadata(
-    metadata: str | os.PathLike[str] | None,
+def _records(
+    records: str | os.PathLike[str] | None,
     beside: Path | None,
     location: str | os.PathLike[str],
 ) -> MetadataStore:
-    scheme = _scheme(metadata) if metadata is not None else None
+    scheme = _scheme(records) if records is not None else None
     if scheme in _REDIS:
         from onnxsearch.metadata.redis.store import RedisMetadataStore
 
-        return RedisMetadataStore(str(metadata))
+        return RedisMetadataStore(str(records))
     if scheme:
         raise InvalidArgumentError(
-            f"metadata {without_secrets(str(metadata))!r}: expected a redis://, rediss:// or "
+            f"records {without_secrets(str(records))!r}: expected a redis://, rediss:// or "
             "unix:// URL, or the path of an SQLite file"
         )
-    path = _path("metadata", metadata) if metadata is not None else beside
+    path = _path("records", records) if records is not None else beside
     if path is None:
         raise InvalidArgumentError(
             f"location {without_secrets(str(location))!r} is a server, and no place for the "
-            "records is given: pass metadata='redis://host:6379/0' or the path of an SQLite file"
+            "records is given: pass records='redis://host:6379/0' or the path of an SQLite file"
         )
     from onnxsearch.metadata.sqlite import SQLiteMetadataStore
 

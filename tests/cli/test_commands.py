@@ -29,7 +29,7 @@ Run = Callable[..., Result]
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run a command in an empty folder, away from the caller's own settings."""
     monkeypatch.chdir(tmp_path)
-    for name in ("ONNXSEARCH_LOCATION", "ONNXSEARCH_METADATA", "MILVUS_URI", "REDIS_URL"):
+    for name in ("ONNXSEARCH_LOCATION", "ONNXSEARCH_RECORDS", "MILVUS_URI", "REDIS_URL"):
         monkeypatch.delenv(name, raising=False)
     return lambda *arguments, **env: CliRunner().invoke(app, list(map(str, arguments)), env=env)
 
@@ -206,7 +206,7 @@ def test_what_is_no_index_is_left_as_it_is(run: Run, pictures: Path, command: li
     assert sorted(pictures.iterdir()) == before
     assert run("index", pictures).exit_code == 0
     # With the records of another index, all vectors would be nobody's.
-    elsewhere = run(*command, ONNXSEARCH_METADATA="typo.sqlite")
+    elsewhere = run(*command, ONNXSEARCH_RECORDS="typo.sqlite")
     assert (elsewhere.exit_code, "typo.sqlite" in elsewhere.stderr) == (1, True)
     assert not (pictures.parent / "typo.sqlite").exists()
     assert "3 unchanged" in run("index", pictures).stdout
@@ -218,7 +218,7 @@ def test_the_records_of_a_folder_are_not_those_of_the_shells_redis(
     nowhere = "redis://127.0.0.1:9/0"
     assert run("index", pictures, REDIS_URL=nowhere).exit_code == 0
     assert run("search", pictures / "gold.png", REDIS_URL=nowhere).exit_code == 0
-    assert run("index", pictures, ONNXSEARCH_METADATA=nowhere).exit_code == 1
+    assert run("index", pictures, ONNXSEARCH_RECORDS=nowhere).exit_code == 1
     assert records_of("http://127.0.0.1:9", None) is None
 
 

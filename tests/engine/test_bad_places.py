@@ -63,7 +63,7 @@ CASES: dict[str, tuple[Callable[[Path], object], type[OnnxSearchError], str]] = 
     ),
     "no Milvus there": (
         lambda tmp: SearchEngine.open(
-            f"http://127.0.0.1:{closed_port()}", embedders=FAKE, metadata=tmp / "records.sqlite"
+            f"http://127.0.0.1:{closed_port()}", embedders=FAKE, records=tmp / "records.sqlite"
         ),
         StoreUnavailableError,
         "127.0.0.1",
@@ -72,13 +72,13 @@ CASES: dict[str, tuple[Callable[[Path], object], type[OnnxSearchError], str]] = 
         lambda tmp: SearchEngine.open(
             tmp / "album",
             embedders=FAKE,
-            metadata=f"redis://user:secret@127.0.0.1:{closed_port()}/0",
+            records=f"redis://user:secret@127.0.0.1:{closed_port()}/0",
         ),
         StoreUnavailableError,
         "127.0.0.1",
     ),
     "records nowhere": (
-        lambda tmp: SearchEngine.open(tmp / "album", embedders=FAKE, metadata="mysql://host"),
+        lambda tmp: SearchEngine.open(tmp / "album", embedders=FAKE, records="mysql://host"),
         InvalidArgumentError,
         "redis://",
     ),
@@ -94,7 +94,7 @@ CASES: dict[str, tuple[Callable[[Path], object], type[OnnxSearchError], str]] = 
     ),
     "records behind a misspelt scheme": (
         lambda tmp: SearchEngine.open(
-            tmp / "album", embedders=FAKE, metadata="reddis://user:sec/ret@host:6379/0"
+            tmp / "album", embedders=FAKE, records="reddis://user:sec/ret@host:6379/0"
         ),
         InvalidArgumentError,
         "redis://",
@@ -167,8 +167,8 @@ def test_credentials_without_a_scheme_are_neither_a_path_nor_shown(
         SearchEngine.open(place, embedders=FAKE)
     assert "sec" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(InvalidArgumentError, match=r"metadata .*not shown") as caught:
-        SearchEngine.open("album", embedders=FAKE, metadata=place)
+    with pytest.raises(InvalidArgumentError, match=r"records .*not shown") as caught:
+        SearchEngine.open("album", embedders=FAKE, records=place)
     assert "sec" not in str(caught.value)
 
 

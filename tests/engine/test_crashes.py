@@ -124,7 +124,7 @@ class Campaign:
 
     def look(self) -> None:
         with SearchEngine.open(
-            self.location, embedders=crash_child.EMBEDDERS, metadata=self.metadata
+            self.location, embedders=crash_child.EMBEDDERS, records=self.metadata
         ) as engine:
             check(engine, self.account)
 
@@ -216,7 +216,7 @@ def wait_until_it_searches(campaign: Campaign) -> None:
     while True:
         try:
             with SearchEngine.open(
-                campaign.location, embedders=crash_child.EMBEDDERS, metadata=campaign.metadata
+                campaign.location, embedders=crash_child.EMBEDDERS, records=campaign.metadata
             ) as engine:
                 list(engine.search_many([crash_child.picture("any")], limit=1))
                 return

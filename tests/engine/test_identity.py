@@ -142,7 +142,7 @@ def test_an_index_of_before_gets_an_identity(tmp_path: Path):
     engine(InMemoryVectorStore(), other, "a")
     other.close()
     with pytest.raises(StoreMismatchError, match="belongs to records with the identity"):
-        SearchEngine.open(place, embedders=FakeEmbedder(), metadata=tmp_path / "other")
+        SearchEngine.open(place, embedders=FakeEmbedder(), records=tmp_path / "other")
 
 
 def forget(place: Path) -> None:

@@ -45,9 +45,7 @@ def test_the_stores_agree(
     found = []
     for engine in (
         SearchEngine.open(tmp_path / "album", embedders=default_model),
-        SearchEngine.open(
-            tmp_path / "album.db", embedders=default_model, metadata=redis_server.url
-        ),
+        SearchEngine.open(tmp_path / "album.db", embedders=default_model, records=redis_server.url),
         SearchEngine(default_model, InMemoryVectorStore(), InMemoryMetadataStore()),
     ):
         with engine:

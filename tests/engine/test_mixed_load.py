@@ -191,7 +191,7 @@ def engine(
         if request.param == "milvus":
             location = stack.enter_context(MilvusServer(tmp_path / "milvus").start()).url
         yield stack.enter_context(
-            SearchEngine.open(location, embedders=Pixels(), metadata=metadata, workers=1)
+            SearchEngine.open(location, embedders=Pixels(), records=metadata, workers=1)
         )
 
 

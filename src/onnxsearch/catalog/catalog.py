@@ -13,6 +13,7 @@ import numpy as np
 from onnxsearch.catalog.identity import StoreIdentity
 from onnxsearch.catalog.journal import Entry, State, encode_entry
 from onnxsearch.catalog.keys import check_namespace, new_key
+from onnxsearch.catalog.manifest import Manifest
 from onnxsearch.catalog.records import Cells, RecordIndex, StoredImage, same_content
 from onnxsearch.catalog.recovery import Recovery, replaced
 from onnxsearch.catalog.retries import attempts, contended
@@ -24,6 +25,7 @@ from onnxsearch.metadata.base import MetadataStore
 from onnxsearch.types import Record
 
 if TYPE_CHECKING:
+    from onnxsearch.embedders.description import ModelDescription
     from onnxsearch.filters import Filter
     from onnxsearch.vectors.base import CollectionSpec, Vectors, VectorStore
 
@@ -73,13 +75,14 @@ class Catalog:
     """
 
     def __init__(self, vectors: VectorStore, metadata: MetadataStore, namespace: str) -> None:
-        check_namespace(namespace)
+        self.namespace = check_namespace(namespace)
         self.vectors = vectors
         self.metadata = metadata
         self.records = RecordIndex(metadata, namespace)
         self.rows = VectorRows(vectors, namespace)
         self.identity = StoreIdentity(vectors, metadata, self.records, self.rows)
-        self.recovery = Recovery(metadata, self.records, self.rows)
+        self.manifest = Manifest(metadata, namespace)
+        self.recovery = Recovery(metadata, self.records, self.rows, self.manifest)
 
     def collection(self, model: str) -> str:
         """Return the name of the collection that holds the vectors of `model`."""
@@ -117,6 +120,12 @@ class Catalog:
         """
         owner = self.identity.owner_of(model)
         self.vectors.ensure_collection(replace(space, name=self.collection(model), owner=owner))
+
+    def remember(self, models: Sequence[ModelDescription]) -> None:
+        """Note in the manifest which models the vectors are of; see `Manifest.remember`."""
+        # Records that are not known to belong to the vectors are left as they are.
+        if self.identity.is_confirmed:
+            self.manifest.remember(models)
 
     def put(self, items: Iterable[NewImage]) -> None:
         """Store images, each in place of what its id held before.

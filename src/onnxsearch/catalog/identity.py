@@ -72,6 +72,11 @@ class StoreIdentity:
             if not self._has_no_records():
                 raise
 
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether vectors and records are known to belong together."""
+        return self._confirmed
+
     def confirm(self) -> None:
         """Raise unless vectors and records are known to belong together.
 
@@ -117,6 +122,10 @@ class StoreIdentity:
                 )
         self._confirmed = True
         return identity
+
+    def known(self) -> str | None:
+        """Return the identity of the records; None if they have none."""
+        return self._read()
 
     def _has_no_records(self) -> bool:
         tables = (self._cell.table, self._records.records_table, self._records.journal_table)

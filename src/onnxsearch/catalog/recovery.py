@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from onnxsearch.catalog.journal import Entry, State, age, decode_entry, encode_entry
 from onnxsearch.catalog.keys import key_of
+from onnxsearch.catalog.manifest import Manifest
 from onnxsearch.catalog.records import Cells, RecordIndex
 from onnxsearch.catalog.retries import attempts, contended
 from onnxsearch.catalog.vector_rows import Rows, VectorRows
@@ -34,10 +35,18 @@ class Recovery:
         metadata: Holds the journal.
         records: Knows which keys have records.
         rows: The vectors.
+        manifest: The models of the catalog.
     """
 
-    def __init__(self, metadata: MetadataStore, records: RecordIndex, rows: VectorRows) -> None:
+    def __init__(
+        self,
+        metadata: MetadataStore,
+        records: RecordIndex,
+        rows: VectorRows,
+        manifest: Manifest,
+    ) -> None:
         self._metadata = metadata
+        self._manifest = manifest
         self._records = records
         self._rows = rows
         self._postponed: set[str] = set()
@@ -101,11 +110,20 @@ class Recovery:
         """Drop a model, now or, if a store fails, later."""
         cell = self._drop_cell(model)
         try:
-            self._metadata.commit({cell: encode_entry(Entry(State.DROPPED, {model: ()}))})
+            self._begin_drop(model, cell)
             self._settle(cell.key)
         except BaseException:
             self.postpone(cell.key)
             raise
+
+    def _begin_drop(self, model: str, cell: Cell) -> None:
+        """Write to the journal that a model is being dropped, and take it off the manifest."""
+        entry = encode_entry(Entry(State.DROPPED, {model: ()}))
+        for _ in attempts():
+            change = self._manifest.without(model)
+            if self._metadata.commit({cell: entry, **change.writes}, expect=change.expect):
+                return
+        raise contended()
 
     def postpone(self, op: str) -> None:
         """Leave an entry to the next `retry`, or to the engine that opens next."""

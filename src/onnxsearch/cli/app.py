@@ -24,8 +24,11 @@ from onnxsearch.cli.options import (
     EXIT_CODES,
     AsJSON,
     Location,
+    ModelPaths,
+    OldRecords,
     Records,
     errors_end_the_command,
+    note_other_models,
     records_of,
 )
 
@@ -63,13 +66,15 @@ def index(
         Path, typer.Argument(metavar="DIR", help="A folder of images, or one image.")
     ],
     location: Location = DEFAULT_LOCATION,
-    metadata: Records = None,
+    records: Records = None,
+    metadata: OldRecords = None,
     model: Models = None,
     profile: Profiles = None,
     name: Names = None,
     model_output: Outputs = None,
     pooling: Poolings = None,
     layout: Layouts = None,
+    model_path: ModelPaths = None,
     prune: Annotated[
         bool, typer.Option("--prune", help="Remove entries whose files are gone from DIR.")
     ] = False,
@@ -104,10 +109,14 @@ def index(
     with (
         errors_end_the_command(),
         SearchEngine.open(
-            location, embedders=options.embedders(), metadata=records_of(location, metadata)
+            location,
+            embedders=options.embedders(),
+            records=records_of(location, records, metadata),
+            model_path=model_path,
         ) as engine,
         output.progress_bar() as progress,
     ):
+        note_other_models(engine)
         report = engine.index(
             source,
             progress=progress,

@@ -26,6 +26,8 @@ from onnxsearch.cli.options import (
     EXIT_CODES,
     AsJSON,
     Location,
+    ModelPaths,
+    OldRecords,
     Records,
     check_image,
     check_indexed,
@@ -41,31 +43,41 @@ _NAME = 28
 def compare(
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="The image to search with.")],
     model: Annotated[
-        list[str],
-        typer.Option("--model", "-m", help="A model as it was given to index; two or more."),
-    ],
+        list[str] | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="A model: its name in the index, or as it was given to index; two or more. "
+            "Default: all models of the index.",
+        ),
+    ] = None,
     limit: Annotated[int, typer.Option("--limit", "-k", min=1, help="Images per model.")] = 10,
     html: Annotated[
         Path | None, typer.Option("--html", help="Also write an HTML page to this file.")
     ] = None,
     location: Location = DEFAULT_LOCATION,
-    metadata: Records = None,
+    records: Records = None,
+    metadata: OldRecords = None,
     profile: Profiles = None,
     name: Names = None,
     model_output: Outputs = None,
     pooling: Poolings = None,
     layout: Layouts = None,
+    model_path: ModelPaths = None,
     as_json: AsJSON = False,
 ) -> None:
     """Show the hits of different models for IMAGE side by side, and how far the models agree."""
     options = ModelOptions(model, profile, name, model_output, pooling, layout)
-    records = records_of(location, metadata)
+    place = records_of(location, records, metadata)
     with errors_end_the_command():
         check_image(image)
-        check_indexed(location, records)
-        embedders = options.embedders()
-        with SearchEngine.open(location, embedders=embedders, metadata=records) as engine:
-            comparison = engine.compare(image, limit=limit)
+        check_indexed(location, place)
+        names = options.stored_names()
+        embedders = None if names else options.embedders()
+        with SearchEngine.open(
+            location, embedders=embedders, records=place, model_path=model_path
+        ) as engine:
+            comparison = engine.compare(image, limit=limit, models=names)
         if html is not None:
             comparison.to_html(html)
     if as_json:

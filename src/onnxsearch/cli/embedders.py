@@ -5,19 +5,25 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, TypeVar, cast, get_args
+from typing import Annotated, TypedDict, TypeVar, cast, get_args
 
 import typer
 
 from onnxsearch import Embedder, InvalidArgumentError, OnnxEmbedder, Pooling
 from onnxsearch._internal.validation import choice
+from onnxsearch.embedders.bundled import bundled_models
 from onnxsearch.images.preprocessing.profile import Layout
 
 _Value = TypeVar("_Value")
 
 Models = Annotated[
     list[str] | None,
-    typer.Option("--model", "-m", help="A bundled model's name, or an .onnx file; repeatable."),
+    typer.Option(
+        "--model",
+        "-m",
+        help="A bundled model's name, or an .onnx file; repeatable. Default: the models of the "
+        "index.",
+    ),
 ]
 Profiles = Annotated[
     list[str] | None,
@@ -53,6 +59,16 @@ _POOLINGS: Sequence[Pooling] = get_args(Pooling)
 _LAYOUTS: Sequence[Layout] = get_args(Layout)
 
 
+class _Loading(TypedDict):
+    """Arguments of `OnnxEmbedder`."""
+
+    profile: str | None
+    name: str | None
+    output: str | None
+    pooling: Pooling | None
+    layout: Layout | None
+
+
 @dataclass(frozen=True, slots=True)
 class ModelOptions:
     """The models of one command, and how to load those that come from files."""
@@ -65,7 +81,7 @@ class ModelOptions:
     layouts: Sequence[str] | None
 
     def embedders(self) -> list[Embedder] | None:
-        """Return the models that the options name; None stands for the default one.
+        """Return the models that the options name; None stands for those of the index.
 
         Raises:
             InvalidArgumentError: An option does not fit the models.
@@ -73,6 +89,29 @@ class ModelOptions:
         """
         models = self.models or []
         files = [model for model in models if _is_file(model)]
+        loaded = iter(self._loadings(files))
+        embedders: list[Embedder] = []
+        for model in models:
+            if not _is_file(model):
+                embedders.append(OnnxEmbedder.bundled(model))
+                continue
+            embedders.append(OnnxEmbedder(model, **next(loaded)))
+        return embedders or None
+
+    def stored_names(self) -> Sequence[str] | None:
+        """Return the names of models of the index; None if the options name other models.
+
+        Raises:
+            InvalidArgumentError: An option is for models from files.
+        """
+        models = self.models or []
+        if any(_is_file(model) for model in models) or set(models) <= set(bundled_models()):
+            return None
+        self._loadings([])
+        return models
+
+    def _loadings(self, files: Sequence[str]) -> list[_Loading]:
+        """Return for each model from a file what else `OnnxEmbedder` is called with."""
         profiles = _for_each("--profile", self.profiles, files)
         names = _for_each("--name", self.names, files)
         outputs = _for_each("--output", self.outputs, files)
@@ -80,19 +119,18 @@ class ModelOptions:
         layouts = _chosen("--layout", self.layouts, files, _LAYOUTS)
         if self.names and len(set(names)) < len(names):
             raise InvalidArgumentError("--name: expected a name of its own for each model")
-        loaded = iter(zip(files, profiles, names, outputs, poolings, layouts, strict=True))
-        embedders: list[Embedder] = []
-        for model in models:
-            if not _is_file(model):
-                embedders.append(OnnxEmbedder.bundled(model))
-                continue
-            path, profile, name, output, pooling, layout = next(loaded)
-            embedders.append(
-                OnnxEmbedder(
-                    path, name=name, profile=profile, output=output, pooling=pooling, layout=layout
-                )
+        return [
+            {
+                "profile": profile,
+                "name": name,
+                "output": output,
+                "pooling": pooling,
+                "layout": layout,
+            }
+            for profile, name, output, pooling, layout in zip(
+                profiles, names, outputs, poolings, layouts, strict=True
             )
-        return embedders or None
+        ]
 
 
 def _is_file(model: str) -> bool:

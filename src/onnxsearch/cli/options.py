@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from onnxsearch import ImageNotFoundError, InvalidArgumentError, OnnxSearchError
+from onnxsearch import ImageNotFoundError, InvalidArgumentError, OnnxSearchError, SearchEngine
 from onnxsearch._internal.paths import absolute_path
 from onnxsearch.cli import output
 from onnxsearch.locations import missing_files
@@ -33,10 +33,23 @@ Location = Annotated[
 Records = Annotated[
     str | None,
     typer.Option(
-        "--metadata",
-        envvar="ONNXSEARCH_METADATA",
+        "--records",
+        envvar="ONNXSEARCH_RECORDS",
         help="A redis:// URL or an SQLite file for the records. Default: SQLite at the location; "
         "for a server, the variable REDIS_URL.",
+    ),
+]
+OldRecords = Annotated[
+    str | None,
+    typer.Option("--metadata", envvar="ONNXSEARCH_METADATA", hidden=True),
+]
+ModelPaths = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model-path",
+        metavar="PATH",
+        help="A file, or a folder with all below it, where models are that the index remembers "
+        "elsewhere; repeatable. Also in the variable ONNXSEARCH_MODELS.",
     ),
 ]
 AsJSON = Annotated[
@@ -44,26 +57,48 @@ AsJSON = Annotated[
 ]
 
 
-def records_of(location: str, metadata: str | None) -> str | None:
-    """Return where the records are; None stands for a file at the location."""
+def records_of(location: str, records: str | None, metadata: str | None = None) -> str | None:
+    """Return where the records are; None stands for a file at the location.
+
+    Args:
+        location: Where the vectors are.
+        records: What `--records` says.
+        metadata: What `--metadata` says, its former name.
+    """
+    if records is None and metadata is not None:
+        output.print_note(
+            "--metadata and ONNXSEARCH_METADATA are now --records and ONNXSEARCH_RECORDS; the old "
+            "names will be removed"
+        )
+        return metadata
     # An index in a folder has its records beside it, whatever the shell has set for others.
-    if metadata is None and "://" in location:
+    if records is None and "://" in location:
         return os.environ.get("REDIS_URL") or None
-    return metadata
+    return records
 
 
-def check_indexed(location: str, metadata: str | None) -> None:
+def check_indexed(location: str, records: str | None) -> None:
     """Refuse a location without an index.
 
     Raises:
         InvalidArgumentError: A file of the index does not exist.
     """
     # Opening would make an empty index, and the search find nothing in it.
-    missing = missing_files(location, metadata)
+    missing = missing_files(location, records)
     if missing:
         raise InvalidArgumentError(
             f"there is no index at {location!r}: its file {str(missing[0])!r} does not exist. Make "
-            "an index with `onnxsearch index DIR`, or name its place with --location and --metadata"
+            "an index with `onnxsearch index DIR`, or name its place with --location and --records"
+        )
+
+
+def note_other_models(engine: SearchEngine) -> None:
+    """Say which models of the index new images get no vectors of."""
+    others = [model.name for model in engine.info().models if model.name not in engine.models]
+    if others:
+        output.print_note(
+            f"the index also has {', '.join(others)}, and this run computes vectors of "
+            f"{', '.join(engine.models)} only: leave out --model to use all models of the index"
         )
 
 

@@ -23,6 +23,8 @@ from onnxsearch.cli.options import (
     EXIT_CODES,
     AsJSON,
     Location,
+    ModelPaths,
+    OldRecords,
     Records,
     check_image,
     check_indexed,
@@ -36,28 +38,38 @@ def search(
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="The image to search with.")],
     limit: Annotated[int, typer.Option("--limit", "-k", min=1, help="Images to show.")] = 10,
     location: Location = DEFAULT_LOCATION,
-    metadata: Records = None,
+    records: Records = None,
+    metadata: OldRecords = None,
     model: Annotated[
         str | None,
-        typer.Option("--model", "-m", help="The model to search with, as it was given to index."),
+        typer.Option(
+            "--model",
+            "-m",
+            help="The model to search with: its name in the index, or as it was given to index. "
+            "Default: the first one of the index.",
+        ),
     ] = None,
     profile: Profiles = None,
     name: Names = None,
     model_output: Outputs = None,
     pooling: Poolings = None,
     layout: Layouts = None,
+    model_path: ModelPaths = None,
     as_json: AsJSON = False,
 ) -> None:
     """Show the indexed images that are most similar to IMAGE, nearest first."""
     models = [model] if model else None
     options = ModelOptions(models, profile, name, model_output, pooling, layout)
-    records = records_of(location, metadata)
+    place = records_of(location, records, metadata)
     with errors_end_the_command():
         check_image(image)
-        check_indexed(location, records)
-        embedders = options.embedders()
-        with SearchEngine.open(location, embedders=embedders, metadata=records) as engine:
-            results = engine.search(image, limit=limit)
+        check_indexed(location, place)
+        names = options.stored_names()
+        embedders = None if names else options.embedders()
+        with SearchEngine.open(
+            location, embedders=embedders, records=place, model_path=model_path
+        ) as engine:
+            results = engine.search(image, limit=limit, model=names[0] if names else None)
     if as_json:
         output.print_json(output.results_as_json(results))
     else:

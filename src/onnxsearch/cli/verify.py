@@ -16,6 +16,7 @@ from onnxsearch.cli.options import (
     DEFAULT_LOCATION,
     AsJSON,
     Location,
+    OldRecords,
     Records,
     check_indexed,
     errors_end_the_command,
@@ -36,19 +37,21 @@ def verify(
         typer.Option("--repair", help="Also repair defects; what cannot be read is removed."),
     ] = False,
     location: Location = DEFAULT_LOCATION,
-    metadata: Records = None,
+    records: Records = None,
+    metadata: OldRecords = None,
     as_json: AsJSON = False,
 ) -> None:
     """Check every vector against the records, and every record against the vectors.
 
     The index may be in use meanwhile.
     """
+    place = records_of(location, records, metadata)
     with errors_end_the_command():
-        check_indexed(location, records_of(location, metadata))
+        check_indexed(location, place)
         # No engine: a check needs no model, and should not wait for one to load.
-        vectors, records = open_stores(location, records_of(location, metadata))
-        with vectors, records:
-            report = verify_catalog(Catalog(vectors, records, DEFAULT_NAMESPACE), repair=repair)
+        vectors, store = open_stores(location, place)
+        with vectors, store:
+            report = verify_catalog(Catalog(vectors, store, DEFAULT_NAMESPACE), repair=repair)
     if as_json:
         output.print_json(_as_json(report))
     else:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from onnxsearch._internal.closeable import Closeable
 from onnxsearch._internal.threads import batched
 from onnxsearch._internal.validation import instance, integer, items
+from onnxsearch.embedders.description import ModelDescription, class_path
 from onnxsearch.errors import EmbeddingError, InvalidArgumentError
 from onnxsearch.types import ImageInput, Metric, Vectors
 
@@ -110,6 +111,16 @@ class Embedder(Closeable):
         """
         del workers
         return self
+
+    def describe(self) -> ModelDescription:
+        """Return what an index remembers of the embedder.
+
+        `SearchEngine.open` without embedders makes an `OnnxEmbedder` again from its
+        description. The default describes an embedder that only its own program can make.
+        """
+        return ModelDescription(
+            self.name, class_path(type(self)), self.dimension, self.metric, self.fingerprint
+        )
 
     def close(self) -> None:
         """Release what the embedder holds. The default holds nothing."""

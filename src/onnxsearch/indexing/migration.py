@@ -8,7 +8,7 @@ from onnxsearch._internal.validation import instance, text
 from onnxsearch.embedders.base import Embedder
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.indexing.backfill import check_complete
-from onnxsearch.indexing.spaces import ensure_collections
+from onnxsearch.indexing.spaces import ensure_collections, remember_models
 
 if TYPE_CHECKING:
     from onnxsearch._internal.progress import ProgressSink
@@ -62,6 +62,7 @@ def begin_migration(
     if isinstance(new, Embedder) and name not in embedders:
         ensure_collections(catalog, [new], reading)
         embedders.insert(new, after=old)
+        remember_models(catalog, embedders.values())
     return embedders.named(name)
 
 

@@ -40,6 +40,11 @@ def ensure_collections(
         )
 
 
+def remember_models(catalog: Catalog, embedders: Iterable[Embedder]) -> None:
+    """Note the models of an engine in the index, so that it can be opened without them."""
+    catalog.remember([embedder.describe() for embedder in embedders])
+
+
 def _fingerprint(embedder: Embedder, reading: ReadPolicy) -> str:
     """Return the fingerprint of an embedder's vectors, of images that the engine reads."""
     # A draft has other pixels than the whole image, for every embedder.

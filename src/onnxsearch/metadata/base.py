@@ -56,7 +56,8 @@ class MetadataStore(Closeable):
     def folder(self) -> str | None:
         """Folder of the file that holds the tables; None for a store without a file.
 
-        An index remembers its album's folder by the path from here, so that both can move.
+        An index remembers its album's folder and its models by their paths from here, so that
+        all can move.
         """
         return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -21,6 +22,7 @@ from onnxsearch._internal.validation import (
 )
 from onnxsearch.embedders.base import Embedder, Tensor
 from onnxsearch.embedders.bundled import DEFAULT_MODEL, bundled_model
+from onnxsearch.embedders.description import ModelDescription, ModelSource, class_path
 from onnxsearch.embedders.onnx.external_data import model_name
 from onnxsearch.embedders.onnx.fingerprint import (
     fingerprint,
@@ -29,6 +31,7 @@ from onnxsearch.embedders.onnx.fingerprint import (
 )
 from onnxsearch.embedders.onnx.first_run import model_input, probe_images
 from onnxsearch.embedders.onnx.image_model import ImageModel
+from onnxsearch.embedders.onnx.model_files import described_file
 from onnxsearch.embedders.onnx.parity import Reference, Verification, compare
 from onnxsearch.embedders.onnx.pooling import Pooling, check_pooling, pool
 from onnxsearch.embedders.onnx.profile_lookup import PROFILE_KEY, resolve_profile, usual_layout
@@ -49,6 +52,9 @@ from onnxsearch.types import ImageInput, JSONValue, Metric, Vectors
 
 _ONE_PROVIDER = (CPU,)
 _FAIR_SHARE = RuntimeOptions()
+
+CLASS_NAME = "onnxsearch.OnnxEmbedder"
+"""The name of the class below in descriptions, wherever in the package it is."""
 
 
 class OnnxEmbedder(Embedder):
@@ -123,6 +129,9 @@ class OnnxEmbedder(Embedder):
     _dimension: int
     _text: OnnxTextEmbedder | None
 
+    source: ModelSource | None
+    """Where the model comes from, such as the package; None for a file of the user."""
+
     def __init__(
         self,
         model: str | os.PathLike[str] | bytes,
@@ -146,6 +155,7 @@ class OnnxEmbedder(Embedder):
         self._reading = instance("reading", reading, ReadPolicy, "a ReadPolicy")
         self._pooling = check_pooling(pooling)
         self._text = _checked_text(text)
+        self.source = None
         if metric is not None:
             self.metric = choice("metric", metric, tuple(Metric))
         options = instance("runtime", runtime, RuntimeOptions, "RuntimeOptions")
@@ -185,13 +195,15 @@ class OnnxEmbedder(Embedder):
         Raises:
             UnknownModelError: No model of that name comes with the package.
         """
-        return cls(
+        embedder = cls(
             bundled_model(name),
             name=name,
             providers=providers,
             threads=threads,
             reading=reading,
         )
+        embedder.source = ModelSource("bundled", name)
+        return embedder
 
     @property
     def name(self) -> str:
@@ -248,6 +260,26 @@ class OnnxEmbedder(Embedder):
         or where an attribute, such as a counter, does not change vectors.
         """
         return subclass_parameters(self, OnnxEmbedder)
+
+    def describe(self) -> ModelDescription:
+        cls, draft = type(self), self._reading.draft
+        settings: dict[str, JSONValue] = {
+            "profile": json.loads(self._profile.to_json()),
+            "output": self._output,
+            "pooling": self._pooling,
+            "layout": self.input.layout,
+        }
+        return ModelDescription(
+            name=self.name,
+            class_name=CLASS_NAME if cls is OnnxEmbedder else class_path(cls),
+            dimension=self.dimension,
+            metric=self.metric,
+            fingerprint=self.fingerprint,
+            file=described_file(self._model.sessions.model, self._digest, self.source),
+            source=self.source,
+            settings=settings if draft is None else {**settings, "draft": draft},
+            text=None if self._text is None else self._text.describe(),
+        )
 
     def check_reading(self, policy: ReadPolicy) -> None:
         self._profile.check_reading(policy)

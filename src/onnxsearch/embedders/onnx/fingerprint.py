@@ -27,11 +27,18 @@ def model_digest(model: str | bytes) -> bytes:
     """
     if isinstance(model, bytes):
         return hashlib.sha256(model).digest()
-    digests = []
-    for path in (Path(model), *external_data(model).values()):
-        with open_to_read(path) as file:
-            digests.append(hashlib.file_digest(file, "sha256").digest())
-    return b"".join(digests)
+    paths = [Path(model), *external_data(model).values()]
+    return b"".join(map(file_digest, paths))
+
+
+def file_digest(path: str | Path) -> bytes:
+    """Return the sha256 digest of a file.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with open_to_read(path) as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def fingerprint(digest: bytes, settings: Mapping[str, JSONValue]) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,9 @@ from onnxsearch._internal.cpu import available_cores
 from onnxsearch._internal.paths import absolute_path
 from onnxsearch._internal.validation import instance, integer, items
 from onnxsearch.embedders.base import Tensor, unit_vectors
+from onnxsearch.embedders.description import ModelSource, TextModelDescription
+from onnxsearch.embedders.onnx.fingerprint import file_digest, model_digest
+from onnxsearch.embedders.onnx.model_files import described_file
 from onnxsearch.embedders.onnx.pooling import Pooling, check_pooling, pool
 from onnxsearch.embedders.onnx.session import (
     CPU,
@@ -79,6 +83,9 @@ class OnnxTextEmbedder:
         >>> SearchEngine.open("album", embedders=clip).search(text="a red apple")
     """
 
+    source: ModelSource | None
+    """Where the model comes from; None for a file of the user."""
+
     def __init__(
         self,
         model: str | os.PathLike[str] | bytes,
@@ -94,7 +101,8 @@ class OnnxTextEmbedder:
             available_cores() if threads is None else integer("threads", threads, least=1)
         )
         source = model if isinstance(model, bytes) else absolute_path(model, "model")
-        tokenizer = absolute_path(tokenizer, "tokenizer")
+        self._tokenizer = absolute_path(tokenizer, "tokenizer")
+        self.source = None
         named = TextProfile.named(profile) if isinstance(profile, str) else profile
         instance("profile", named, TextProfile, "a TextProfile, or the name of one")
         if output is not None:
@@ -105,7 +113,7 @@ class OnnxTextEmbedder:
         session = self._sessions.get(self._threads)
         self._inputs = read_inputs(session.get_inputs())
         self._profile = named.fitted(self._inputs.tokens)
-        self._encoder = TextEncoder(tokenizer, self._profile)
+        self._encoder = TextEncoder(self._tokenizer, self._profile)
         outputs = session.get_outputs()
         names = [node.name for node in floating(outputs)]
         tokens, mask = self._encoder.encode("a")
@@ -172,9 +180,26 @@ class OnnxTextEmbedder:
                 f"image model's outputs: {listed}"
             )
 
+    def describe(self) -> TextModelDescription:
+        """Return what an index remembers of the text model; see `Embedder.describe`."""
+        return TextModelDescription(
+            file=described_file(self._sessions.model, self._digest, self.source),
+            tokenizer=described_file(self._tokenizer, file_digest(self._tokenizer), self.source),
+            settings={
+                "profile": asdict(self._profile),
+                "output": self._output,
+                "pooling": self._pooling,
+            },
+            source=self.source,
+        )
+
     def close(self) -> None:
         """Release the model's memory. The next use loads the model again."""
         self._sessions.close()
+
+    @cached_property
+    def _digest(self) -> bytes:
+        return model_digest(self._sessions.model)
 
     def _embed_one(self, text: str) -> Vectors:
         tokens, mask = self._encoder.encode(text)

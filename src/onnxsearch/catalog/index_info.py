@@ -1,0 +1,99 @@
+"""What an index is: its models, its stores and how much they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING
+
+from onnxsearch._internal.version import VERSION
+from onnxsearch.embedders.description import ModelDescription
+from onnxsearch.errors import CollectionNotFoundError
+
+if TYPE_CHECKING:
+    from onnxsearch.catalog.catalog import Catalog
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo(ModelDescription):
+    """A model of an index, as it was described when the index was last opened with it."""
+
+    vectors: int = 0
+    """Number of vectors that are stored. A migration or a removal that was cut off may have
+    left some that no search returns."""
+
+    def __str__(self) -> str:
+        file = self.file.name if self.file is not None and self.file.name else self.class_name
+        profile = f", profile {self.profile}" if self.profile else ""
+        text = ", with a text model" if self.text is not None else ""
+        return (
+            f"{self.name}: {self.vectors:,} vectors of {self.dimension:,} "
+            f"({self.metric.value}), {file}{profile}{text}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class IndexInfo:
+    """What `SearchEngine.info` returns.
+
+    Example:
+        >>> print(engine.info())
+        namespace onnxsearch: 6 images
+          efficientnet-lite2: 6 vectors of 1,280 (l2), efficientnet-lite2.int8.onnx, ...
+    """
+
+    namespace: str
+    images: int
+    """Number of stored images."""
+    models: tuple[ModelInfo, ...]
+    """The models that the index remembers, the default one first."""
+    vectors: str
+    """The store of the vectors, without secrets."""
+    records: str
+    """The store of the records, without secrets."""
+    identity: str | None = None
+    """Identity that both stores share; None if no engine has opened them yet."""
+    others: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Numbers of vectors of models that the index does not remember, by collection: an
+    earlier version stored them, or another index was copied."""
+    version: str = VERSION
+    """The version of onnxsearch that reports."""
+
+    def __str__(self) -> str:
+        lines = [f"namespace {self.namespace}: {self.images:,} images"]
+        lines += [str(model) for model in self.models]
+        lines += [
+            f"{name}: {count:,} vectors, model unknown" for name, count in self.others.items()
+        ]
+        lines += [f"vectors in {self.vectors}", f"records in {self.records}"]
+        return "\n  ".join(lines)
+
+
+def index_info(catalog: Catalog) -> IndexInfo:
+    """Return what the index of a catalog is; no model is needed.
+
+    Raises:
+        StoreCorruptError: What the index says of its models cannot be read.
+        StoreError: A store failed.
+    """
+    models = catalog.manifest.models()
+    known = {catalog.collection(model.name) for model in models}
+    others = [name for name in catalog.collections() if name not in known]
+    return IndexInfo(
+        namespace=catalog.namespace,
+        images=catalog.records.count(),
+        models=tuple(_model_info(catalog, model) for model in models),
+        vectors=repr(catalog.vectors),
+        records=repr(catalog.metadata),
+        identity=catalog.identity.known(),
+        others={name: catalog.vectors.count(name) for name in others},
+    )
+
+
+def _model_info(catalog: Catalog, model: ModelDescription) -> ModelInfo:
+    values = {each.name: getattr(model, each.name) for each in fields(model)}
+    vectors = 0
+    with suppress(CollectionNotFoundError):
+        vectors = catalog.vectors.count(catalog.collection(model.name))
+    return ModelInfo(**values, vectors=vectors)

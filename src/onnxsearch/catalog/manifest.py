@@ -1,0 +1,107 @@
+"""The manifest of a namespace: which models its vectors are of, and how to open them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from onnxsearch.catalog.model_entries import decode_models, encode_models
+from onnxsearch.catalog.records import Change
+from onnxsearch.catalog.retries import attempts, contended
+from onnxsearch.embedders.description import ModelDescription
+from onnxsearch.errors import StoreCorruptError, StoreError
+from onnxsearch.metadata.base import Cell, MetadataStore
+
+logger = logging.getLogger("onnxsearch")
+
+
+class Manifest:
+    """The descriptions of the models of one namespace, in one cell of the metadata store.
+
+    Args:
+        metadata: Holds the cell.
+        namespace: Prefix of the table's name.
+    """
+
+    def __init__(self, metadata: MetadataStore, namespace: str) -> None:
+        self._metadata = metadata
+        self._cell = Cell(f"{namespace}:models", "manifest")
+        self._folder = None if metadata.folder is None else Path(metadata.folder)
+
+    def models(self) -> list[ModelDescription]:
+        """Return the descriptions, the default model first; none if there is no manifest.
+
+        Raises:
+            StoreCorruptError: The manifest cannot be read.
+            StoreError: The store failed.
+        """
+        data = self._metadata.get(*self._cell)
+        return [] if data is None else decode_models(data, self._folder)
+
+    def remember(self, models: Sequence[ModelDescription]) -> None:
+        """Add models, or replace what was said of them.
+
+        A manifest that cannot be read is replaced. Nothing happens if a store cannot be
+        written: an index on a read-only disk can be searched.
+
+        Args:
+            models: The models of an engine, the default one first. They take this order if
+                they are all of the index; else the others keep their places.
+        """
+        try:
+            self._remember(models)
+        except StoreError as error:
+            logger.info("onnxsearch: the models of the index are not noted: %s", error)
+
+    def without(self, model: str) -> Change:
+        """Return the change that takes a model out."""
+        data = self._metadata.get(*self._cell)
+        try:
+            before = [] if data is None else decode_models(data, self._folder)
+        except StoreCorruptError:
+            return Change()  # whoever opens with embedders writes it anew
+        after = [each for each in before if each.name != model]
+        if len(after) == len(before):
+            return Change()
+        return Change({self._cell: self._encoded(after)}, {self._cell: data})
+
+    def _remember(self, models: Sequence[ModelDescription]) -> None:
+        for _ in attempts():
+            data = self._metadata.get(*self._cell)
+            before: list[ModelDescription] = []
+            try:
+                if data is not None:
+                    before = decode_models(data, self._folder)
+            except StoreCorruptError as error:
+                logger.warning("onnxsearch: %s", error)
+            after = self._encoded(_merged(before, models))
+            if after == data or self._metadata.commit(
+                {self._cell: after}, expect={self._cell: data}
+            ):
+                return
+        raise contended()
+
+    def _encoded(self, models: Sequence[ModelDescription]) -> bytes:
+        return encode_models(models, self._folder)
+
+
+def _merged(
+    before: Sequence[ModelDescription], models: Sequence[ModelDescription]
+) -> list[ModelDescription]:
+    """Return what was known of models, and what is known now, in one order."""
+    known = {model.name: model for model in before}
+    news = {model.name: _with_known(model, known.get(model.name)) for model in models}
+    if news.keys() >= known.keys():
+        return list(news.values())
+    return list({**known, **news}.values())
+
+
+def _with_known(model: ModelDescription, known: ModelDescription | None) -> ModelDescription:
+    """Return a description with what the engine that made it does not know."""
+    if known is None or known.fingerprint != model.fingerprint:
+        return model
+    # An image model is often opened alone: its vectors are the same.
+    merged = model if model.text else replace(model, text=known.text)
+    return replace(merged, version=known.version) if merged == known else merged

@@ -1,0 +1,241 @@
+"""Descriptions of models as the JSON that the manifest of an index holds."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePath
+from typing import TypeAlias, cast
+
+from onnxsearch._internal.validation import check_name, integer
+from onnxsearch.embedders.description import (
+    ModelDescription,
+    ModelFile,
+    ModelSource,
+    SourceKind,
+    TextModelDescription,
+)
+from onnxsearch.errors import InvalidArgumentError, StoreCorruptError
+from onnxsearch.types import JSONValue, Metric
+
+_Values: TypeAlias = "Mapping[str, JSONValue]"
+
+_FORMAT = 1
+_MAX_BYTES = 2**20
+"""Bytes of a manifest, at most: a model takes about two thousand."""
+_MAX_TEXT = 4096
+"""Characters of a path or another text, at most: the longest path that a system takes."""
+_MAX_WEIGHTS = 1000
+"""Files with weights that a model refers to, at most."""
+_SHA256 = re.compile("[0-9a-f]{64}")
+_KINDS: Sequence[SourceKind] = ("bundled", "hub")
+
+
+def encode_models(models: Sequence[ModelDescription], folder: Path | None) -> bytes:
+    """Return descriptions as bytes.
+
+    Args:
+        models: The models, the default one first.
+        folder: Where the index is on this machine. Paths in it or beside it are stored
+            relative to it, so that both can move.
+
+    Raises:
+        InvalidArgumentError: An embedder describes itself by what JSON cannot hold, or at
+            too great length.
+    """
+    values = {"format": _FORMAT, "models": [_model(model, folder) for model in models]}
+    try:
+        data = json.dumps(values, separators=(",", ":"), sort_keys=True).encode("ascii")
+    except (TypeError, ValueError) as error:
+        raise InvalidArgumentError(f"describe() gave what JSON cannot hold: {error}") from error
+    if len(data) > _MAX_BYTES:
+        raise InvalidArgumentError(
+            f"the descriptions of {len(models)} models take {len(data):,} bytes: expected at "
+            f"most {_MAX_BYTES:,}"
+        )
+    return data
+
+
+def decode_models(data: bytes, folder: Path | None) -> list[ModelDescription]:
+    """Return what `encode_models` wrote, with absolute paths.
+
+    Raises:
+        StoreCorruptError: It wrote something else, or a later release wrote it.
+    """
+    try:
+        if len(data) > _MAX_BYTES:
+            raise ValueError(f"it has {len(data):,} bytes, more than {_MAX_BYTES:,}")
+        values = _object(json.loads(data))
+        if values["format"] != _FORMAT:
+            raise ValueError(f"its format is {values['format']!r:.20}, and this onnxsearch reads 1")
+        models = [_read_model(_object(each), folder) for each in _list(values["models"])]
+        if len({model.name for model in models}) < len(models):
+            raise ValueError("it names a model twice")
+    except (
+        ArithmeticError, InvalidArgumentError, LookupError, RecursionError, TypeError, ValueError
+    ) as error:  # fmt: skip
+        raise unreadable_manifest(str(error) or type(error).__name__) from error
+    return models
+
+
+def unreadable_manifest(why: str) -> StoreCorruptError:
+    """Return the error for a manifest that cannot be read."""
+    return StoreCorruptError(
+        f"what the index says of its models cannot be read: {why:.200}. Another program writes "
+        "under the same prefix, a later onnxsearch wrote it, or the store is damaged. Open the "
+        "index with its models as embedders=..."
+    )
+
+
+def _model(model: ModelDescription, folder: Path | None) -> _Values:
+    return _set_only(
+        name=model.name,
+        class_name=model.class_name,
+        dimension=model.dimension,
+        metric=model.metric.value,
+        fingerprint=model.fingerprint,
+        version=model.version,
+        settings=dict(model.settings),
+        file=None if model.file is None else _file(model.file, folder),
+        source=None if model.source is None else _source(model.source),
+        text=None if model.text is None else _text_model(model.text, folder),
+    )
+
+
+def _file(file: ModelFile, folder: Path | None) -> dict[str, JSONValue]:
+    return _set_only(
+        sha256=file.sha256,
+        size=file.size,
+        name=file.name,
+        path=None if file.path is None else _anchored(file.path, folder),
+        weights=list(file.weights) or None,
+    )
+
+
+def _source(source: ModelSource) -> dict[str, JSONValue]:
+    return _set_only(kind=source.kind, name=source.name, revision=source.revision, file=source.file)
+
+
+def _text_model(text: TextModelDescription, folder: Path | None) -> dict[str, JSONValue]:
+    return _set_only(
+        file=_file(text.file, folder),
+        tokenizer=_file(text.tokenizer, folder),
+        settings=dict(text.settings),
+        source=None if text.source is None else _source(text.source),
+    )
+
+
+def _set_only(**values: JSONValue) -> dict[str, JSONValue]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _read_model(values: _Values, folder: Path | None) -> ModelDescription:
+    metric = Metric(_text(values["metric"]))
+    text, source = values.get("text"), values.get("source")
+    return ModelDescription(
+        name=check_name(values["name"]),
+        class_name=_text(values["class_name"]),
+        dimension=_whole(values["dimension"], least=1),
+        metric=metric,
+        fingerprint=_any_text(values["fingerprint"]),
+        version=_text(values["version"]),
+        settings=_object(values["settings"]),
+        file=None if "file" not in values else _read_file(_object(values["file"]), folder),
+        source=None if source is None else _read_source(_object(source)),
+        text=None if text is None else _read_text_model(_object(text), folder),
+    )
+
+
+def _read_file(values: _Values, folder: Path | None) -> ModelFile:
+    name, path = _optional_text(values.get("name")), _optional_text(values.get("path"))
+    weights = [_hash(each) for each in _list(values.get("weights", []))]
+    if len(weights) > _MAX_WEIGHTS:
+        raise ValueError(f"a model has {len(weights)} files with weights")
+    return ModelFile(
+        sha256=_hash(values["sha256"]),
+        size=_whole(values["size"], least=0),
+        name=name,
+        path=None if path is None else _absolute(path, folder),
+        weights=tuple(weights),
+    )
+
+
+def _read_source(values: _Values) -> ModelSource:
+    kind = values["kind"]
+    if kind not in _KINDS:
+        raise ValueError(f"{kind!r:.80} is not a kind of source")
+    return ModelSource(
+        kind=cast("SourceKind", kind),
+        name=_text(values["name"]),
+        revision=_optional_text(values.get("revision")),
+        file=_optional_text(values.get("file")),
+    )
+
+
+def _read_text_model(values: _Values, folder: Path | None) -> TextModelDescription:
+    source = values.get("source")
+    return TextModelDescription(
+        file=_read_file(_object(values["file"]), folder),
+        tokenizer=_read_file(_object(values["tokenizer"]), folder),
+        settings=_object(values["settings"]),
+        source=None if source is None else _read_source(_object(source)),
+    )
+
+
+def _anchored(path: str, folder: Path | None) -> str:
+    """Return a path relative to `folder` if it lies in it or beside it."""
+    if folder is None or not Path(path).is_relative_to(folder.parent):
+        return path
+    return PurePath(os.path.relpath(path, folder)).as_posix()
+
+
+def _absolute(path: str, folder: Path | None) -> str | None:
+    """Return the path that `_anchored` shortened; None if it cannot be told."""
+    if path.startswith(("\\\\", "//")):
+        return None  # Windows connects to the machine it names, and sends it the user's name
+    if os.path.isabs(path):
+        return path
+    return None if folder is None else os.path.normpath(folder / path)
+
+
+def _object(value: JSONValue) -> dict[str, JSONValue]:
+    if not isinstance(value, dict):
+        raise TypeError(f"{value!r:.80} is not an object")
+    return value
+
+
+def _list(value: JSONValue) -> list[JSONValue]:
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r:.80} is not a list")
+    return value
+
+
+def _text(value: JSONValue) -> str:
+    text = _any_text(value)
+    if not 0 < len(text) <= _MAX_TEXT:
+        raise ValueError(f"a text has {len(text):,} characters")
+    return text
+
+
+def _any_text(value: JSONValue) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r:.80} is not a text")
+    return value
+
+
+def _optional_text(value: JSONValue) -> str | None:
+    return None if value is None else _text(value)
+
+
+def _hash(value: JSONValue) -> str:
+    if not isinstance(value, str) or not _SHA256.fullmatch(value):
+        raise TypeError(f"{value!r:.80} is not a sha256")
+    return value
+
+
+def _whole(value: JSONValue, *, least: int) -> int:
+    if not isinstance(value, int):
+        raise TypeError(f"{value!r:.80} is not a whole number")
+    return integer("a number", value, least=least)
