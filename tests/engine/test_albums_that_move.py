@@ -189,6 +189,18 @@ def test_an_id_that_another_image_has_is_not_taken_from_it(album: Album) -> None
     assert album.found("d") == str(album.folder / "d.png")
 
 
+def test_of_a_file_that_was_added_again_at_its_new_path_the_last_record_stays(
+    album: Album,
+) -> None:
+    album.engine.add(album.folder / "d.png", metadata={"title": "old"})
+    album.index(root=album.folder)
+    moved = album.move("moved")
+    assert album.engine.add(moved / "d.png", metadata={"title": "new"}) == str(moved / "d.png")
+    assert album.index(root=moved) == UNCHANGED
+    album.check()
+    assert album.engine.get("d.png").metadata == {"title": "new"}  # type: ignore[union-attr]
+
+
 def test_there_is_one_root(album: Album, tmp_path: Path) -> None:
     album.index(root=album.folder)
     write_pictures(tmp_path / "second", ["cat"])

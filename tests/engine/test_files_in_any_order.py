@@ -13,6 +13,7 @@ from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from onnxsearch import (
+    IndexReport,
     InMemoryMetadataStore,
     InMemoryVectorStore,
     InvalidArgumentError,
@@ -183,6 +184,13 @@ class FilesInAnyOrder(RuleBasedStateMachine):
 
     # What is done about them.
 
+    def run(self, **options: bool) -> IndexReport:
+        return self.engine.index(self.root, **options)  # type: ignore[arg-type]
+
+    def ids_of(self, path: str) -> tuple[str, ...]:
+        """The ids that the image of a file may have; after a run, the first one."""
+        return (path,)
+
     def arm(self, at: int | None, moment: Moment) -> None:
         self.faults.revive()
         if at is not None:
@@ -199,8 +207,7 @@ class FilesInAnyOrder(RuleBasedStateMachine):
         path, token = self.path(name), next(self.counter)
         if not os.path.exists(path):
             return
-        replaced = self.engine.get(path)
-        if replaced is not None:
+        for replaced in filter(None, map(self.engine.get, self.ids_of(path))):
             self.tokens -= {replaced.metadata.get("token")}  # type: ignore[arg-type]
         # Its image may be in another file by now, which then has none.
         self.homes.pop(path, None)
@@ -226,7 +233,7 @@ class FilesInAnyOrder(RuleBasedStateMachine):
         self.forget_homes_of_copies()
         self.arm(at, moment)
         try:
-            assert self.engine.index(self.root).failures == []
+            assert self.run().failures == []
         except ProcessDied:
             self.open_again(both=True)
         else:
@@ -238,7 +245,7 @@ class FilesInAnyOrder(RuleBasedStateMachine):
         self.forget_homes_of_copies()
         self.arm(at, moment)
         try:
-            assert self.engine.index(self.root, prune=True).failures == []
+            assert self.run(prune=True).failures == []
         except ProcessDied:
             self.open_again(both=True)
         except InvalidArgumentError:
@@ -298,7 +305,7 @@ class FilesInAnyOrder(RuleBasedStateMachine):
                 assert stale == [], f"they do not show {name} any more"
         for path, token in self.homes.items():
             if path in shown:
-                record = self.engine.get(path)
+                record = self.engine.get(self.ids_of(path)[0])
                 assert record is not None
                 assert record.metadata == {"token": token}
 
@@ -340,6 +347,25 @@ class FilesInAnyOrder(RuleBasedStateMachine):
         assert report.ok, report.findings
 
 
+class AlbumsThatMove(FilesInAnyOrder):
+    """The same, of an index whose root moves."""
+
+    numbers = itertools.count(1)
+
+    def run(self, **options: bool) -> IndexReport:
+        return self.engine.index(self.root, root=self.root, **options)  # type: ignore[arg-type]
+
+    def ids_of(self, path: str) -> tuple[str, ...]:
+        return os.path.relpath(path, self.root), path
+
+    @rule()
+    def move_album(self) -> None:
+        goal = self.base / f"album {next(self.numbers)}"
+        self.root.rename(goal)
+        self.homes = {path.replace(str(self.root), str(goal)): t for path, t in self.homes.items()}
+        self.root = goal
+
+
 CONTENTS: dict[str | None, str] = {}
 
 
@@ -364,3 +390,5 @@ _learn_contents()
 
 TestFilesInAnyOrder = FilesInAnyOrder.TestCase
 TestFilesInAnyOrder.settings = settings(stateful_step_count=25)
+TestAlbumsThatMove = AlbumsThatMove.TestCase
+TestAlbumsThatMove.settings = settings(stateful_step_count=25)

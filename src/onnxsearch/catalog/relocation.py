@@ -6,14 +6,16 @@ Records get their new ids under the keys that they have, so that no vector is wr
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from onnxsearch._internal.threads import batched
+from onnxsearch.catalog.batching import BATCH
 from onnxsearch.catalog.keys import key_of
-from onnxsearch.catalog.records import Change, decode_copy, encode_copy
+from onnxsearch.catalog.records import Change, StoredImage, decode_copy, encode_copy
 from onnxsearch.catalog.retries import attempts, contended
 from onnxsearch.catalog.root_cell import decode_root, number_in
 from onnxsearch.catalog.serialization import decode_record, encode_record
@@ -35,7 +37,7 @@ def set_root(catalog: Catalog, path: str | None) -> Root:
     """Let files below a folder be stored by their paths relative to it; return the root.
 
     Files that are stored by absolute paths below it get relative ones, and ids to match. If
-    this is cut off, the next call continues. Nothing is removed, and no file is read.
+    this is cut off, the next call continues. No file is read.
 
     Args:
         catalog: The namespace, which has one root.
@@ -85,11 +87,27 @@ def _settle(catalog: Catalog, path: str) -> None:
         if root.path != path:
             return  # another engine has moved the root on
         missed = False
+        for batch in batched(catalog.records.images(), BATCH):
+            catalog.discard(_superseded(catalog, root, batch))
         for change in _parts(chain(_records(catalog, root), _copies(catalog, root))):
             missed |= not catalog.metadata.commit(change.writes, expect=change.expect)
         if not missed and cell.write(path, settled=True, expect=before):
             return
     raise contended()
+
+
+def _superseded(catalog: Catalog, root: Root, images: Sequence[StoredImage]) -> list[StoredImage]:
+    """Return images that were stored again under an absolute path, and those of older paths.
+
+    A file that is added at its new path before the index knows its new root has two records.
+    """
+    stored = {root.id_of(str(s.record.uri)): s for s in images if root.gave_id(s.record)}
+    absolute = {id: each for id, each in stored.items() if id != each.record.id}
+    return [
+        min(absolute[id], other, key=lambda each: each.key)  # keys sort by time
+        for id, other in catalog.records.find(absolute).items()
+        if other.record.uri == absolute[id].record.uri
+    ]
 
 
 def _records(catalog: Catalog, root: Root) -> Iterator[Change]:
@@ -112,7 +130,7 @@ def _records(catalog: Catalog, root: Root) -> Iterator[Change]:
                 change.writes.update({ids[0]: None, ids[1]: current})
                 change.expect.update({ids[0]: current, ids[1]: None})
             else:
-                # The caller chose that id for another image: both keep what they have.
+                # The caller chose that id for another image: both keep theirs.
                 new = record
             change.writes[cell], change.expect[cell] = encode_record(new, root), data
             yield change
