@@ -42,7 +42,6 @@ class Album:
         self.folder, self.vectors, self.metadata = folder, vectors, metadata
         self.fake = FakeEmbedder()
         self.engine = SearchEngine(self.fake, vectors, metadata)
-        write_pictures(folder, NAMES)
 
     def index(self, folder: Path | None = None, **options: object) -> dict[str, str]:
         """Return the status of each file, by its path below the folder."""
@@ -88,6 +87,7 @@ def album(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Album]:
             (tmp_path / "index").mkdir()
             vectors = stack.enter_context(LocalVectorStore(tmp_path / "index" / "vectors"))
             metadata = stack.enter_context(SQLiteMetadataStore(tmp_path / "index" / "records"))
+        write_pictures(tmp_path / "an album", NAMES)
         yield Album(tmp_path / "an album", vectors, metadata)
 
 
@@ -372,6 +372,43 @@ def test_models_and_records_of_a_moved_album_work(album: Album, tmp_path: Path) 
     assert "data:image" in page.read_text(encoding="utf-8")
 
 
+def test_a_snapshot_of_an_album_is_loaded_where_the_album_is(
+    album: Album, tmp_path: Path, nothing_is_read: Callable[[], None]
+) -> None:
+    album.index(root=album.folder)
+    album.engine.save_snapshot(tmp_path / "snapshot.zip")
+    here = album.folder
+    there = Path(shutil.copytree(here, tmp_path / "there"))
+    nothing_is_read()
+
+    first = Album(tmp_path / "there", InMemoryVectorStore(), InMemoryMetadataStore())
+    first.engine.load_snapshot(tmp_path / "snapshot.zip")
+    assert first.engine.get("d.png") == album.engine.get("d.png")
+    assert first.index(root=there) == UNCHANGED
+    first.check()
+    assert first.engine.load_snapshot(tmp_path / "snapshot.zip").unchanged == len(IDS)
+    first.check()
+
+    second = SearchEngine(FakeEmbedder(), InMemoryVectorStore(), InMemoryMetadataStore())
+    assert first.engine.copy_to(second).copied == len(IDS)
+    assert second.get("d.png") == first.engine.get("d.png")
+
+
+def test_images_of_another_album_keep_the_paths_of_their_files(
+    album: Album, tmp_path: Path
+) -> None:
+    album.index(root=album.folder)
+    write_pictures(tmp_path / "other", ["own"])
+    other = SearchEngine(FakeEmbedder(), InMemoryVectorStore(), InMemoryMetadataStore())
+    other.index(tmp_path / "other", root=tmp_path / "other")
+    album.engine.copy_to(other)
+    assert other.get("d.png").uri == str(album.folder / "d.png")  # type: ignore[union-attr]
+    assert other.index(tmp_path / "other", prune=True).counts["removed"] == 0
+    shutil.copy(album.folder / "d.png", tmp_path / "other" / "d.png")
+    assert other.index(tmp_path / "other").counts["unchanged"] == 2
+    assert other.get("d.png").uri == str(tmp_path / "other" / "d.png")  # type: ignore[union-attr]
+
+
 # The index moves too.
 
 
@@ -473,6 +510,7 @@ def test_an_album_moves_with_milvus_and_redis(store: str, tmp_path: Path) -> Non
             address = stack.enter_context(MilvusServer(tmp_path / "milvus").start()).url
         vectors = stack.enter_context(MilvusVectorStore(address))
         metadata = stack.enter_context(RedisMetadataStore(redis.url))
+        write_pictures(tmp_path / "album", NAMES)
         album = Album(tmp_path / "album", vectors, metadata)
         album.index()
         album.index(root=album.folder)

@@ -101,8 +101,8 @@ def _superseded(catalog: Catalog, root: Root, images: Sequence[StoredImage]) -> 
 
     A file that is added at its new path before the index knows its new root has two records.
     """
-    stored = {root.id_of(str(s.record.uri)): s for s in images if root.gave_id(s.record)}
-    absolute = {id: each for id, each in stored.items() if id != each.record.id}
+    own = [(root.id_of(str(s.record.uri)), s) for s in images if root.gave_id(s.record)]
+    absolute = {id: stored for id, stored in own if id != stored.record.id}
     return [
         min(absolute[id], other, key=lambda each: each.key)  # keys sort by time
         for id, other in catalog.records.find(absolute).items()

@@ -3,7 +3,8 @@
 The file is a zip without compression, since vectors hardly shrink:
 
     manifest.json      format, version, number of images ("pictures") and of parts; of each
-                       model its name, dimension, metric, fingerprint and folder
+                       model its name, dimension, metric, fingerprint and folder; and the
+                       root, if paths are stored relative to one
     00000.jsonl        records of the first images, one a line, as JSON: at most 256,
                        and at most 4 MiB
     0/00000.npy        their vectors of the first model, one a row: those of the records
@@ -32,12 +33,13 @@ import numpy as np
 from onnxsearch._internal.closeable import Closeable
 from onnxsearch._internal.new_file import new_file
 from onnxsearch._internal.open_files import StoreFileError, is_store_file
+from onnxsearch._internal.paths import target_path
 from onnxsearch._internal.progress import ProgressSink, reporter
 from onnxsearch._internal.validation import check_name, integer
 from onnxsearch.catalog.batching import BATCH, BATCH_BYTES
 from onnxsearch.catalog.catalog import NewImage
 from onnxsearch.catalog.keys import check_id
-from onnxsearch.catalog.root import NO_ROOT
+from onnxsearch.catalog.root import NO_ROOT, Root
 from onnxsearch.catalog.serialization import check_metadata, decode_record, encode_record
 from onnxsearch.catalog.snapshot_archive import (
     check_members,
@@ -59,6 +61,8 @@ _VERSION = 1
 _MANIFEST = "manifest.json"
 _MAX_MANIFEST = 2**20
 """Bytes of a manifest, at most: thousands of models."""
+_MAX_PATH = 2**15
+"""Characters of a path, at most: the longest that an operating system has."""
 _CONTENT = re.compile("[0-9a-f]{32}")
 
 
@@ -87,22 +91,27 @@ def save_snapshot(source: ImageSource, path: Path, progress: ProgressSink) -> in
 def _write(source: ImageSource, stream: BinaryIO, progress: ProgressSink) -> int:
     report, total, number, parts = reporter(progress), source.count(), 0, 0
     spaces: dict[str, CollectionSpec] = {}
+    root = Root(source.root())
     with zipfile.ZipFile(stream, "w") as file:
         for batch in source.batches():
             for model in (model for item in batch for model in item.vectors):
                 if model not in spaces:
                     spaces[model] = source.space(model)
-            _write_part(file, parts, batch, list(spaces))
+            _write_part(file, parts, batch, list(spaces), root)
             number, parts = number + len(batch), parts + 1
             report(Progress(number, total))
-        write_member(file, _MANIFEST, _manifest(spaces, number, parts))
+        write_member(file, _MANIFEST, _manifest(spaces, root, number, parts))
     return number
 
 
 def _write_part(
-    file: zipfile.ZipFile, part: int, batch: Sequence[NewImage], models: Sequence[str]
+    file: zipfile.ZipFile,
+    part: int,
+    batch: Sequence[NewImage],
+    models: Sequence[str],
+    root: Root,
 ) -> None:
-    lines = b"\n".join(encode_record(item.record, NO_ROOT) for item in batch)
+    lines = b"\n".join(encode_record(item.record, root) for item in batch)
     write_member(file, f"{part:05}.jsonl", lines)
     for folder, model in enumerate(models):
         rows = [item.vectors[model] for item in batch if model in item.vectors]
@@ -110,7 +119,7 @@ def _write_part(
             write_matrix(file, f"{folder}/{part:05}.npy", np.stack(rows))
 
 
-def _manifest(spaces: Mapping[str, CollectionSpec], images: int, parts: int) -> bytes:
+def _manifest(spaces: Mapping[str, CollectionSpec], root: Root, images: int, parts: int) -> bytes:
     models = [
         {
             "name": name,
@@ -120,8 +129,24 @@ def _manifest(spaces: Mapping[str, CollectionSpec], images: int, parts: int) -> 
         }
         for name, space in spaces.items()
     ]
-    values = {"format": _FORMAT, "version": _VERSION, "pictures": images, "parts": parts}
+    values: dict[str, object] = {
+        "format": _FORMAT,
+        "version": _VERSION,
+        "pictures": images,
+        "parts": parts,
+    }
+    values |= {} if root.path is None else {"root": root.path}
     return json.dumps({**values, "models": models}, indent=2).encode("ascii")
+
+
+def _root_of(path: object) -> Root:
+    """Return the root of a manifest; it may be a path of another operating system."""
+    if path is None:
+        return NO_ROOT
+    if not isinstance(path, str) or len(path) > _MAX_PATH:
+        raise ValueError("its root is not a path")
+    target_path(path, "root")
+    return Root(path)
 
 
 class Snapshot(Closeable):
@@ -161,6 +186,10 @@ class Snapshot(Closeable):
         """Return the specification of a collection for this model's vectors."""
         return self._spaces[model]
 
+    def root(self) -> str | None:
+        """Return the root of the manifest."""
+        return self._root.path
+
     def batches(self) -> Iterator[list[NewImage]]:
         """Yield all images."""
         images = 0
@@ -181,6 +210,7 @@ class Snapshot(Closeable):
                 f"snapshot {str(self._path)!r} is of version {values['version']!r:.20}, this "
                 f"onnxsearch reads {_VERSION}: use the onnxsearch that wrote it"
             )
+        self._root = _root_of(values.get("root"))
         self._images = integer("pictures", values["pictures"], least=0)
         self._parts = integer("parts", values["parts"], least=0)
         parts = sum(name.endswith(".jsonl") for name in self._file.namelist())
@@ -222,7 +252,7 @@ class Snapshot(Closeable):
 
     def _record(self, name: str, line: bytes) -> Record:
         try:
-            record = decode_record(line, NO_ROOT.absolute)
+            record = decode_record(line, self._root.absolute)
         except StoreCorruptError as error:
             raise ValueError(f"{name} has {line[:60]!r} where a record was expected") from error
         if not set(record.models) <= self._spaces.keys():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +15,9 @@ from onnxsearch._internal.threads import batched
 from onnxsearch.catalog.batching import BATCH, record_batches
 from onnxsearch.catalog.catalog import Catalog, NewImage
 from onnxsearch.catalog.records import same_content
+from onnxsearch.catalog.relocation import set_root
 from onnxsearch.catalog.retries import contended
+from onnxsearch.catalog.root import NO_ROOT, Root
 from onnxsearch.errors import InvalidArgumentError, UnknownModelError
 from onnxsearch.types import Progress
 
@@ -51,6 +54,10 @@ class ImageSource(Protocol):
 
     def space(self, model: str) -> CollectionSpec:
         """Return the specification of a collection for this model; its name is arbitrary."""
+        ...
+
+    def root(self) -> str | None:
+        """Return the folder whose files move together, by absolute path; None if there is none."""
         ...
 
     def batches(self) -> Iterator[Sequence[NewImage]]:
@@ -94,6 +101,10 @@ class CatalogSource:
     def space(self, model: str) -> CollectionSpec:
         """Return the specification of the model's collection."""
         return self._catalog.vectors.describe(self._catalog.collection(model))
+
+    def root(self) -> str | None:
+        """Return the root of the catalog."""
+        return self._catalog.records.root.read().path
 
     def batches(self) -> Iterator[list[NewImage]]:
         """Yield all images, with the vectors that are stored."""
@@ -166,13 +177,16 @@ def transfer(
         )
     started, report, total = time.monotonic(), reporter(progress), source.count()
     _check_spaces(source, target, searched)
+    root = Root(source.root())
+    if root.path is not None and os.path.isabs(root.path) and target.records.root.read() == NO_ROOT:
+        set_root(target, root.path)
     known: set[str] = set()
     copied = unchanged = 0
     for batch in source.batches():
         for model in {model for item in batch for model in item.vectors} - known:
             target.ensure_collection(model, source.space(model))
             known.add(model)
-        stored = _store({item.record.id: item for item in batch}, target)
+        stored = _store({item.record.id: item for item in batch}, root, target)
         copied += stored
         unchanged += len(batch) - stored
         report(Progress(copied + unchanged, total, batch[-1].record.id))
@@ -194,9 +208,10 @@ def _check_spaces(source: ImageSource, target: Catalog, searched: Collection[str
             target.ensure_collection(model, source.space(model))
 
 
-def _store(items: Mapping[str, NewImage], target: Catalog) -> int:
+def _store(images: Mapping[str, NewImage], root: Root, target: Catalog) -> int:
     """Store images by id; return how many of them were new or different."""
-    existing = target.records.find(items)
+    existing, goal = target.records.find(images), target.records.root.read()
+    items = {id: _placed(item, root, goal, existing.get(id)) for id, item in images.items()}
     vectors = target.vectors_of(existing.values())
     new: list[NewImage] = []
     same: list[NewImage] = []
@@ -211,6 +226,15 @@ def _store(items: Mapping[str, NewImage], target: Catalog) -> int:
     target.put(new)
     target.amend(same)
     return len(new) + len(same)
+
+
+def _placed(item: NewImage, root: Root, goal: Root, stored: StoredImage | None) -> NewImage:
+    """Return an image with its path below the target's root, if that is where its file is."""
+    relative = root.below(item.record.uri or "")
+    path = None if relative is None else goal.absolute(relative)
+    if path is None or not (os.path.lexists(path) or (stored and stored.record.uri == path)):
+        return item
+    return replace(item, record=replace(item.record, uri=path))
 
 
 def _same_image(item: NewImage, stored: StoredImage, vectors: Mapping[str, Vectors]) -> bool:
