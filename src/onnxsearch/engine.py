@@ -30,6 +30,7 @@ from onnxsearch.evaluation.index_tuning import tune
 from onnxsearch.images.reading import READ_STRICTLY, ReadPolicy
 from onnxsearch.indexing.addition import add_image
 from onnxsearch.indexing.backfill import Backfill
+from onnxsearch.indexing.bulk_addition import add_images
 from onnxsearch.indexing.discovery import read_source
 from onnxsearch.indexing.exclusion import Exclusion
 from onnxsearch.indexing.migration import begin_migration, drop_model, migrate
@@ -57,11 +58,20 @@ if TYPE_CHECKING:
     from onnxsearch.evaluation.index_tuning import Tuning
     from onnxsearch.filters import Filter
     from onnxsearch.indexing.change_detection import MetadataSource
+    from onnxsearch.indexing.sources.base import Source
     from onnxsearch.search.fusion import FusionChoice
     from onnxsearch.search.near_duplicates import Threshold
     from onnxsearch.search.query import QueryInput
     from onnxsearch.search.results import SearchResults
-    from onnxsearch.types import ImageInput, IndexReport, MetadataInput, Record, Vectors
+    from onnxsearch.types import (
+        ImageInput,
+        IndexReport,
+        Item,
+        MetadataInput,
+        Outcome,
+        Record,
+        Vectors,
+    )
 
 DEFAULT_NAMESPACE = "onnxsearch"
 
@@ -311,6 +321,48 @@ class SearchEngine(Closeable):
         return add_image(
             self._catalog, self._embedders, self._reading, image, id=id, metadata=metadata
         )
+
+    def add_many(
+        self,
+        items: Source | Iterable[Item | Outcome | ImageInput],
+        *,
+        progress: ProgressSink = False,
+    ) -> IndexReport:
+        """Store many images on all cores, in bounded memory; report the outcome of each.
+
+        Images are stored in commits of 64, and the iterable is read only a few images ahead.
+        It may be a generator that never ends. If it raises an error, the error is raised
+        here when all images before it are stored. No item stops the run: what cannot be
+        stored, such as a damaged image or an id that is not text, is an outcome.
+
+        An item is stored under its `id`, in place of what this id holds. Of two items with
+        the same id, the last one counts. An item that changes nothing is `UNCHANGED`, and no
+        model runs; an image without bytes, such as an array, is always embedded. Without an
+        `id`, an image with the same bytes as a stored one is a `DUPLICATE`. A path is treated
+        as by `index`: its file is not read again if its size and time are unchanged.
+
+        Args:
+            items: Items, images (paths, bytes, open files, arrays or Pillow images), or a
+                source. An image must not change before its outcome is known. An `Outcome`
+                is passed on to the report.
+            progress: True writes a line to standard error; a function receives a
+                `Progress` after each item.
+
+        Returns:
+            A report with one outcome per item, in order.
+
+        Raises:
+            InvalidArgumentError: `items` is no iterable, or is itself an image.
+            StoreError: A store failed; images that were stored before stay.
+
+        Example:
+            >>> rows = [("cup", cup_jpeg, 12.0), ("bowl", bowl_jpeg, 30.0)]
+            >>> engine.add_many(
+            ...     Item(data, id=name, metadata={"price": price}) for name, data, price in rows
+            ... )
+        """
+        self._lifetime.check()
+        return add_images(self._pipeline(), items, progress)
 
     def get(self, id: str) -> Record | None:
         """Return the record of `id`, or None."""

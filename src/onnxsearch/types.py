@@ -98,7 +98,8 @@ class Record:
     """The id that the caller chose, or for files the absolute path; below the root of the
     index (see `SearchEngine.index`) the path relative to it."""
     uri: str | None = None
-    """Absolute path of the file; None for an image that was added as bytes or as an array."""
+    """Where the image came from: the absolute path of its file, or an address such as
+    `https://host/cat.jpg`; None for an image in memory that came without one."""
     metadata: Metadata = field(default_factory=dict[str, "JSONValue"])
     """Metadata by the caller."""
     models: tuple[str, ...] = ()
@@ -108,7 +109,16 @@ class Record:
     size: int | None = None
     """Size of the file in bytes."""
     modified_ns: int | None = None
-    """Modification time of the file in nanoseconds since 1970."""
+    """Modification time of the file in nanoseconds since 1970; None for an image that was not
+    read from a file of its own."""
+
+    @property
+    def file(self) -> str | None:
+        """Absolute path of the image's file; None if it came from memory or an address.
+
+        A path inside an archive may look like that of a file. Only files have a time.
+        """
+        return None if self.modified_ns is None else self.uri
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +143,7 @@ class Hit:
     id: str
     """The image's id."""
     uri: str | None
-    """Absolute path of the image's file; None for an image without a file."""
+    """Where the image came from; see `Record.uri`."""
     distance: float
     """Distance to the query, by the metric's definition; smaller is nearer. Of a fused
     hit: 1 - score."""
@@ -146,7 +156,7 @@ class Hit:
 
 
 class Status(StrEnum):
-    """The outcome of one file."""
+    """The outcome of one file or item."""
 
     INDEXED = "indexed"
     """Embedded and stored; searches find the image from now on."""
@@ -175,10 +185,10 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Outcome of one file, with the reason."""
+    """Outcome of one file or item, with the reason."""
 
     uri: str
-    """The file's absolute path."""
+    """The file's absolute path; of an item its `uri` or id, or its position, as in "item 3"."""
     status: Status
     id: str | None = None
     """The id under which the image is stored (for a duplicate: its twin's)."""
@@ -188,10 +198,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class IndexReport(Tabular):
-    """Outcomes of all files of one call of `SearchEngine.index`."""
+    """Outcomes of all files or items of one call, such as of `SearchEngine.index`."""
 
     outcomes: Sequence[Outcome]
-    """One entry per file, in the order in which the files were found."""
+    """One entry per file or item, in the order in which they were found."""
     seconds: float = 0.0
     """Duration of the run."""
 
@@ -203,7 +213,7 @@ class IndexReport(Tabular):
 
     @property
     def counts(self) -> dict[str, int]:
-        """Number of files by status; 0 for a status that did not occur.
+        """Number of files or items by status; 0 for a status that did not occur.
 
         The keys are the values of `Status`, which are strings: both
         `counts["indexed"]` and `counts[Status.INDEXED]` work.

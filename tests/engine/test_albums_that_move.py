@@ -26,7 +26,7 @@ from onnxsearch import (
     SQLiteMetadataStore,
     VectorStore,
 )
-from onnxsearch.indexing import worker
+from onnxsearch.indexing import entries
 from onnxsearch.testing import FakeEmbedder, picture, picture_bytes, write_pictures
 from tests.engine.stores import assert_consistent
 from tests.servers import MilvusServer, RedisServer
@@ -96,7 +96,7 @@ def nothing_is_read(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     def refuse(*_: object) -> object:
         raise AssertionError("a file was read")
 
-    return lambda: monkeypatch.setattr(worker, "read_image_file", refuse)
+    return lambda: monkeypatch.setattr(entries, "read_image_file", refuse)
 
 
 UNCHANGED = dict.fromkeys(IDS, "unchanged")

@@ -258,7 +258,7 @@ def test_copies_that_are_known_are_not_read_again(
         raise AssertionError("a file was read")
 
     with monkeypatch.context() as patch:
-        patch.setattr("onnxsearch.indexing.worker.read_image_file", refuse)
+        patch.setattr("onnxsearch.indexing.entries.read_image_file", refuse)
         assert list(house.index().values()).count("duplicate") == 70
 
     # One of them takes the place of a twin that is gone.
@@ -336,19 +336,19 @@ def test_a_file_that_is_renamed_over_its_copy_keeps_its_metadata(house: House) -
 def test_metadata_that_are_added_while_an_image_is_amended_stay(
     house: House, monkeypatch: pytest.MonkeyPatch, backfill: bool
 ) -> None:
-    from onnxsearch.indexing import worker
+    from onnxsearch.indexing import entries
 
     path = house.write("a.png", "cat")
     house.index()
     os.utime(path, ns=(1, 1))
-    read = worker.read_image_file
+    read = entries.read_image_file
 
     def add_meanwhile(*arguments: object) -> object:
         monkeypatch.undo()
         house.add("a.png", title="mine")
         return read(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(worker, "read_image_file", add_meanwhile)
+    monkeypatch.setattr(entries, "read_image_file", add_meanwhile)
     two = FakeEmbedder("two", 8)
     engine = SearchEngine([house.fake, two], house.vectors, house.metadata)
     assert not (engine.backfill("two") if backfill else engine.index(house.folder)).failures

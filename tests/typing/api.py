@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from onnxsearch import (
     IndexReport,
     InMemoryMetadataStore,
     InMemoryVectorStore,
+    Item,
     JSONValue,
     Metadata,
     MetadataInput,
@@ -77,6 +78,11 @@ class MeanColour(Embedder):
         return batch
 
 
+class Frames:
+    def __iter__(self) -> Iterator[Item]:
+        yield Item(lambda: b"", uri="rtsp://camera/0", metadata={"time": 0.5})
+
+
 def show(progress: Progress) -> None:
     done: int = progress.done
     total: int | None = progress.total
@@ -108,6 +114,9 @@ def compose() -> SearchEngine:
     key: str = engine.add(Path("one.jpg"), metadata={"year": 2020})
     engine.add(b"", id="two")
     engine.add(np.zeros((8, 8, 3), np.uint8))
+    many: IndexReport = engine.add_many([Item(b"", id="three"), Path("four.jpg")], progress=show)
+    engine.add_many(Frames())
+    print(many.counts)
     engine.remove(key)
     count: int = engine.count()
     print(count)

@@ -11,7 +11,7 @@ from typing import TypeVar
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
-_AHEAD = 3
+AHEAD = 3
 """Items under way per worker: one at work, one waiting, one done and not yet taken."""
 
 
@@ -33,7 +33,7 @@ def ordered_map(
         try:
             for item in items:
                 running.append(pool.submit(function, item))
-                if len(running) >= _AHEAD * workers:
+                if len(running) >= AHEAD * workers:
                     yield running.popleft().result()
             while running:
                 yield running.popleft().result()

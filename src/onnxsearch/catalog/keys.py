@@ -62,19 +62,25 @@ def new_key() -> str:
     return f"{time.time_ns():016x}{secrets.token_hex(8)}"
 
 
-def check_id(id: str) -> str:
+def check_id(id: str, name: str = "id") -> str:
     """Return `id` if it can name an image.
+
+    Args:
+        id: What a caller gave.
+        name: The argument that it was given as.
 
     Raises:
         InvalidArgumentError: It cannot.
     """
     if not isinstance(id, str):
-        raise InvalidArgumentError(f"id {id!r:.80} is of type {type(id).__name__}: expected str")
+        raise InvalidArgumentError(
+            f"{name} {id!r:.80} is of type {type(id).__name__}: expected str"
+        )
     if not id:
-        raise InvalidArgumentError("id is empty: expected at least one character")
+        raise InvalidArgumentError(f"{name} is empty: expected at least one character")
     if len(id) > MAX_ID:
         raise InvalidArgumentError(
-            f"id {id[:40]!r}... has {len(id):,} characters: expected at most {MAX_ID:,}"
+            f"{name} {id[:40]!r}... has {len(id):,} characters: expected at most {MAX_ID:,}"
         )
     return id
 

@@ -33,15 +33,15 @@ class ImageFile:
     """Absolute."""
     data: bytes
     """All of the file."""
-    size: int
-    """Bytes of the file."""
+    content: str
+    """BLAKE2b-128 of the bytes, in hex."""
     modified_ns: int
     """Modification time in nanoseconds since 1970."""
 
     @property
-    def content(self) -> str:
-        """BLAKE2b-128 of the bytes, in hex."""
-        return content_hash(self.data)
+    def size(self) -> int:
+        """Number of bytes."""
+        return len(self.data)
 
     def decode(self, policy: ReadPolicy) -> Image.Image:
         """Return the image that the bytes hold.
@@ -120,4 +120,4 @@ def _read(file: BinaryIO, path: str, policy: ReadPolicy) -> ImageFile:
         )
     file.seek(0)
     data = file.read(limit + 1)
-    return ImageFile(path, data, len(data), status.st_mtime_ns)
+    return ImageFile(path, data, content_hash(data), status.st_mtime_ns)

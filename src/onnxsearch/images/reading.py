@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -46,6 +47,9 @@ OPENED = "_onnxsearch_opened"
 """Attribute of an image that `open_image` returned. It is not checked again: the policy of
 the engine, which opened it, counts, and not also that of each embedder. `Image.info` is
 the caller's, and is saved with the image."""
+
+_PART = 2**20
+"""Bytes of an open file that are read at once."""
 
 _TOO_LARGE = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
@@ -297,22 +301,37 @@ def _from_array(array: np.ndarray) -> Image.Image:
     return Image.fromarray(array)
 
 
-def all_bytes(file: BinaryIO) -> bytes:
+def all_bytes(file: BinaryIO, limit: int = sys.maxsize) -> bytes:
     """Return the rest of a binary file, from its current position.
+
+    Args:
+        file: The file.
+        limit: Number of bytes, at most.
 
     Raises:
         BrokenImageError: It cannot be read.
+        ImageTooLargeError: It holds more bytes.
         UnsupportedImageError: It is not open in binary mode.
     """
+    data = bytearray()
     try:
-        data = file.read()
+        # Some files return fewer bytes than asked for before their end.
+        while part := file.read(_PART):
+            _check_binary(part, file)
+            data += part
+            if len(data) > limit:
+                raise ImageTooLargeError(f"{_label(file)} holds more than {limit:,} bytes")
     except (OSError, ValueError) as error:
         raise BrokenImageError(f"{_label(file)} cannot be read: {error}") from error
-    if not isinstance(data, bytes):
+    _check_binary(part, file)
+    return bytes(data)
+
+
+def _check_binary(part: object, file: BinaryIO) -> None:
+    if not isinstance(part, bytes):
         raise UnsupportedImageError(
-            f"{_label(file)} gives {type(data).__name__}: open it in binary mode"
+            f"{_label(file)} gives {type(part).__name__}: open it in binary mode"
         )
-    return data
 
 
 def _label(file: BinaryIO) -> str:

@@ -11,12 +11,15 @@ from onnxsearch._internal.progress import ProgressSink, reporter
 from onnxsearch._internal.threads import batched, ordered_map
 from onnxsearch.catalog.batching import BATCH
 from onnxsearch.catalog.catalog import Catalog
+from onnxsearch.catalog.records import StoredImage
 from onnxsearch.errors import ModelError
 from onnxsearch.indexing.change_detection import Candidate
+from onnxsearch.indexing.entries import FileEntry
 from onnxsearch.indexing.file_metadata import FileMetadata
+from onnxsearch.indexing.recent import RecentImages
 from onnxsearch.indexing.worker import BackfillWorker, ChangedFile, Result
 from onnxsearch.indexing.writer import Writer
-from onnxsearch.types import IndexReport, Outcome, Progress
+from onnxsearch.types import IndexReport, Outcome, Progress, Status
 
 if TYPE_CHECKING:
     from onnxsearch.embedders.base import Embedder
@@ -42,7 +45,7 @@ class Backfill:
             dict.fromkeys(r.id for r in self.catalog.records.values() if name not in r.models)
         )
         outcomes: list[Outcome] = []
-        writer = Writer(self.catalog, FileMetadata(None))
+        writer = Writer(self.catalog, FileMetadata(None), RecentImages(0))
         for result in self._results(lacking):
             outcome = None if isinstance(result, ChangedFile) else writer.accept(result)
             if outcome is not None:
@@ -57,11 +60,19 @@ class Backfill:
         for results in ordered_map(worker, batches, workers=self.workers):
             yield from results
 
-    def _candidates(self, ids: list[str]) -> Iterator[Candidate]:
+    def _candidates(self, ids: list[str]) -> Iterator[Candidate | Outcome]:
         for batch in batched(ids, BATCH):
             stored = self.catalog.records.find(batch)
-            for id in batch:
-                yield Candidate(id, id, stored.get(id), None)
+            yield from (_candidate(id, stored.get(id)) for id in batch)
+
+
+def _candidate(id: str, stored: StoredImage | None) -> Candidate | Outcome:
+    if stored is None:
+        return Outcome(id, Status.MISSING, error=f"{id!r} is not stored any more")
+    if stored.record.file is None:
+        error = f"image {id!r} did not come from a file: add it again"
+        return Outcome(id, Status.MISSING, error=error)
+    return Candidate(FileEntry(stored.record.file, name=id, id=id), id, stored)
 
 
 def check_complete(catalog: Catalog, model: str) -> None:

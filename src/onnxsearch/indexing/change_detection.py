@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from onnxsearch._internal.threads import batched
 from onnxsearch.catalog.batching import BATCH
@@ -12,6 +13,7 @@ from onnxsearch.catalog.records import Copy, RecordIndex, StoredImage
 from onnxsearch.catalog.root import Root
 from onnxsearch.errors import ImageError, InvalidArgumentError
 from onnxsearch.images.image_file import check_regular
+from onnxsearch.indexing.entries import Entry, FileEntry
 from onnxsearch.indexing.failures import failure
 from onnxsearch.indexing.file_metadata import FileMetadata, MetadataSource as MetadataSource
 from onnxsearch.indexing.twins import looks_unchanged
@@ -20,49 +22,57 @@ from onnxsearch.types import JSONValue, Outcome, Record, Status
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A file that may have to be embedded."""
+    """An image that may have to be embedded."""
 
-    uri: str
+    entry: Entry
     id: str
-    """The id that its path gives it."""
+    """The id to store it under."""
     stored: StoredImage | None
-    """The image that is stored under this id."""
-    given: dict[str, JSONValue] | None
+    """What is stored under this id."""
+    given: dict[str, JSONValue] | None = None
     """Metadata that the caller gives for a file that is stored; None keeps what is stored.
-    For other files the caller is asked when their image is known to be good."""
+    For others the caller is asked when they have been read."""
 
 
 def detect_changes(
-    entries: Iterable[str | Outcome],
+    entries: Iterable[Entry | Outcome],
     records: RecordIndex,
     models: frozenset[str],
     metadata: FileMetadata,
+    size: int = BATCH,
 ) -> Iterator[Outcome | Candidate]:
-    """Yield an outcome or a candidate for each file, in order.
+    """Yield an outcome or a candidate for each entry, in order.
 
     A file is unchanged if its size and modification time are those of the record, the
     caller gives no other metadata, and the image has vectors of all models. A file that an
     earlier run found to be a copy is a duplicate as long as it and its twin are unchanged.
-    Such files are not opened.
+    Such files are not opened. Whether another image is unchanged shows when it is read.
 
     Args:
-        entries: Absolute paths; outcomes pass through.
+        entries: Files and other images; outcomes pass through.
         records: What is stored.
         models: Models whose vectors an image must have.
         metadata: What the caller says of the files.
+        size: Entries that are looked up at once, and held in memory.
     """
-    for batch in batched(entries, BATCH):
-        paths = [entry for entry in batch if isinstance(entry, str)]
+    for batch in batched(entries, size):
         root = records.root.read()
-        ids = {path: root.id_of(path) for path in paths}
-        stored = records.find(ids.values())
-        copies = _known_copies([path for path in paths if ids[path] not in stored], records)
-        for entry in batch:
-            if isinstance(entry, Outcome):
-                yield entry
+        ids = [None if isinstance(entry, Outcome) else entry.id_below(root) for entry in batch]
+        stored = records.find(id for id in ids if id is not None)
+        files = [
+            entry.path
+            for entry, id in zip(batch, ids, strict=True)
+            if isinstance(entry, FileEntry) and id not in stored
+        ]
+        copies = _known_copies(files, records)
+        for entry, id in zip(batch, ids, strict=True):
+            if isinstance(entry, Outcome) or id is None:
+                yield cast("Outcome", entry)
+            elif isinstance(entry, FileEntry):
+                known = None if entry.has_own_id else copies.get(entry.path)
+                yield _detect(entry, root, stored.get(id), known, models, metadata)
             else:
-                known, image = copies.get(entry), stored.get(ids[entry])
-                yield _detect(entry, root, image, known, models, metadata)
+                yield Candidate(entry, id, stored.get(id), entry.metadata)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,34 +95,34 @@ def _known_copies(paths: Sequence[str], records: RecordIndex) -> dict[str, _Know
 
 
 def _detect(
-    path: str,
+    file: FileEntry,
     root: Root,
     stored: StoredImage | None,
     known: _KnownCopy | None,
     models: frozenset[str],
     metadata: FileMetadata,
 ) -> Outcome | Candidate:
+    path, id = file.path, file.id_below(root)
     try:
         status = os.stat(path)
         if os.path.isdir(path) and not os.access(path, os.R_OK | os.X_OK):
-            return Outcome(path, Status.BROKEN, error=f"folder {path!r} may not be read")
+            return Outcome(file.name, Status.BROKEN, error=f"folder {path!r} may not be read")
         check_regular(path, status)
-        given = metadata.given(path) if stored is not None else None
+        given = metadata.given(file) if stored is not None else None
     except (ImageError, InvalidArgumentError, OSError, ValueError) as error:
-        return failure(path, error)
-    id = root.id_of(path)
+        return failure(file.name, error)
     if stored is None:
         if known is not None and _is_as(status, known.copy):
-            return Outcome(path, Status.DUPLICATE, id=known.twin.record.id)
+            return Outcome(file.name, Status.DUPLICATE, id=known.twin.record.id)
     elif (
         _is_as(status, stored.record)
         and stored.record.uri is not None
-        and root.id_of(stored.record.uri) == id
+        and root.id_of(stored.record.uri) == root.id_of(path)
         and given in (None, stored.record.metadata)
         and models.issubset(stored.record.models)
     ):
-        return Outcome(path, Status.UNCHANGED, id=stored.record.id)
-    return Candidate(path, id, stored, given)
+        return Outcome(file.name, Status.UNCHANGED, id=stored.record.id)
+    return Candidate(file, id, stored, given)
 
 
 def _is_as(status: os.stat_result, before: Record | Copy) -> bool:

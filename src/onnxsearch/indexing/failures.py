@@ -23,23 +23,23 @@ _STATUS: Mapping[type[Exception], Status] = {
 """Status by error, a class before its bases; any other error makes a file `BROKEN`."""
 
 
-def failure(path: str, error: Exception, *, named: bool = True) -> Outcome:
-    """Return the outcome of a file that raised `error`.
+def failure(name: str, error: Exception, *, named: bool = True) -> Outcome:
+    """Return the outcome of an image that raised `error`.
 
     Args:
-        path: Absolute path of the file.
-        error: What opening, embedding or describing the file raised.
+        name: What the outcome names, such as the absolute path of a file.
+        error: What opening, embedding or describing the image raised.
         named: Whether the caller named the file, who then takes it for an image.
     """
     status = next((s for kind, s in _STATUS.items() if isinstance(error, kind)), Status.BROKEN)
     if status is Status.SKIPPED and named:
         status = Status.UNSUPPORTED
-    return Outcome(path, status, error=_text(path, error))
+    return Outcome(name, status, error=_text(name, error))
 
 
-def _text(path: str, error: Exception) -> str:
+def _text(name: str, error: Exception) -> str:
     if isinstance(error, FileNotFoundError | NotADirectoryError):
-        return f"there is no file {path!r}"
+        return f"there is no file {name!r}"
     if isinstance(error, OSError | ValueError):
-        return f"file {path!r} cannot be read: {error}"
+        return f"file {name!r} cannot be read: {error}"
     return str(error)

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from onnxsearch.catalog.serialization import check_metadata
 from onnxsearch.errors import InvalidArgumentError
+from onnxsearch.indexing.entries import Entry, FileEntry
 from onnxsearch.types import JSONValue, MetadataInput
 
 MetadataSource: TypeAlias = "MetadataInput | Callable[[Path], MetadataInput] | None"
@@ -32,15 +33,21 @@ class FileMetadata:
         if not callable(self.source):
             check_metadata(self.source)
 
-    def given(self, path: str) -> dict[str, JSONValue] | None:
-        """Return the metadata that the caller gives for a file; None keeps what is stored.
+    def given(self, entry: Entry) -> dict[str, JSONValue] | None:
+        """Return the metadata that the caller gives for an image; None keeps what is stored.
+
+        Those of this one image come before those for every file.
 
         Raises:
             InvalidArgumentError: The caller's function failed, or what it returned cannot
                 be stored.
         """
-        if self.source is None:
-            return None
+        if not isinstance(entry, FileEntry) or self.source is None:
+            return entry.metadata
+        for_all = self._of_file(entry.path)
+        return for_all if entry.metadata is None else check_metadata(for_all | entry.metadata)
+
+    def _of_file(self, path: str) -> dict[str, JSONValue]:
         if not callable(self.source):
             return check_metadata(self.source)
         try:

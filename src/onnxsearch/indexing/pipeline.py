@@ -19,18 +19,20 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from onnxsearch._internal.progress import ProgressSink, reporter
-from onnxsearch._internal.threads import batched, ordered_map
+from onnxsearch._internal.threads import AHEAD, batched, ordered_map
 from onnxsearch._internal.validation import boolean
-from onnxsearch.catalog.batching import BATCH
+from onnxsearch.catalog.batching import BATCH, COMMIT
 from onnxsearch.catalog.catalog import Catalog
 from onnxsearch.catalog.retries import attempts, contended
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.images.reading import ReadPolicy
-from onnxsearch.indexing.change_detection import detect_changes
+from onnxsearch.indexing.change_detection import Candidate, detect_changes
 from onnxsearch.indexing.discovery import FileSet
+from onnxsearch.indexing.entries import Entry, file_entry
 from onnxsearch.indexing.file_metadata import FileMetadata, MetadataSource
 from onnxsearch.indexing.placement import place_files
 from onnxsearch.indexing.pruning import prune
+from onnxsearch.indexing.recent import RecentImages
 from onnxsearch.indexing.twins import still_shows
 from onnxsearch.indexing.worker import ChangedFile, IndexingWorker, Result, Settle
 from onnxsearch.indexing.writer import Writer
@@ -85,13 +87,38 @@ class Pipeline:
                 "prune=True needs a folder: only there it is known which files are gone"
             )
         started = time.monotonic()
-        writer, report = Writer(self.catalog, FileMetadata(metadata)), reporter(progress)
+        writer, report = self.writer(FileMetadata(metadata)), reporter(progress)
         source = place_files(self.catalog, source, root)
         run = _Run(self, source, writer, report)
         outcomes = run.outcomes()
         if prune and source.folder is not None:
             outcomes += run.prune(source.folder, outcomes, allow_empty=allow_empty)
         return IndexReport(tuple(outcomes), time.monotonic() - started)
+
+    def worker(self, *, named: bool = True) -> IndexingWorker:
+        """Return what several threads call with batches of candidates."""
+        views = [embedder.parallel(self.workers) for embedder in self.embedders]
+        return IndexingWorker(self.catalog, views, self.reading, named=named)
+
+    def writer(self, metadata: FileMetadata) -> Writer:
+        """Return what stores the results of a run."""
+        under_way = AHEAD * self.workers * self.batch_size
+        return Writer(self.catalog, metadata, RecentImages(under_way + COMMIT))
+
+    def detect(
+        self, entries: Iterable[Entry | Outcome], metadata: FileMetadata, size: int = BATCH
+    ) -> Iterator[Outcome | Candidate]:
+        """Look up what is stored of each entry; see `detect_changes`."""
+        models = frozenset(embedder.name for embedder in self.embedders)
+        return detect_changes(entries, self.catalog.records, models, metadata, size)
+
+    def results(
+        self, found: Iterable[Outcome | Candidate], worker: IndexingWorker
+    ) -> Iterator[Result]:
+        """Yield a result for each candidate, in order, computed by the worker threads."""
+        batches = batched(found, self.batch_size)
+        for results in ordered_map(worker, batches, workers=self.workers):
+            yield from results
 
 
 class _Run:
@@ -111,10 +138,7 @@ class _Run:
         self._outcomes: dict[str, Outcome | None] = {}
         """By path, in the order in which the files were met; None while a file waits."""
         self._done = 0
-        views = [embedder.parallel(pipeline.workers) for embedder in pipeline.embedders]
-        self._worker = IndexingWorker(
-            pipeline.catalog, views, pipeline.reading, named=source.folder is None
-        )
+        self._worker = pipeline.worker(named=source.folder is None)
 
     def outcomes(self) -> list[Outcome]:
         """Index the files; return the outcome of each."""
@@ -149,7 +173,9 @@ class _Run:
     def _pass(self, entries: Iterable[str | Outcome], settle: Settle) -> dict[str, ChangedFile]:
         """Index files; return those that have to wait, by path."""
         changed: dict[str, ChangedFile] = {}
-        for result in self._results(entries, replace(self._worker, settle=settle)):
+        files = (e if isinstance(e, Outcome) else file_entry(e) for e in entries)
+        found = self._pipeline.detect(files, self._writer.metadata)
+        for result in self._pipeline.results(found, replace(self._worker, settle=settle)):
             if isinstance(result, ChangedFile):
                 self._outcomes.setdefault(result.uri, None)
                 changed[result.uri] = result
@@ -160,7 +186,7 @@ class _Run:
 
     def _again(self) -> list[str]:
         """Return the files whose stored state changed meanwhile, each once, and forget them."""
-        again = list(dict.fromkeys(self._writer.again))
+        again = list(dict.fromkeys(entry.name for entry in self._writer.again))
         self._writer.again.clear()
         return again
 
@@ -171,16 +197,6 @@ class _Run:
             self._done += 1
         self._outcomes[outcome.uri] = outcome
         self._report(Progress(self._done, len(self._source.entries), outcome.uri))
-
-    def _results(
-        self, entries: Iterable[str | Outcome], worker: IndexingWorker
-    ) -> Iterator[Result]:
-        pipeline = self._pipeline
-        models = frozenset(embedder.name for embedder in pipeline.embedders)
-        found = detect_changes(entries, pipeline.catalog.records, models, self._writer.metadata)
-        batches = batched(found, pipeline.batch_size)
-        for results in ordered_map(worker, batches, workers=pipeline.workers):
-            yield from results
 
     def _moved(self, changed: Mapping[str, ChangedFile]) -> list[str]:
         """Return the paths of files to which a stored image was moved."""

@@ -44,9 +44,9 @@ def prune(
     gone = [
         stored
         for stored in catalog.records.images()
-        if stored.record.uri is not None
-        and stored.record.uri.startswith(inside)
-        and is_gone(stored.record.uri)
+        if stored.record.file is not None
+        and stored.record.file.startswith(inside)
+        and is_gone(stored.record.file)
     ]
     if not allow_empty:
         _check_not_emptied(folder, gone, met)
@@ -82,7 +82,7 @@ def _hand_metadata_on(catalog: Catalog, gone: Sequence[StoredImage]) -> None:
 def _check_not_emptied(folder: str, gone: Iterable[StoredImage], met: Iterable[Outcome]) -> None:
     """Raise if a folder holds no image any more, or may have lost a drive."""
     filled = {parent for o in met if o.status not in _NO_FILES for parent in _folders(o.uri)}
-    numbers = Counter(os.path.dirname(stored.record.uri or "") for stored in gone)
+    numbers = Counter(os.path.dirname(stored.record.file or "") for stored in gone)
     emptied: Counter[str] = Counter()
     for place, number in numbers.items():
         left = next((each for each in (place, *_folders(place)) if not is_gone(each)), folder)

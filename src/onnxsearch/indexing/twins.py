@@ -15,10 +15,10 @@ def looks_unchanged(image: Record) -> bool:
 
     An image that did not come from a file is always unchanged.
     """
-    if image.uri is None:
+    if image.file is None:
         return True
     try:
-        status = os.stat(image.uri)
+        status = os.stat(image.file)
     except (OSError, ValueError):
         return False
     return (status.st_size, status.st_mtime_ns) == (image.size, image.modified_ns)
@@ -40,15 +40,17 @@ def is_gone(path: str) -> bool:
 def still_shows(image: Record) -> bool:
     """Return whether the image's file shows the image; True if that cannot be known.
 
+    An image that did not come from a file never leaves its place.
+
     The file is read where only its time has changed.
     """
-    if image.uri is None or looks_unchanged(image):
+    if image.file is None or looks_unchanged(image):
         return True
     try:
-        status = os.stat(image.uri)
+        status = os.stat(image.file)
         if not stat.S_ISREG(status.st_mode) or status.st_size != image.size:
             return False
-        with open_to_read(image.uri) as file:
+        with open_to_read(image.file) as file:
             return content_hash(file.read(status.st_size + 1)) == image.content
     except (FileNotFoundError, NotADirectoryError):
         return False

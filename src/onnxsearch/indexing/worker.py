@@ -1,8 +1,8 @@
-"""Workers of the bulk pipeline: files in, images with their vectors out."""
+"""Workers of the bulk pipeline: entries in, images with their vectors out."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, TypeAlias
@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, TypeAlias
 from onnxsearch.catalog.catalog import Catalog
 from onnxsearch.catalog.records import Copy, StoredImage
 from onnxsearch.errors import EmbeddingError, ImageError, ProfileError
-from onnxsearch.images.image_file import ImageFile, read_image_file
+from onnxsearch.images.image_file import ImageFile
 from onnxsearch.images.reading import ReadPolicy
 from onnxsearch.indexing.change_detection import Candidate
+from onnxsearch.indexing.entries import Entry, FileEntry
 from onnxsearch.indexing.failures import failure
 from onnxsearch.indexing.twins import still_shows
 from onnxsearch.types import Outcome, Record, Status
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from onnxsearch.embedders.base import Embedder, Tensor
+    from onnxsearch.images.in_memory import ReadImage
     from onnxsearch.vectors.base import Vectors
 
 
@@ -29,8 +31,10 @@ class PreparedImage:
     """An image on its way into the stores."""
 
     name: str
-    """What its outcome names: the path of the file, or in a backfill the id."""
+    """What its outcome names, such as the path of the file."""
     record: Record
+    file: FileEntry | None = None
+    """The file, which can be looked at again. Other images are not kept until the commit."""
     status: Status = Status.INDEXED
     """The outcome once the image is stored."""
     stored: StoredImage | None = None
@@ -43,20 +47,23 @@ class PreparedImage:
     """Vectors by model, as they become known."""
     tensors: dict[str, Tensor] = field(default_factory=dict[str, "Tensor"])
     """What the models are fed to compute the vectors that are still unknown."""
-
-    @property
-    def keeps_its_place(self) -> bool:
-        """Whether it is stored beside a twin: metadata of its own are not given up."""
-        return self.stored is not None and bool(self.record.metadata)
+    keeps_its_place: bool = False
+    """Whether it is stored beside a twin."""
+    keeps_metadata: bool = False
+    """Whether it has the metadata that its id held, since the caller gave none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """A file with the same bytes as a stored image."""
+    """A file or item with the same bytes as a stored image."""
 
-    copy: Copy
+    entry: Entry
+    content: str
+    """Hash of its bytes."""
     twin: StoredImage
-    stored: StoredImage | None
+    copy: Copy | None = None
+    """For a file: what to remember of it."""
+    stored: StoredImage | None = None
     """What the file's path held: an image that its file no longer shows."""
 
 
@@ -92,7 +99,7 @@ class IndexingWorker:
         catalog: Where the images are stored.
         embedders: Compute the vectors.
         reading: How files are opened.
-        named: Whether the caller named the files, instead of a folder.
+        named: Whether the caller named the images, instead of a folder.
         settle: Which files that changed are settled.
     """
 
@@ -121,14 +128,20 @@ class IndexingWorker:
             return self._read(candidate)
         # A profile may refuse what the policy makes of an image, such as a draft.
         except (ImageError, ProfileError) as error:
-            return failure(candidate.uri, error, named=self.named)
+            return failure(candidate.entry.name, error, named=self.named)
 
     def _read(self, candidate: Candidate) -> Result:
-        stored = candidate.stored
-        file = read_image_file(candidate.uri, self.reading)
-        content = file.content
-        if stored is not None and stored.record.content == content:
-            return self._complete(candidate, stored, file)
+        entry, stored = candidate.entry, candidate.stored
+        read = entry.read(self.reading)
+        if stored is not None and stored.record.content == read.content is not None:
+            return self._complete(candidate, stored, read)
+        if isinstance(read, ImageFile) and isinstance(entry, FileEntry) and not entry.has_own_id:
+            return self._file(candidate, entry, read)
+        return self._item(candidate, read)
+
+    def _file(self, candidate: Candidate, entry: FileEntry, file: ImageFile) -> Result:
+        """Return the result of a file that is new or shows another image than before."""
+        stored, content = candidate.stored, file.content
         if stored is not None and self.settle is Settle.NONE:
             return ChangedFile(file.path, content)
         others = [s for s in self.catalog.records.with_content(content) if s is not stored]
@@ -143,63 +156,93 @@ class IndexingWorker:
                 return self._move(candidate, other, file)
         if stored is not None and self.settle is Settle.MOVED:
             return ChangedFile(file.path, content)
-        image = PreparedImage(file.path, self._record(file, candidate, stored), stored=stored)
+        image = self._new(candidate, file)
+        # Metadata of its own are not given up.
+        image.keeps_its_place = stored is not None and bool(image.record.metadata)
         if others and not image.keeps_its_place:
             copy = Copy(file.path, content, file.size, file.modified_ns)
-            return Duplicate(copy, others[0], stored)
-        image.tensors = _prepare(self.embedders, file.decode(self.reading))
+            return Duplicate(entry, content, others[0], copy, stored)
+        self._fill_in(image, (), file)
         return image
 
-    def _record(self, file: ImageFile, candidate: Candidate, before: StoredImage | None) -> Record:
-        """Return the record of a file; its metadata are those of `before` if none are given."""
+    def _item(self, candidate: Candidate, read: ReadImage) -> Result:
+        """Return the result of an item that is new or shows another image than before."""
+        entry, content = candidate.entry, read.content
+        twins = [] if content is None else self.catalog.records.with_content(content)
+        image = self._new(candidate, read)
+        # An id that is stored already, or that the caller chose, is searched for.
+        image.keeps_its_place = candidate.stored is not None or entry.has_own_id
+        if content is not None and twins and not image.keeps_its_place:
+            return Duplicate(entry, content, twins[0])
+        known = self.catalog.vectors_of(twins[:1])
+        image.vectors = {
+            embedder.name: vectors[embedder.name]
+            for vectors in known.values()
+            for embedder in self.embedders
+            if embedder.name in vectors
+        }
+        self._fill_in(image, image.vectors, read)
+        return image
+
+    def _new(self, candidate: Candidate, read: ReadImage) -> PreparedImage:
+        """Return what is stored of an image that its id does not hold yet."""
+        entry, stored = candidate.entry, candidate.stored
+        return PreparedImage(
+            entry.name,
+            self._record(candidate, read, stored),
+            file=entry if isinstance(entry, FileEntry) else None,
+            stored=stored,
+            keeps_metadata=candidate.given is None,
+        )
+
+    def _record(self, candidate: Candidate, read: ReadImage, before: StoredImage | None) -> Record:
+        """Return the record of an image; its metadata are those of `before` if none are given."""
+        entry = candidate.entry
+        file = read if isinstance(entry, FileEntry) and isinstance(read, ImageFile) else None
         kept = before.record.metadata if before is not None else {}
         return Record(
             id=candidate.id,
-            uri=file.path,
+            uri=entry.uri,
             metadata=kept if candidate.given is None else candidate.given,
             models=tuple(embedder.name for embedder in self.embedders),
-            content=file.content,
-            size=file.size,
-            modified_ns=file.modified_ns,
+            content=read.content,
+            size=read.size,
+            modified_ns=None if file is None else file.modified_ns,
         )
 
     def _complete(
-        self, candidate: Candidate, stored: StoredImage, file: ImageFile
-    ) -> PreparedImage:
+        self, candidate: Candidate, stored: StoredImage, read: ReadImage
+    ) -> PreparedImage | Outcome:
         """Bring what is stored of an unchanged image up to date."""
         before = stored.record
+        record = replace(self._record(candidate, read, stored), id=before.id)
+        if record.uri is None:
+            record = replace(record, uri=before.uri, modified_ns=before.modified_ns)
         image = PreparedImage(
-            file.path,
-            record=replace(self._record(file, candidate, stored), id=before.id),
-            status=Status.UNCHANGED,
-            stored=stored,
-            amends=True,
+            candidate.entry.name, record, status=Status.UNCHANGED, stored=stored, amends=True
         )
-        self._fill_in(image, before, file)
-        if image.tensors or image.record.metadata != before.metadata:
+        self._fill_in(image, before.models, read)
+        if not image.tensors and replace(record, models=before.models) == before:
+            return Outcome(image.name, Status.UNCHANGED, id=before.id)
+        if image.tensors or (record.metadata, record.uri) != (before.metadata, before.uri):
             image.status = Status.INDEXED
         return image
 
     def _move(self, candidate: Candidate, former: StoredImage, file: ImageFile) -> PreparedImage:
         """Give a stored image the path at which its file is now."""
         before = former.record
-        record, root = self._record(file, candidate, former), self.catalog.records.root.read()
-        image = PreparedImage(
-            file.path,
-            # An id that the caller chose stays.
-            record=record if root.gave_id(before) else replace(record, id=before.id),
-            status=Status.MOVED,
-            stored=candidate.stored,
-            former=former,
-        )
-        self._fill_in(image, before, file)
+        image = replace(self._new(candidate, file), status=Status.MOVED, former=former)
+        record, root = self._record(candidate, file, former), self.catalog.records.root.read()
+        # An id that the caller chose stays.
+        image.record = record if root.gave_id(before) else replace(record, id=before.id)
+        self._fill_in(image, before.models, file)
         return image
 
-    def _fill_in(self, image: PreparedImage, before: Record, file: ImageFile) -> None:
-        """Prepare the image for the models whose vectors it lacks."""
-        missing = [e for e in self.embedders if e.name not in before.models]
+    def _fill_in(self, image: PreparedImage, known: Container[str], read: ReadImage) -> None:
+        """Prepare the image for the models whose vectors are not known."""
+        missing = [embedder for embedder in self.embedders if embedder.name not in known]
         if missing:
-            image.tensors = _prepare(missing, file.decode(self.reading))
+            image.tensors = _prepare(missing, read.decode(self.reading))
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,24 +251,13 @@ class BackfillWorker(IndexingWorker):
 
     def _read(self, candidate: Candidate) -> Result:
         stored = candidate.stored
-        if stored is None:
-            return _missing(candidate.uri, f"{candidate.uri!r} is not stored any more")
-        record = stored.record
-        if record.uri is None:
-            return _missing(
-                record.id, f"image {record.id!r} did not come from a file: add it again"
-            )
-        file = read_image_file(record.uri, self.reading)
-        if record.content != file.content:
-            return _missing(
-                record.id, f"file {record.uri!r} no longer shows what was stored: index it again"
-            )
-        tensors = _prepare(self.embedders, file.decode(self.reading))
-        return PreparedImage(record.id, record, stored=stored, amends=True, tensors=tensors)
-
-
-def _missing(id: str, error: str) -> Outcome:
-    return Outcome(id, Status.MISSING, error=error)
+        read = candidate.entry.read(self.reading)
+        if stored is None or stored.record.content != read.content:
+            error = f"file {candidate.entry.uri!r} no longer shows what was stored: index it again"
+            return Outcome(candidate.entry.name, Status.MISSING, error=error)
+        image = PreparedImage(candidate.entry.name, stored.record, stored=stored, amends=True)
+        self._fill_in(image, (), read)
+        return image
 
 
 def _prepare(embedders: Sequence[Embedder], image: Image.Image) -> dict[str, Tensor]:

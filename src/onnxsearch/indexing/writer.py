@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from itertools import groupby
@@ -9,9 +10,12 @@ from itertools import groupby
 from onnxsearch.catalog.batching import COMMIT, record_batches
 from onnxsearch.catalog.catalog import Catalog, Move, NewImage
 from onnxsearch.catalog.records import Copy
+from onnxsearch.catalog.retries import attempts, contended
 from onnxsearch.errors import InvalidArgumentError
+from onnxsearch.indexing.entries import Entry
 from onnxsearch.indexing.failures import failure
 from onnxsearch.indexing.file_metadata import FileMetadata
+from onnxsearch.indexing.recent import RecentImages
 from onnxsearch.indexing.worker import Duplicate, PreparedImage
 from onnxsearch.types import Outcome, Record, Status
 
@@ -26,27 +30,31 @@ class _Kind(Enum):
 class Writer:
     """Stores images as they come, `COMMIT` at once.
 
-    What is stored under an id is only replaced as it was found: an image that somebody
-    else stored or removed meanwhile goes to `again`.
+    What is stored under an id is only replaced as it was found: a file whose image
+    somebody else stored or removed meanwhile goes to `again`.
     """
 
     catalog: Catalog
     metadata: FileMetadata
-    again: list[str] = field(default_factory=list[str])
-    """Paths of files whose stored state changed before they were stored: look again."""
+    recent: RecentImages
+    """What workers that looked before a commit could not see."""
+    again: list[Entry] = field(default_factory=list[Entry])
+    """What was not stored, since the stored state changed meanwhile: look again."""
     moved: list[Record] = field(default_factory=list[Record])
     """Records of moved images as they were before, where their ids have changed."""
     _waiting: list[PreparedImage] = field(default_factory=list[PreparedImage])
     _copies: list[Copy] = field(default_factory=list[Copy])
-    _ids: dict[str, str] = field(default_factory=dict[str, str])
-    """Id by content of what this run stored: a worker that looked before a commit
-    could not see the twin."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all that was accepted is stored."""
+        return not self._waiting and not self._copies
 
     def accept(self, result: Outcome | PreparedImage | Duplicate) -> Outcome | None:
         """Store what a result asks for, now or with a later commit.
 
         Returns:
-            The outcome; None if the file went to `again`.
+            The outcome; None if the image went to `again`.
         """
         if isinstance(result, Duplicate):
             return self._give_up(result)
@@ -60,7 +68,7 @@ class Writer:
             for items in record_batches(_item(image) for image in images.values()):
                 batch = [images[item.record.id] for item in items]
                 skipped = self._store(kind, items, batch)
-                self.again += [image.name for image in batch if image.record.id in skipped]
+                self.again += [i.file for i in batch if i.file and i.record.id in skipped]
         copies, self._copies = self._copies, []
         if copies:
             self.catalog.records.remember(copies)
@@ -70,7 +78,9 @@ class Writer:
             self.catalog.amend(items)
             return set()
         if kind is _Kind.NEW:
-            return self.catalog.replace(items)
+            skipped = self.catalog.replace(items)
+            self._insist([i for i in batch if i.file is None and i.record.id in skipped])
+            return skipped
         moves = [
             Move(item, image.former, image.stored)
             for item, image in zip(items, batch, strict=True)
@@ -82,22 +92,37 @@ class Writer:
         self.moved += [before for before, now in former if before.id != now]
         return skipped
 
+    def _insist(self, images: Sequence[PreparedImage]) -> None:
+        """Store items in place of what others stored under their ids meanwhile."""
+        for _ in attempts():
+            if not images:
+                return
+            found = self.catalog.records.find(image.record.id for image in images)
+            for image in images:
+                image.stored = found.get(image.record.id)
+                if image.keeps_metadata:
+                    kept = image.stored.record.metadata if image.stored else {}
+                    image.record = replace(image.record, metadata=kept)
+            skipped = self.catalog.replace([_item(image) for image in images])
+            images = [image for image in images if image.record.id in skipped]
+        raise contended()
+
     def _enqueue(self, image: PreparedImage) -> Outcome | None:
         record = image.record
         if not image.amends:
             content = record.content or record.id
-            twin = self._ids.get(content, record.id)
+            twin = self.recent.holder(content) or record.id
             if twin != record.id and image.former is None and not image.keeps_its_place:
                 return self._twin_of_this_run(image, twin)
-            if image.stored is None:
+            if image.stored is None and image.file is not None:
                 # The caller was not asked yet.
                 try:
-                    given = self.metadata.given(image.name)
+                    given = self.metadata.given(image.file)
                 except InvalidArgumentError as error:
                     return failure(image.name, error)
                 if given is not None:
                     image.record = record = replace(record, metadata=given)
-            self._ids.setdefault(content, record.id)
+            self.recent.note(record.id, content)
         self._waiting.append(image)
         if len(self._waiting) >= COMMIT:
             self.flush()
@@ -105,24 +130,29 @@ class Writer:
 
     def _twin_of_this_run(self, image: PreparedImage, twin: str) -> Outcome | None:
         record = image.record
-        if image.stored is not None:
+        if image.stored is not None and image.file is not None:
             self.flush()
-            self.again.append(image.name)  # the twin is stored now, and will be found
+            self.again.append(image.file)  # the twin is stored now, and will be found
             return None
         if record.content is not None and record.size is not None and record.modified_ns:
             self._remember(Copy(image.name, record.content, record.size, record.modified_ns))
         return Outcome(image.name, Status.DUPLICATE, id=twin)
 
     def _give_up(self, duplicate: Duplicate) -> Outcome | None:
-        path, twin, stored = duplicate.copy.uri, duplicate.twin, duplicate.stored
+        entry, twin, stored = duplicate.entry, duplicate.twin, duplicate.stored
+        if not self.recent.may_show(twin.record.id, duplicate.content):
+            self.flush()
+            self.again.append(entry)
+            return None
         if stored is not None:
             # Its image is no longer in the file, and that of the twin is.
             self.flush()
             if not self.catalog.give_up(stored, twin):
-                self.again.append(path)
+                self.again.append(entry)
                 return None
-        self._remember(duplicate.copy)
-        return Outcome(path, Status.DUPLICATE, id=twin.record.id)
+        if duplicate.copy is not None:
+            self._remember(duplicate.copy)
+        return Outcome(entry.name, Status.DUPLICATE, id=twin.record.id)
 
     def _remember(self, copy: Copy) -> None:
         self._copies.append(copy)
