@@ -44,6 +44,7 @@ def main(extras: set[str]) -> None:
         reads_heic("heif" in extras, folder / "photo.heic")
         makes_tables("arrow", "pyarrow", "arrow" in extras)
         makes_tables("pandas", "pandas", "pandas" in extras)
+        reads_urls("remote" in extras)
         excludes(bool({"cli", "patterns"} & extras), str(folder / "excluding"), pictures)
     print(f"onnxsearch {onnxsearch.__version__} works with: {sorted(extras) or 'no extras'}")
 
@@ -130,6 +131,14 @@ def reads_heic(installed: bool, path: Path) -> None:
         assert "onnxsearch[heif]" in str(error), error
     else:
         raise AssertionError("pillow-heif is not installed, but a HEIC file was opened")
+
+
+def reads_urls(installed: bool) -> None:
+    try:
+        list(onnxsearch.Remote("https://example.org/cat.jpg"))
+    except onnxsearch.MissingExtraError as error:
+        assert not installed
+        assert "onnxsearch[remote]" in str(error), error
 
 
 def excludes(installed: bool, location: str, pictures: Path) -> None:

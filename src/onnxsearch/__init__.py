@@ -131,6 +131,8 @@ if TYPE_CHECKING:
     from onnxsearch.indexing.change_detection import MetadataSource as MetadataSource
     from onnxsearch.indexing.sources.archive import Archive as Archive
     from onnxsearch.indexing.sources.base import Source as Source
+    from onnxsearch.indexing.sources.remote import Remote as Remote
+    from onnxsearch.indexing.sources.remote_policy import RemotePolicy as RemotePolicy
     from onnxsearch.metadata.base import (
         Cell as Cell,
         DurabilityWarning as DurabilityWarning,

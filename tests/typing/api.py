@@ -40,6 +40,8 @@ from onnxsearch import (
     RankFusion,
     Record,
     Records,
+    Remote,
+    RemotePolicy,
     RuntimeOptions,
     SearchEngine,
     SearchResults,
@@ -194,4 +196,8 @@ def tuned(store: MilvusVectorStore, trials: Tuning[MilvusIndex]) -> Tunable[Milv
 
 
 def sources(archive: Path) -> list[Source]:
-    return [Archive(archive, exclude=["raw/"], include_hidden=True, max_bytes=2**30)]
+    policy = RemotePolicy(max_bytes=2**20, timeout=5, protocols=["https", "s3"])
+    return [
+        Archive(archive, exclude=["raw/"], include_hidden=True, max_bytes=2**30),
+        Remote(["https://example.org/a.jpg"], policy),
+    ]
