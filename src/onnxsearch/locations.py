@@ -91,7 +91,8 @@ def records_place(records: _Place | None, metadata: _Place | None) -> _Place | N
     """
     if metadata is None:
         return records
-    instance("metadata", metadata, (str, os.PathLike), _PLACE)
+    if _scheme(instance("metadata", metadata, (str, os.PathLike), _PLACE)) is None:
+        _path("metadata", metadata)
     if records is not None:
         raise InvalidArgumentError(
             "records and metadata are two names of one argument: expected records only"

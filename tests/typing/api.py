@@ -21,6 +21,7 @@ from onnxsearch import (
     FilterDict,
     Hit,
     ImageInput,
+    IndexInfo,
     IndexReport,
     InMemoryMetadataStore,
     InMemoryVectorStore,
@@ -31,6 +32,8 @@ from onnxsearch import (
     Metric,
     MilvusIndex,
     MilvusVectorStore,
+    ModelFile,
+    ModelInfo,
     OnnxEmbedder,
     OnnxSearchError,
     OnnxTextEmbedder,
@@ -113,6 +116,10 @@ def compose() -> SearchEngine:
         vectors=InMemoryVectorStore(),
         metadata=InMemoryMetadataStore(),
     )
+    info: IndexInfo = engine.info()
+    models: tuple[ModelInfo, ...] = info.models
+    file: ModelFile | None = models[0].file
+    print(info.images, info.identity, models[0].profile, file and file.sha256)
     key: str = engine.add(Path("one.jpg"), metadata={"year": 2020})
     engine.add(b"", id="two")
     engine.add(np.zeros((8, 8, 3), np.uint8))
@@ -133,6 +140,10 @@ def read(engine: SearchEngine) -> Vectors:
     rows: list[dict[str, JSONValue]] = records.to_dicts()
     print(changed, removed, known, len(engine), rows, records.to_pandas(), records.to_arrow())
     return engine.vectors(["one", "two"], model="mean-colour")
+
+
+def where_models_are() -> SearchEngine:
+    return SearchEngine.open("album", records="redis://localhost", model_path=["models", Path("x")])
 
 
 def by_words(engine: SearchEngine) -> Vectors:
