@@ -12,6 +12,7 @@ import re
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -58,6 +59,8 @@ from onnxsearch import (
     inspect_model,
     open_image,
 )
+from onnxsearch.embedders.hub.cache import ModelCache
+from onnxsearch.embedders.hub.lock import LockedFile, LockedModel, ModelLock
 from onnxsearch.testing import FakeEmbedder, picture
 from onnxsearch.testing.vector_samples import key, random_vectors
 from tests.embedders.models import colour_model
@@ -116,6 +119,24 @@ class Target(NamedTuple):
     arguments: dict[str, Any]
 
 
+def cached_model(folder: Path, model: bytes) -> dict[str, object]:
+    """Make a cache of one downloaded model, and return the arguments that name it."""
+    cache, files = ModelCache(folder), {"model.onnx": model, "tokenizer.json": b"{}"}
+    locked = {name: LockedFile(len(data), sha256(data).hexdigest()) for name, data in files.items()}
+    downloaded = LockedModel("someone/model", "0" * 40, "mit", locked)
+    place = cache.place(downloaded)
+    place.mkdir(parents=True)
+    for name, data in files.items():
+        (place / name).write_bytes(data)
+    ModelLock().with_model(downloaded).write(cache.lock_path)
+    return {
+        "name": downloaded.repository,
+        "revision": downloaded.revision,
+        "file": "model.onnx",
+        "cache": folder,
+    }
+
+
 def called(call: Callable[..., object], arguments: Mapping[str, Any]) -> object:
     """Call, and take what an iterator yields."""
     result = call(**arguments)
@@ -138,6 +159,7 @@ def targets(folder: Path) -> dict[str, Target]:
     model = folder / "model.onnx"
     model.write_bytes(colour_model())
     embedder = OnnxEmbedder(model, profile="keras-tf")
+    cached = cached_model(folder / "hub", colour_model())
     profile = PreprocessingProfile.named("keras-tf")
     rows = {"collection": "photos", "keys": [key(1)]}
     cells = {Cell("pets", "a"): b"cat"}
@@ -207,6 +229,8 @@ def targets(folder: Path) -> dict[str, Target]:
         "pixels": Target(profile.pixels, {"image": Image.new("RGB", (8, 8))}),
         "OnnxEmbedder": Target(OnnxEmbedder, {"model": model, "profile": "keras-tf"}),
         "bundled": Target(OnnxEmbedder.bundled, {"name": "efficientnet-lite0"}),
+        "OnnxEmbedder.hub": Target(OnnxEmbedder.hub, {**cached, "profile": "keras-tf"}),
+        "OnnxTextEmbedder.hub": Target(OnnxTextEmbedder.hub, {**cached, "profile": "clip"}),
         "embed": Target(embedder.embed, {"images": [picture("a")]}),
         "embed_tensors": Target(
             embedder.embed_tensors, {"tensors": [np.zeros((3, 224, 224), np.float32)]}

@@ -14,6 +14,9 @@
     │   └── UnsupportedImageError     not an image, or of an unknown format
     ├── ModelError                    this model cannot be used
     │   ├── ModelLoadError            the file cannot be loaded
+    │   │   ├── ModelNotDownloadedError   it is not in the cache of downloaded models
+    │   │   └── ModelChecksumError    its bytes are not those of the lock file
+    │   ├── DownloadError             a model could not be downloaded
     │   ├── ModelOutputError          the output is ambiguous, or is not a vector
     │   ├── ProfileError              the preprocessing is unknown or does not fit
     │   ├── ProviderError             an execution provider is not available
@@ -41,6 +44,7 @@ __all__ = [
     "BrokenImageError",
     "ClosedError",
     "CollectionNotFoundError",
+    "DownloadError",
     "EmbeddingError",
     "EmptySourceError",
     "ImageError",
@@ -48,8 +52,10 @@ __all__ = [
     "ImageTooLargeError",
     "InvalidArgumentError",
     "MissingExtraError",
+    "ModelChecksumError",
     "ModelError",
     "ModelLoadError",
+    "ModelNotDownloadedError",
     "ModelNotFoundError",
     "ModelOutputError",
     "OnnxSearchError",
@@ -126,6 +132,18 @@ class ModelError(OnnxSearchError):
 
 class ModelLoadError(ModelError):
     """ONNX Runtime could not load the model."""
+
+
+class ModelNotDownloadedError(ModelLoadError):
+    """The model is not in the cache; the message holds the command that downloads it."""
+
+
+class ModelChecksumError(ModelLoadError):
+    """A model's file does not have the bytes that the lock file or the hub lists."""
+
+
+class DownloadError(ModelError):
+    """A model could not be downloaded: no connection, a refusal, a licence, a full disk."""
 
 
 class ModelOutputError(ModelError):

@@ -34,6 +34,7 @@ from onnxsearch import (
     MilvusVectorStore,
     ModelFile,
     ModelInfo,
+    ModelSource,
     OnnxEmbedder,
     OnnxSearchError,
     OnnxTextEmbedder,
@@ -149,6 +150,9 @@ def where_models_are() -> SearchEngine:
 def by_words(engine: SearchEngine) -> Vectors:
     text = OnnxTextEmbedder("text.onnx", "tokenizer.json", profile="clip")
     clip = OnnxEmbedder("vision.onnx", text=text, runtime=RuntimeOptions(shrink=True))
+    tower: OnnxTextEmbedder = OnnxTextEmbedder.hub("a/b", revision="0" * 40, file="t.onnx")
+    sources: list[ModelSource | None] = [OnnxEmbedder.hub("siglip2-base").source, tower.source]
+    print(sources)
     found: SearchResults = engine.search(text="a red apple")
     queries: TextQueries = clip
     report: Verification = clip.verify("reference.npz")

@@ -23,6 +23,7 @@ def main() -> None:
     try:
         from onnxsearch.cli import (  # they add their commands
             compare,  # noqa: F401
+            hub,  # noqa: F401
             info,  # noqa: F401
             models,  # noqa: F401
             output,

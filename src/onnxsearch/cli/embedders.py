@@ -12,6 +12,7 @@ import typer
 from onnxsearch import Embedder, InvalidArgumentError, OnnxEmbedder, Pooling
 from onnxsearch._internal.validation import choice
 from onnxsearch.embedders.bundled import bundled_models
+from onnxsearch.embedders.hub.catalogue import catalogue
 from onnxsearch.images.preprocessing.profile import Layout
 
 _Value = TypeVar("_Value")
@@ -21,8 +22,7 @@ Models = Annotated[
     typer.Option(
         "--model",
         "-m",
-        help="A bundled model's name, or an .onnx file; repeatable. Default: the models of the "
-        "index.",
+        help="A model's name, or an .onnx file; repeatable. Default: the models of the index.",
     ),
 ]
 Profiles = Annotated[
@@ -93,7 +93,7 @@ class ModelOptions:
         embedders: list[Embedder] = []
         for model in models:
             if not _is_file(model):
-                embedders.append(OnnxEmbedder.bundled(model))
+                embedders.append(_named(model))
                 continue
             embedders.append(OnnxEmbedder(model, **next(loaded)))
         return embedders or None
@@ -105,7 +105,8 @@ class ModelOptions:
             InvalidArgumentError: An option is for models from files.
         """
         models = self.models or []
-        if any(_is_file(model) for model in models) or set(models) <= set(bundled_models()):
+        named = {*bundled_models(), *catalogue()}
+        if any(_is_file(model) for model in models) or set(models) <= named:
             return None
         self._loadings([])
         return models
@@ -131,6 +132,13 @@ class ModelOptions:
                 profiles, names, outputs, poolings, layouts, strict=True
             )
         ]
+
+
+def _named(model: str) -> OnnxEmbedder:
+    """Return a bundled model, or one that `onnxsearch models get` has downloaded."""
+    if model in catalogue():
+        return OnnxEmbedder.hub(model)
+    return OnnxEmbedder.bundled(model)
 
 
 def _is_file(model: str) -> bool:

@@ -11,7 +11,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 from onnxsearch import IndexReport, JSONValue, Progress as Moment, SearchResults
@@ -72,6 +79,28 @@ def progress_bar() -> Iterator[Callable[[Moment], None]]:
     def move(now: Moment) -> None:
         file = printable(os.path.basename(now.current))
         bar.update(task, completed=now.done, total=now.total, file=file)
+
+    with bar:
+        yield move
+
+
+@contextmanager
+def download_bar() -> Iterator[Callable[[str, int, int], None]]:
+    """Show a bar on standard error, if that is a terminal; yield what moves it."""
+    console = Console(stderr=True)
+    bar = Progress(
+        TextColumn("{task.fields[file]}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    task = bar.add_task("", total=None, file="")
+
+    def move(name: str, done: int, total: int) -> None:
+        bar.update(task, completed=done, total=total, file=printable(name))
 
     with bar:
         yield move

@@ -27,6 +27,7 @@ def bundled_model(name: str = DEFAULT_MODEL) -> Path:
     """
     if text("name", name, "the name of a bundled model") not in _FILES:
         raise UnknownModelError(
-            f"no model named {name!r} comes with onnxsearch; it has {' and '.join(_FILES)}"
+            f"no model named {name!r} comes with onnxsearch; it has {' and '.join(_FILES)}. "
+            "`onnxsearch models list` shows those that can be downloaded"
         )
     return Path(str(files(__name__) / _FILES[name]))

@@ -14,6 +14,7 @@ import numpy as np
 from onnxsearch._internal.cpu import available_cores
 from onnxsearch._internal.paths import absolute_path, target_path
 from onnxsearch._internal.validation import (
+    boolean,
     check_name,
     choice,
     instance,
@@ -23,6 +24,7 @@ from onnxsearch._internal.validation import (
 from onnxsearch.embedders.base import Embedder, Tensor
 from onnxsearch.embedders.bundled import DEFAULT_MODEL, bundled_model
 from onnxsearch.embedders.description import ModelDescription, ModelSource, class_path
+from onnxsearch.embedders.hub.resolution import image_model
 from onnxsearch.embedders.onnx.external_data import model_name
 from onnxsearch.embedders.onnx.fingerprint import (
     fingerprint,
@@ -203,6 +205,89 @@ class OnnxEmbedder(Embedder):
             reading=reading,
         )
         embedder.source = ModelSource("bundled", name)
+        return embedder
+
+    @classmethod
+    def hub(
+        cls,
+        name: str,
+        revision: str | None = None,
+        file: str | None = None,
+        *,
+        embedder_name: str | None = None,
+        cache: str | os.PathLike[str] | None = None,
+        profile: str | PreprocessingProfile | None = None,
+        output: str | None = None,
+        pooling: Pooling | None = None,
+        text: bool = True,
+        providers: str | Sequence[Provider] = _ONE_PROVIDER,
+        threads: int | None = None,
+        runtime: RuntimeOptions = _FAIR_SHARE,
+        reading: ReadPolicy = READ_STRICTLY,
+    ) -> Self:
+        """Return a model that `onnxsearch models get` has downloaded; no connection is opened.
+
+        Every file is compared with the lock file first, so that a changed byte is an error
+        and not another vector. The digests are those of the fingerprint, which is
+        therefore not computed again.
+
+        Args:
+            name: A name of the catalogue, such as `siglip2-base`, which `onnxsearch models
+                list` shows; or a repository, owner/name.
+            revision: The commit, 40 hex digits. Needed for a repository. By default, for a
+                name, the commit that was downloaded by it.
+            file: The model's file in the repository. Needed for a repository. By default,
+                for a name, the file that the catalogue holds.
+            embedder_name: The model's name in the engine. By default `name`; for other
+                files than the catalogue's, repository and file.
+            cache: The folder of downloaded models. By default the one that the environment
+                variable `ONNXSEARCH_HUB` names, or the user's cache folder.
+            profile: See `OnnxEmbedder`. By default what the catalogue or the configuration
+                files of the repository say.
+            output: See `OnnxEmbedder`.
+            pooling: See `OnnxEmbedder`. By default the catalogue's.
+            text: Whether the text tower is loaded as well, if the catalogue has one and it
+                is in the cache. `onnxsearch models get` downloads it.
+            providers: See `OnnxEmbedder`.
+            threads: See `OnnxEmbedder`.
+            runtime: See `OnnxEmbedder`.
+            reading: See `OnnxEmbedder`.
+
+        Raises:
+            ModelNotDownloadedError: It is not in the cache; the message holds the command.
+            ModelChecksumError: A file does not have the locked bytes.
+            UnknownModelError: The catalogue has no such name.
+            ModelError: The model cannot be used, as with `OnnxEmbedder`.
+            MissingExtraError: It has a text tower, and the extra `text` is not installed.
+            InvalidArgumentError: An argument is of another type or form.
+
+        Example:
+            >>> embedder = OnnxEmbedder.hub("dinov2-small")
+            >>> embedder.source.name
+            'onnx-community/dinov2-small'
+        """
+        boolean("text", text)
+        if embedder_name is not None:
+            instance("embedder_name", embedder_name, str, "a name for the engine")
+        found = image_model(name, revision, file, cache)
+        tower = None
+        if text and found.has_text:
+            tower = OnnxTextEmbedder.hub(
+                name, found.source.revision, cache=cache, providers=providers, threads=threads
+            )
+        embedder = cls(
+            found.path,
+            name=found.name if embedder_name is None else embedder_name,
+            profile=found.profile if profile is None else profile,
+            output=output,
+            pooling=found.pooling if pooling is None else pooling,
+            providers=providers,
+            threads=threads,
+            runtime=runtime,
+            reading=reading,
+            text=tower,
+        )
+        embedder.source, embedder._digest = found.source, found.digest
         return embedder
 
     @property

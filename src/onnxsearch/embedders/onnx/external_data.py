@@ -61,21 +61,31 @@ def external_data(model: str) -> dict[str, Path]:
         ModelLoadError: The model is not a valid ONNX file.
     """
     path, real = Path(model), Path(os.path.realpath(model))
-    try:
-        with (
-            open_to_read(real) as file,
-            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
-        ):
-            names = _locations(data)
-    except (OSError, ValueError) as error:
-        raise ModelLoadError(f"{model!r} is not a valid ONNX file: {error}") from error
     found = {}
-    for name in names:
+    for name in weight_files(real):
         for folder in (real.parent, path.parent):
             if _is_file_below(folder / name, real.parent):
                 found[name] = folder / name
                 break
     return found
+
+
+def weight_files(model: Path) -> list[str]:
+    """Return the names of the files with weights that a model refers to, sorted.
+
+    They need not exist, and a name can be anything.
+
+    Raises:
+        ModelLoadError: The model is not a valid ONNX file.
+    """
+    try:
+        with (
+            open_to_read(model) as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
+        ):
+            return _locations(data)
+    except (OSError, ValueError) as error:
+        raise ModelLoadError(f"{str(model)!r} is not a valid ONNX file: {error}") from error
 
 
 def external_locations(model: bytes) -> list[str]:

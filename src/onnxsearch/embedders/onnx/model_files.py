@@ -9,6 +9,7 @@ from pathlib import Path
 
 from onnxsearch.embedders.bundled import bundled_model, bundled_models
 from onnxsearch.embedders.description import ModelFile, ModelSource
+from onnxsearch.embedders.hub.cache import cached_paths
 from onnxsearch.embedders.onnx.external_data import external_data
 from onnxsearch.embedders.onnx.fingerprint import file_digest
 from onnxsearch.errors import ModelLoadError, ModelNotFoundError
@@ -80,6 +81,8 @@ class ModelFinder:
             yield file.path
         if source is not None and source.kind == "bundled" and source.name in bundled_models():
             yield str(bundled_model(source.name))
+        if source is not None and source.kind == "hub":
+            yield from cached_paths(source, file.name)
         folders = [place for place in self._places if place.is_dir()]
         name = file.name or ""
         if name.endswith(endings) and os.path.basename(name) == name:
@@ -100,8 +103,11 @@ class ModelFinder:
         comes = ""
         if source is not None and source.kind == "bundled":
             comes = f" It came with another version of onnxsearch, as {source.name!r:.200}."
-        elif source is not None:
-            comes = f" It came from {source.name!r:.200}, revision {source.revision!r:.80}."
+        elif source is not None and cached_paths(source, None):
+            comes = (
+                f" It came from the hub: `onnxsearch models get {source.name} --revision "
+                f"{source.revision} --file {source.file}` downloads it again."
+            )
         return (
             f"{what} is not found: its file{name} of {file.size:,} bytes, sha256 {file.sha256}."
             f"{looked}{other}{comes} Name the file or a folder above it with model_path=[...], "

@@ -341,9 +341,9 @@ def _about_names(model: str) -> str:
     if os.path.splitext(name)[1] == ".onnx" or os.path.isdir(model):
         return ""
     return (
-        f". If {name!r} is a model's name: nothing is downloaded, so its file is needed, and "
-        "docs/exporting.md describes how to get it. OnnxEmbedder.bundled(...) has "
-        f"{' and '.join(bundled_models())}"
+        f". If {name!r} is a model's name: OnnxEmbedder.bundled(...) has "
+        f"{' and '.join(bundled_models())}, and OnnxEmbedder.hub(...) those that `onnxsearch "
+        "models get` has downloaded; docs/exporting.md describes how to get other files"
     )
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from onnxsearch._internal.paths import absolute_path
 from onnxsearch._internal.validation import instance, integer, items
 from onnxsearch.embedders.base import Tensor, unit_vectors
 from onnxsearch.embedders.description import ModelSource, TextModelDescription
+from onnxsearch.embedders.hub.resolution import text_model
 from onnxsearch.embedders.onnx.fingerprint import file_digest, model_digest
 from onnxsearch.embedders.onnx.model_files import described_file
 from onnxsearch.embedders.onnx.pooling import Pooling, check_pooling, pool
@@ -34,7 +35,7 @@ from onnxsearch.embedders.onnx.signature import (
     floating,
 )
 from onnxsearch.embedders.onnx.tokenization import TextEncoder, TextProfile, TokenIds
-from onnxsearch.errors import EmbeddingError, ModelLoadError, ModelOutputError
+from onnxsearch.errors import EmbeddingError, ModelLoadError, ModelOutputError, ProfileError
 
 if TYPE_CHECKING:
     from onnxsearch.types import Vectors
@@ -59,8 +60,8 @@ class OnnxTextEmbedder:
         model: Path of an .onnx file that takes token ids, or its bytes.
         tokenizer: Path of the model's `tokenizer.json`; or of the `vocab.txt` of a
             BERT without capitals.
-        profile: How texts are prepared: `clip`, `siglip`, `siglip2`, `minilm`, or a
-            `TextProfile`.
+        profile: How texts are prepared: `clip`, `siglip`, `siglip2`, `jina-clip`,
+            `minilm`, or a `TextProfile`.
         output: The output that holds the vector. By default the only one that can,
             or one with a usual name.
         pooling: How to make a vector of tokens: `mean` or `max` over the tokens without
@@ -128,6 +129,69 @@ class OnnxTextEmbedder:
         self._output = choose_output(outputs, shapes, output, pooling, PREFERRED_OUTPUTS)
         first = values[names.index(self._output)]
         self._dimension = int(self._pool(first, mask).shape[1])
+
+    @classmethod
+    def hub(
+        cls,
+        name: str,
+        revision: str | None = None,
+        file: str | None = None,
+        *,
+        cache: str | os.PathLike[str] | None = None,
+        profile: str | TextProfile | None = None,
+        output: str | None = None,
+        pooling: Pooling | None = None,
+        providers: str | Sequence[Provider] = (CPU,),
+        threads: int | None = None,
+    ) -> Self:
+        """Return a text model that `onnxsearch models get` has downloaded.
+
+        No connection is opened. `OnnxEmbedder.hub(name)` loads the text tower by itself;
+        this is for text models of repositories that the catalogue does not hold.
+
+        Args:
+            name: See `OnnxEmbedder.hub`.
+            revision: See `OnnxEmbedder.hub`.
+            file: See `OnnxEmbedder.hub`.
+            cache: See `OnnxEmbedder.hub`.
+            profile: See `OnnxTextEmbedder`. By default what the catalogue says, or what the
+                configuration files of CLIP and SigLIP models mean.
+            output: See `OnnxTextEmbedder`.
+            pooling: See `OnnxTextEmbedder`.
+            providers: See `OnnxTextEmbedder`.
+            threads: See `OnnxTextEmbedder`.
+
+        Raises:
+            ModelNotDownloadedError: It is not in the cache; the message holds the command.
+            ModelChecksumError: A file does not have the locked bytes.
+            ProfileError: Nothing says how texts are prepared.
+            ModelError: The model cannot be used, as with `OnnxTextEmbedder`.
+            MissingExtraError: The extra `text` is not installed.
+            InvalidArgumentError: An argument is of another type or form, or the model has
+                no text tower.
+
+        Example:
+            >>> OnnxTextEmbedder.hub("siglip2-base").embed("a red cup").shape
+            (1, 768)
+        """
+        found = text_model(name, revision, file, cache)
+        named = found.profile if profile is None else profile
+        if named is None:
+            raise ProfileError(
+                f"nothing says how texts are prepared for {found.path!r}: expected profile=..., a "
+                "TextProfile or the name of one"
+            )
+        embedder = cls(
+            found.path,
+            found.tokenizer,
+            profile=named,
+            output=output,
+            pooling=pooling,
+            providers=providers,
+            threads=threads,
+        )
+        embedder.source = found.source
+        return embedder
 
     @property
     def dimension(self) -> int:

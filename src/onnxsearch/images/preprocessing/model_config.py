@@ -10,7 +10,11 @@ from onnxsearch.errors import ProfileError
 from onnxsearch.images.preprocessing.description import ProfileDescription
 from onnxsearch.images.preprocessing.json_config import Config
 from onnxsearch.images.preprocessing.steps import HFBackend
-from onnxsearch.images.preprocessing.timm import open_clip_profile, timm_profile
+from onnxsearch.images.preprocessing.timm import (
+    jina_clip_profile,
+    open_clip_profile,
+    timm_profile,
+)
 from onnxsearch.images.preprocessing.transformers import transformers_profile
 
 # In the order of preference: some models come with several.
@@ -84,6 +88,8 @@ def _described(config: Config, hf_backend: HFBackend | None) -> ProfileDescripti
         return timm_profile(config)
     if "image_processor" in config:
         return transformers_profile(config.inner("image_processor"), hf_backend)
+    if config.get("image_processor_type") == "JinaCLIPImageProcessor":
+        return jina_clip_profile(config)
     if config.source == "preprocessor_config.json" or "image_processor_type" in config:
         return transformers_profile(config, hf_backend)
     return None

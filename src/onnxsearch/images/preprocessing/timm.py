@@ -65,6 +65,10 @@ def open_clip_profile(config: Config) -> ProfileDescription:
     given = config.inner("preprocess_cfg")
     vision = config.inner("model_cfg").inner("vision_cfg")
     size = vision.size("image_size") if "image_size" in vision else given.size("size", 224)
+    return _open_clip(given, size, config)
+
+
+def _open_clip(given: Config, size: Size, config: Config) -> ProfileDescription:
     fit = given.choice("resize_mode", _RESIZES, "shortest")
     resample = given.choice("interpolation", _OPEN_CLIP, "bicubic")
     if fit == "shortest" and size[0] != size[1]:
@@ -81,6 +85,15 @@ def open_clip_profile(config: Config) -> ProfileDescription:
         decode=AS_OPEN_CLIP,
         source=config.source,
     )
+
+
+def jina_clip_profile(config: Config) -> ProfileDescription:
+    """Return the profile of a `preprocessor_config.json` of Jina CLIP, which OpenCLIP prepares.
+
+    Source: jina-clip-implementation `processing_clip.py`, which hands the values to a copy of
+    OpenCLIP's `image_transform`.
+    """
+    return _open_clip(config, config.size("size", 224), config)
 
 
 def _input_size(config: Config) -> Size:

@@ -1,0 +1,48 @@
+"""A hub on a loopback address, a cache of its own, and the command that downloads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from onnxsearch.cli.hub import app
+from tests.hub_server import Hub, serve
+
+pytest.importorskip("huggingface_hub", reason="the extra [hub] is not installed")
+pytest.importorskip("tokenizers", reason="the extra [text] is not installed")
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    with serve() as served:
+        monkeypatch.setenv("HF_ENDPOINT", served.url)
+        monkeypatch.delenv("HF_TOKEN", raising=False)
+        yield served
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("ONNXSEARCH_HUB", str(folder))
+    return folder
+
+
+@pytest.fixture
+def models(cache: Path) -> Callable[..., Result]:
+    """Run `onnxsearch models`, and return how it ended."""
+    return lambda *arguments: CliRunner().invoke(app, ["models", *map(str, arguments)])
+
+
+@pytest.fixture
+def get(models: Callable[..., Result]) -> Callable[..., Result]:
+    """Download a model, which has to succeed."""
+
+    def run(*arguments: object) -> Result:
+        result = models("get", *arguments)
+        assert result.exit_code == 0, result.output
+        return result
+
+    return run
