@@ -18,6 +18,7 @@ from PIL import Image
 
 import onnxsearch
 from onnxsearch.embedders.bundled import bundled_model
+from onnxsearch.embedders.hub.client import HubClient
 from onnxsearch.embedders.onnx.tokenization import TextEncoder
 
 COLOURS = ("crimson", "forestgreen", "gold", "navy", "white")
@@ -41,6 +42,7 @@ def main(extras: set[str]) -> None:
         command_line("cli" in extras)
         edits_models("onnx" in extras, folder / "model.onnx")
         reads_text("text" in extras)
+        downloads(bool({"hub", "text"} & extras), folder / "cache")
         reads_heic("heif" in extras, folder / "photo.heic")
         makes_tables("arrow", "pyarrow", "arrow" in extras)
         makes_tables("pandas", "pandas", "pandas" in extras)
@@ -114,6 +116,23 @@ def reads_text(installed: bool) -> None:
         assert not installed
         assert "onnxsearch[text]" in str(error), error
     except onnxsearch.ModelLoadError:
+        assert installed
+
+
+def downloads(installed: bool, cache: Path) -> None:
+    # tokenizers, of the extra `text`, needs huggingface_hub too.
+    try:
+        onnxsearch.OnnxEmbedder.hub("dinov2-small", cache=cache)
+    except onnxsearch.ModelNotDownloadedError as error:
+        assert "models get dinov2-small" in str(error), error
+    else:
+        raise AssertionError("a model that was not downloaded was loaded")
+    try:
+        HubClient()
+    except onnxsearch.MissingExtraError as error:
+        assert not installed
+        assert "onnxsearch[hub]" in str(error), error
+    else:
         assert installed
 
 
