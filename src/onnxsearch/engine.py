@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from onnxsearch._internal.closeable import Closeable
@@ -33,10 +34,22 @@ from onnxsearch.indexing.backfill import Backfill
 from onnxsearch.indexing.bulk_addition import add_images
 from onnxsearch.indexing.discovery import read_source
 from onnxsearch.indexing.exclusion import Exclusion
-from onnxsearch.indexing.migration import begin_migration, drop_model, migrate
+from onnxsearch.indexing.migration import (
+    MakeEmbedders,
+    adopt_models,
+    begin_migration,
+    drop_model,
+    migrate,
+)
 from onnxsearch.indexing.pipeline import Pipeline
 from onnxsearch.indexing.spaces import ensure_collections, remember_models
-from onnxsearch.locations import model_places, open_stores, records_place, stored_embedders
+from onnxsearch.locations import (
+    make_embedders,
+    model_places,
+    open_stores,
+    records_place,
+    stored_embedders,
+)
 from onnxsearch.metadata.base import MetadataStore
 from onnxsearch.search.near_duplicates import calibrate, clusters
 from onnxsearch.search.query_encoder import QueryEncoder
@@ -143,6 +156,7 @@ class SearchEngine(Closeable):
             self._embedders, encoder, self._retriever, self._workers, self._batch_size
         )
         self._lifetime = Lifetime("this engine")
+        self._make_embedders: MakeEmbedders | None = None
         # Compare first: whatever comes later may delete vectors.
         self._catalog.identity.open(self._embedders)
         # Recover next: it may still have to drop one of these collections.
@@ -202,6 +216,7 @@ class SearchEngine(Closeable):
             places = model_places(model_path)
             stores = open_stores(location, records_place(records, metadata))
             owned += stores
+            make = None if embedders is not None else partial(make_embedders, places=places)
             if embedders is None:
                 embedders = stored_embedders(*stores, namespace, places)
                 owned += embedders
@@ -222,6 +237,7 @@ class SearchEngine(Closeable):
             close_all(owned)
             raise
         engine._lifetime.own(owned)
+        engine._make_embedders = make
         return engine
 
     @property
@@ -885,7 +901,9 @@ class SearchEngine(Closeable):
         keeps its vectors of models that this engine lacks. Equal images are skipped, so a
         stopped copy continues where it ended. The copy uses bounded memory.
 
-        Models that only `other` has find the new images after `other.backfill(model)`.
+        Models that only `other` has find the new images after `other.backfill(model)`. If
+        `other` was opened without embedders and has no images yet, it takes over the models of
+        this engine.
 
         Args:
             other: The engine to copy to.
@@ -911,6 +929,9 @@ class SearchEngine(Closeable):
     def copy_from(self, source: ImageSource, *, progress: ProgressSink = False) -> TransferReport:
         """Store the images of a source, as `copy_to` and `load_snapshot` do.
 
+        An engine that was opened without embedders, and has no images yet, takes over the models
+        of the source.
+
         Args:
             source: Where the images come from.
             progress: As for `copy_to`.
@@ -918,10 +939,14 @@ class SearchEngine(Closeable):
         Raises:
             InvalidArgumentError: The source is this engine's own catalog.
             UnknownModelError: The source has vectors, but none of a model of this engine.
+            ModelNotFoundError: A model of the source that would be taken over is not found.
             SpaceMismatchError: The source has vectors of another model, profile or output.
             StoreError: A store failed; images that were copied before stay.
         """
         self._lifetime.check()
+        make = self._make_embedders
+        adopted = adopt_models(self._catalog, self._embedders, source, make, self._reading)
+        self._lifetime.own(adopted)
         return transfer(source, self._catalog, self.models, progress)
 
     def save_snapshot(self, path: str | os.PathLike[str], *, progress: ProgressSink = False) -> int:
@@ -948,6 +973,10 @@ class SearchEngine(Closeable):
     ) -> TransferReport:
         """Store the images of a snapshot, as `copy_to` does, without running a model.
 
+        An engine that was opened without embedders, and has no images yet, takes over the models
+        of the snapshot. Their files are looked for where they were, relative to the snapshot if
+        they were beside it, and in `model_path` of `open`.
+
         The file may come from an untrusted source: the worst that it can cause is an error.
 
         Args:
@@ -957,6 +986,7 @@ class SearchEngine(Closeable):
         Raises:
             InvalidArgumentError: `path` is not a path.
             UnknownModelError: The snapshot has vectors, but none of a model of this engine.
+            ModelNotFoundError: A model of the snapshot that would be taken over is not found.
             StoreCorruptError: The file is not a snapshot, is damaged, or has a later version.
             SpaceMismatchError: The vectors are of another model, profile or output.
             StoreError: The file cannot be read, or a store failed.

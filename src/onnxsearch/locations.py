@@ -25,6 +25,7 @@ from onnxsearch.errors import (
 
 if TYPE_CHECKING:
     from onnxsearch.embedders.base import Embedder
+    from onnxsearch.embedders.description import ModelDescription
     from onnxsearch.metadata.base import MetadataStore
     from onnxsearch.vectors.base import VectorStore
 
@@ -147,12 +148,11 @@ def stored_embedders(
         StoreError: A store failed.
     """
     from onnxsearch.embedders.onnx.embedder import OnnxEmbedder
-    from onnxsearch.embedders.onnx.restoration import restore
 
     catalog = Catalog(vectors, metadata, namespace)
     models = catalog.manifest.models()
     if models:
-        return restore(models, places)
+        return make_embedders(models, places)
     collections = catalog.collections()
     if collections and catalog.collection(DEFAULT_MODEL) not in collections:
         raise ModelNotFoundError(
@@ -161,6 +161,22 @@ def stored_embedders(
             "they were when it was filled; it remembers them from then on"
         )
     return [OnnxEmbedder.bundled()]
+
+
+def make_embedders(models: Sequence[ModelDescription], places: Sequence[Path]) -> list[Embedder]:
+    """Return the embedders that these descriptions are of, in their order.
+
+    Args:
+        models: What is remembered of them.
+        places: See `model_places`.
+
+    Raises:
+        ModelNotFoundError: A model is not found, or cannot be made from here.
+        ModelError: A model cannot be loaded.
+    """
+    from onnxsearch.embedders.onnx.restoration import restore
+
+    return [*restore(models, places)]
 
 
 def _files(path: Path) -> tuple[Path, Path]:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,9 @@ from onnxsearch import (
     SearchEngine,
     SpaceMismatchError,
     SQLiteMetadataStore,
+    StoreCorruptError,
     TextProfile,
+    UnknownModelError,
     VectorStore,
 )
 from onnxsearch.testing import FakeEmbedder, picture
@@ -343,16 +346,64 @@ def test_opening_again_writes_nothing(home: Home) -> None:
     assert (commits, records.get(*MANIFEST)) == ([], before)
 
 
-def test_a_copy_of_an_index_remembers(home: Home, tmp_path: Path) -> None:
+def test_a_new_index_takes_over_the_models_of_a_copy(home: Home, tmp_path: Path) -> None:
+    (home.path / "other.onnx").write_bytes(colour_model(output="named"))
+    other = OnnxEmbedder(home.path / "other.onnx", profile="keras-raw")
+    home.fill(other, OnnxEmbedder(home.model, profile="keras-tf"))
+    snapshot = home.path / "album.zip"
+    with SearchEngine.open(home.album) as engine:
+        assert engine.save_snapshot(snapshot) == 3
+        with SearchEngine.open(tmp_path / "copy") as copy:
+            engine.copy_to(copy)
+            assert copy.models == ["other", "colours"]
+            assert copy.search(home.image("gold")) == engine.search(home.image("gold"))
+    moved = home.path.rename(tmp_path / "moved")
+    with SearchEngine.open(tmp_path / "loaded") as loaded:
+        assert loaded.load_snapshot(moved / "album.zip").copied == 3
+        assert loaded.verify().ok
+        assert not loaded.info().others
+    with SearchEngine.open(tmp_path / "loaded") as again:
+        assert again.models == ["other", "colours"]
+        assert again.load_snapshot(moved / "album.zip").unchanged == 3
+
+
+@pytest.mark.parametrize("models", [b"", b"{", b"[" * 10_000, b" " * 2**21, b'{"format": 2}'])
+def test_a_snapshot_with_hostile_models(home: Home, tmp_path: Path, models: bytes) -> None:
     home.fill()
     with SearchEngine.open(home.album) as engine:
         engine.save_snapshot(tmp_path / "album.zip")
-        with SearchEngine.open(
-            tmp_path / "copy", embedders=OnnxEmbedder(home.model, profile="keras-tf")
-        ) as other:
+    with (
+        zipfile.ZipFile(tmp_path / "album.zip") as good,
+        zipfile.ZipFile(tmp_path / "hostile.zip", "w") as bad,
+    ):
+        for name in good.namelist():
+            bad.writestr(name, models if name == "models.json" else good.read(name))
+    with SearchEngine.open(tmp_path / "new") as engine:
+        with pytest.raises(StoreCorruptError):
+            engine.load_snapshot(tmp_path / "hostile.zip")
+        assert (engine.models, engine.count()) == (["efficientnet-lite2"], 0)
+    with SearchEngine.open(home.album) as engine:  # it has models of its own
+        assert engine.load_snapshot(tmp_path / "hostile.zip").unchanged == 3
+
+
+def test_a_copy_changes_no_models_that_were_chosen(home: Home, tmp_path: Path) -> None:
+    home.fill()
+    with SearchEngine.open(home.album) as engine:
+        chosen = OnnxEmbedder.bundled()
+        with (
+            SearchEngine.open(tmp_path / "chosen", embedders=chosen) as other,
+            pytest.raises(UnknownModelError, match="colours"),
+        ):
             engine.copy_to(other)
-    with SearchEngine.open(tmp_path / "copy") as other:
-        assert other.load_snapshot(tmp_path / "album.zip").unchanged == 3
+        with SearchEngine.open(tmp_path / "filled") as other:
+            other.add(home.image("gold"))
+            with pytest.raises(UnknownModelError, match="colours"):
+                engine.copy_to(other)
+        home.model.unlink()
+        with SearchEngine.open(tmp_path / "missing") as other:
+            with pytest.raises(ModelNotFoundError, match="colours"):
+                engine.copy_to(other)
+            assert (other.models, other.count()) == (["efficientnet-lite2"], 0)
 
 
 def manifest_of(home: Home) -> dict[str, Any]:

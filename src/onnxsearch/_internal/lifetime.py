@@ -24,7 +24,7 @@ class Lifetime:
 
     def own(self, things: Iterable[Closeable]) -> None:
         """Close these with the object."""
-        self._owned = list(things)
+        self._owned += things
 
     def check(self) -> None:
         """Raise unless the object can be used.

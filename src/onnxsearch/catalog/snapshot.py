@@ -5,6 +5,7 @@ The file is a zip without compression, since vectors hardly shrink:
     manifest.json      format, version, number of images ("pictures") and of parts; of each
                        model its name, dimension, metric, fingerprint and folder; and the
                        root, if paths are stored relative to one
+    models.json        how to make the models again, as an index remembers it
     00000.jsonl        records of the first images, one a line, as JSON: at most 256,
                        and at most 4 MiB
     0/00000.npy        their vectors of the first model, one a row: those of the records
@@ -39,6 +40,7 @@ from onnxsearch._internal.validation import check_name, integer
 from onnxsearch.catalog.batching import BATCH, BATCH_BYTES
 from onnxsearch.catalog.catalog import NewImage
 from onnxsearch.catalog.keys import check_id
+from onnxsearch.catalog.model_entries import decode_models, encode_models
 from onnxsearch.catalog.root import NO_ROOT, Root
 from onnxsearch.catalog.serialization import check_metadata, decode_record, encode_record
 from onnxsearch.catalog.snapshot_archive import (
@@ -54,11 +56,13 @@ from onnxsearch.types import Metric, Progress, Record
 from onnxsearch.vectors.base import CollectionSpec
 
 if TYPE_CHECKING:
+    from onnxsearch.embedders.description import ModelDescription
     from onnxsearch.vectors.base import Vectors
 
 _FORMAT = "onnxsearch snapshot"
 _VERSION = 1
 _MANIFEST = "manifest.json"
+_MODELS = "models.json"
 _MAX_MANIFEST = 2**20
 """Bytes of a manifest, at most: thousands of models."""
 _MAX_PATH = 2**15
@@ -80,7 +84,7 @@ def save_snapshot(source: ImageSource, path: Path, progress: ProgressSink) -> in
         raise InvalidArgumentError(f"snapshot {str(path)!r} is a folder: expected a file's path")
     try:
         with new_file(path) as file:
-            return _write(source, file, progress)
+            return _write(source, file, path.parent, progress)
     except OSError as error:
         raise StoreError(
             f"snapshot {str(path)!r} cannot be written ({error.strerror or error}): choose a "
@@ -88,7 +92,7 @@ def save_snapshot(source: ImageSource, path: Path, progress: ProgressSink) -> in
         ) from error
 
 
-def _write(source: ImageSource, stream: BinaryIO, progress: ProgressSink) -> int:
+def _write(source: ImageSource, stream: BinaryIO, folder: Path, progress: ProgressSink) -> int:
     report, total, number, parts = reporter(progress), source.count(), 0, 0
     spaces: dict[str, CollectionSpec] = {}
     root = Root(source.root())
@@ -100,6 +104,7 @@ def _write(source: ImageSource, stream: BinaryIO, progress: ProgressSink) -> int
             _write_part(file, parts, batch, list(spaces), root)
             number, parts = number + len(batch), parts + 1
             report(Progress(number, total))
+        write_member(file, _MODELS, encode_models(source.descriptions(), folder))
         write_member(file, _MANIFEST, _manifest(spaces, root, number, parts))
     return number
 
@@ -185,6 +190,14 @@ class Snapshot(Closeable):
     def space(self, model: str) -> CollectionSpec:
         """Return the specification of a collection for this model's vectors."""
         return self._spaces[model]
+
+    def descriptions(self) -> list[ModelDescription]:
+        """Return how to make the models again; of some, or all, it may not be known."""
+        if _MODELS not in self._file.namelist():
+            return []
+        with self._defects():
+            data = read_member(self._file, _MODELS, _MAX_MANIFEST)
+            return decode_models(data, self._path.parent)
 
     def root(self) -> str | None:
         """Return the root of the manifest."""

@@ -23,6 +23,7 @@ from onnxsearch.types import Progress
 
 if TYPE_CHECKING:
     from onnxsearch.catalog.records import StoredImage
+    from onnxsearch.embedders.description import ModelDescription
     from onnxsearch.vectors.base import CollectionSpec, Vectors
 
 _LOOKS = 8
@@ -54,6 +55,10 @@ class ImageSource(Protocol):
 
     def space(self, model: str) -> CollectionSpec:
         """Return the specification of a collection for this model; its name is arbitrary."""
+        ...
+
+    def descriptions(self) -> Sequence[ModelDescription]:
+        """Return what is known of how to make the models again; see `Embedder.describe`."""
         ...
 
     def root(self) -> str | None:
@@ -101,6 +106,10 @@ class CatalogSource:
     def space(self, model: str) -> CollectionSpec:
         """Return the specification of the model's collection."""
         return self._catalog.vectors.describe(self._catalog.collection(model))
+
+    def descriptions(self) -> list[ModelDescription]:
+        """Return what the manifest says."""
+        return self._catalog.manifest.models()
 
     def root(self) -> str | None:
         """Return the root of the catalog."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
 from onnxsearch._internal.validation import instance, text
 from onnxsearch.embedders.base import Embedder
+from onnxsearch.embedders.bundled import DEFAULT_MODEL
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.indexing.backfill import check_complete
 from onnxsearch.indexing.spaces import ensure_collections, remember_models
@@ -13,10 +15,15 @@ from onnxsearch.indexing.spaces import ensure_collections, remember_models
 if TYPE_CHECKING:
     from onnxsearch._internal.progress import ProgressSink
     from onnxsearch.catalog.catalog import Catalog
+    from onnxsearch.catalog.transfer import ImageSource
+    from onnxsearch.embedders.description import ModelDescription
     from onnxsearch.embedders.registry import EmbedderRegistry
     from onnxsearch.images.reading import ReadPolicy
     from onnxsearch.indexing.backfill import Backfill
     from onnxsearch.types import IndexReport
+
+MakeEmbedders: TypeAlias = "Callable[[Sequence[ModelDescription]], Sequence[Embedder]]"
+"""Makes embedders of their descriptions."""
 
 
 def drop_model(catalog: Catalog, embedders: EmbedderRegistry, model: str) -> None:
@@ -64,6 +71,46 @@ def begin_migration(
         embedders.insert(new, after=old)
         remember_models(catalog, embedders.values())
     return embedders.named(name)
+
+
+def adopt_models(
+    catalog: Catalog,
+    embedders: EmbedderRegistry,
+    source: ImageSource,
+    make: MakeEmbedders | None,
+    reading: ReadPolicy,
+) -> Sequence[Embedder]:
+    """Give an index that is new, and has the default model only, the models of a source.
+
+    Nothing happens if the source has vectors of the default model, or does not say how its
+    models are made.
+
+    Args:
+        catalog: The images of the index.
+        embedders: The models of the index.
+        source: Images to be copied into the index.
+        make: Makes embedders; None if the caller has chosen the models of the index.
+        reading: How the engine opens images.
+
+    Returns:
+        The embedders that were made.
+
+    Raises:
+        ModelNotFoundError: A model is not found, and nothing was changed.
+    """
+    if make is None or list(embedders) != [DEFAULT_MODEL] or catalog.records.count():
+        return ()
+    models = set(source.models())
+    descriptions = [each for each in source.descriptions() if each.name in models]
+    if DEFAULT_MODEL in models or not descriptions:
+        return ()
+    made = make(descriptions)
+    ensure_collections(catalog, made, reading)
+    for embedder in made:
+        embedders.insert(embedder, after=embedder.name)
+    drop_model(catalog, embedders, DEFAULT_MODEL)
+    remember_models(catalog, embedders.values())
+    return made
 
 
 def migrate(

@@ -13,6 +13,7 @@ import numpy as np
 
 from onnxsearch._internal.open_files import open_to_read
 from onnxsearch.embedders.onnx.external_data import external_data
+from onnxsearch.errors import ModelLoadError
 from onnxsearch.types import JSONValue
 
 
@@ -35,10 +36,15 @@ def file_digest(path: str | Path) -> bytes:
     """Return the sha256 digest of a file.
 
     Raises:
-        OSError: It cannot be read.
+        ModelLoadError: It cannot be read.
     """
-    with open_to_read(path) as file:
-        return hashlib.file_digest(file, "sha256").digest()
+    try:
+        with open_to_read(path) as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except OSError as error:
+        raise ModelLoadError(
+            f"{str(path)!r} cannot be read any more: {error.strerror or error}"
+        ) from error
 
 
 def fingerprint(digest: bytes, settings: Mapping[str, JSONValue]) -> str:

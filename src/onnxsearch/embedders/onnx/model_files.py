@@ -32,13 +32,20 @@ def described_file(model: str | bytes, digest: bytes, source: ModelSource | None
         digest: See `onnxsearch.embedders.onnx.fingerprint.model_digest`.
         source: Where it comes from. A file of the package has another path on every machine,
             so that its path is left out.
+
+    Raises:
+        ModelLoadError: It exists no more.
     """
     hashes = [digest[n : n + _SHA256].hex() for n in range(0, len(digest), _SHA256)]
     own, weights = hashes[0], tuple(hashes[1:])
     if isinstance(model, bytes):
         return ModelFile(own, len(model), weights=weights)
     path = None if source is not None and source.kind == "bundled" else model
-    return ModelFile(own, os.path.getsize(model), os.path.basename(model), path, weights)
+    try:
+        size = os.path.getsize(model)
+    except OSError as error:
+        raise ModelLoadError(f"{model!r} is gone: {error.strerror or error}") from error
+    return ModelFile(own, size, os.path.basename(model), path, weights)
 
 
 class ModelFinder:
