@@ -70,6 +70,7 @@ SPEC = CollectionSpec("photos", 4, "model-1")
 ALLOWED: Mapping[str, str] = {
     "ProgressSink": "bool",
     "MetadataSource": "None",
+    "ItemMetadata": "None",
     "Metadata": "",
     "Labels": "str",
     "FusionChoice": "",
@@ -172,6 +173,7 @@ def targets(folder: Path) -> dict[str, Target]:
         "index": Target(engine.index, {"source": folder / "file.png"}),
         "add": Target(engine.add, {"image": picture("d")}),
         "add_many": Target(engine.add_many, {"items": []}),
+        "index_iter": Target(engine.index_iter, {"source": []}),
         "get": Target(engine.get, {"id": "a"}),
         "remove": Target(engine.remove, {"id": "nobody"}),
         "remove by filter": Target(engine.remove, {"filter": F("year") == 0}),

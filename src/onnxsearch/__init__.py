@@ -132,6 +132,7 @@ if TYPE_CHECKING:
     )
     from onnxsearch.images.resize import Size as Size
     from onnxsearch.indexing.change_detection import MetadataSource as MetadataSource
+    from onnxsearch.indexing.file_metadata import ItemMetadata as ItemMetadata
     from onnxsearch.indexing.sources.archive import Archive as Archive
     from onnxsearch.indexing.sources.base import Source as Source
     from onnxsearch.indexing.sources.remote import Remote as Remote

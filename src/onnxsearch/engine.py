@@ -31,7 +31,7 @@ from onnxsearch.evaluation.index_tuning import tune
 from onnxsearch.images.reading import READ_STRICTLY, ReadPolicy
 from onnxsearch.indexing.addition import add_image
 from onnxsearch.indexing.backfill import Backfill
-from onnxsearch.indexing.bulk_addition import add_images
+from onnxsearch.indexing.bulk_addition import add_images, stream_images
 from onnxsearch.indexing.discovery import read_source
 from onnxsearch.indexing.exclusion import Exclusion
 from onnxsearch.indexing.migration import (
@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from onnxsearch.evaluation.index_tuning import Tuning
     from onnxsearch.filters import Filter
     from onnxsearch.indexing.change_detection import MetadataSource
+    from onnxsearch.indexing.file_metadata import ItemMetadata
     from onnxsearch.indexing.sources.base import Source
     from onnxsearch.search.fusion import FusionChoice
     from onnxsearch.search.near_duplicates import Threshold
@@ -342,6 +343,7 @@ class SearchEngine(Closeable):
         self,
         items: Source | Iterable[Item | Outcome | ImageInput],
         *,
+        metadata: ItemMetadata = None,
         progress: ProgressSink = False,
     ) -> IndexReport:
         """Store many images on all cores, in bounded memory; report the outcome of each.
@@ -361,6 +363,9 @@ class SearchEngine(Closeable):
             items: Items, images (paths, bytes, open files, arrays or Pillow images), or a
                 source. An image must not change before its outcome is known. An `Outcome`
                 is passed on to the report.
+            metadata: Metadata for all items, or a function from an item's image (a `Path`,
+                bytes, an array or a Pillow image) to its metadata, such as `exif`. The
+                fields of `Item.metadata` come before them.
             progress: True writes a line to standard error; a function receives a
                 `Progress` after each item.
 
@@ -368,7 +373,8 @@ class SearchEngine(Closeable):
             A report with one outcome per item, in order.
 
         Raises:
-            InvalidArgumentError: `items` is no iterable, or is itself an image.
+            InvalidArgumentError: `items` is no iterable, or is itself an image; or `metadata`
+                cannot be stored.
             StoreError: A store failed; images that were stored before stay.
 
         Example:
@@ -378,7 +384,39 @@ class SearchEngine(Closeable):
             ... )
         """
         self._lifetime.check()
-        return add_images(self._pipeline(), items, progress)
+        return add_images(self._pipeline(), items, metadata, progress)
+
+    def index_iter(
+        self,
+        source: str | os.PathLike[str] | Source | Iterable[Item | Outcome | ImageInput],
+        *,
+        metadata: ItemMetadata = None,
+    ) -> Iterator[Outcome]:
+        """Store images as `index` and `add_many` do, and yield each outcome when it is final.
+
+        An outcome is yielded when its image is stored, with a commit of 64 images. No report
+        is kept, so that a source may be endless. Images are stored only while the iterator
+        is read: read it to the end, or stop and index the rest later.
+
+        Args:
+            source: A folder or file, as for `index`; or items, as for `add_many`.
+            metadata: As for `add_many`.
+
+        Yields:
+            Outcomes; of items in their order, of files those that changed last.
+
+        Raises:
+            ImageNotFoundError: The folder or file does not exist.
+            EmptySourceError: The folder holds no file.
+            InvalidArgumentError: An argument has a wrong type or value.
+            StoreError: A store failed; images that were stored before stay.
+
+        Example:
+            >>> for outcome in engine.index_iter(camera_frames()):
+            ...     print(outcome.id, outcome.status)
+        """
+        self._lifetime.check()
+        return stream_images(self._pipeline(), source, metadata)
 
     def get(self, id: str) -> Record | None:
         """Return the record of `id`, or None."""

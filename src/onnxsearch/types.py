@@ -44,7 +44,7 @@ shape (height, width, 3) and type uint8."""
 OpenImage: TypeAlias = "Callable[[], ImageInput]"
 """A function that returns an image. A worker thread calls it when the image is needed, so that
 a source of many images holds none of them in memory. It raises an `ImageError` if there is no
-image."""
+image. An open file that it returns is closed."""
 
 Vectors: TypeAlias = "NDArray[np.float32 | np.uint8]"
 """A matrix of vectors, one a row: (n, dimension) float32, or for `Metric.HAMMING`

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from PIL import Image
 
 from onnxsearch import (
+    ImageInput,
     ImageNotFoundError,
     ImageTooLargeError,
     InMemoryMetadataStore,
@@ -21,6 +23,7 @@ from onnxsearch import (
     InvalidArgumentError,
     Item,
     LocalVectorStore,
+    Metadata,
     Outcome,
     Progress,
     Record,
@@ -28,7 +31,7 @@ from onnxsearch import (
     SQLiteMetadataStore,
     Status,
 )
-from onnxsearch.testing import FakeEmbedder, picture, picture_bytes
+from onnxsearch.testing import FakeEmbedder, picture, picture_bytes, write_pictures
 from tests.engine.stores import assert_consistent
 
 
@@ -387,12 +390,101 @@ def test_progress_has_a_total_as_soon_as_it_is_known(house: House) -> None:
     assert totals(iter([picture("ant"), picture("bee")]))[-1] == 2
 
 
-def test_nothing_is_reported_before_it_is_stored(house: House) -> None:
-    def check(progress: Progress) -> None:
-        assert house.engine.get(progress.current) is not None
+def test_outcomes_come_when_the_images_are_stored(house: House, tmp_path: Path) -> None:
+    write_pictures(tmp_path, [str(n) for n in range(70)])
+    items = (Item(picture_bytes(f"item {n}"), id=str(n)) for n in range(150))
+    for source, number in ((items, 150), (tmp_path, 70), (tmp_path / "3.png", 1)):
+        outcomes = []
+        for outcome in house.engine.index_iter(source):
+            assert house.engine.get(str(outcome.id)) is not None
+            outcomes.append(outcome)
+        assert len(outcomes) == number
+    assert house.engine.count() == 220
 
-    items = [Item(picture_bytes(str(n)), id=str(n)) for n in range(150)]
-    assert house.engine.add_many(items, progress=check).counts["indexed"] == 150
+
+def test_outcomes_of_a_folder_are_those_of_index(tmp_path: Path) -> None:
+    """Also where files were swapped, moved, copied and changed since."""
+    outcomes: list[set[Outcome]] = []
+    for streamed in (False, True):
+        house, folder = House(), tmp_path / "pictures"
+        folder.mkdir()
+        write_pictures(folder, ["ant", "bee", "cat", "dog"])
+        house.engine.index(folder)
+        (folder / "ant.png").rename(folder / "between")
+        (folder / "bee.png").rename(folder / "ant.png")
+        (folder / "between").rename(folder / "bee.png")
+        (folder / "cat.png").rename(folder / "moved.png")
+        shutil.copy(folder / "dog.png", folder / "copy.png")
+        (folder / "dog.png").write_bytes(picture_bytes("fox"))
+        (folder / "broken.png").write_bytes(b"")
+        engine = house.engine
+        found = engine.index_iter(folder) if streamed else engine.index(folder).outcomes
+        outcomes.append(set(found))
+        assert_consistent(house.vectors, house.metadata)
+        shutil.rmtree(folder)
+    assert outcomes[0] == outcomes[1]
+    assert len(outcomes[0]) == 6
+
+
+def test_an_iteration_that_is_left_keeps_what_it_yielded(house: House) -> None:
+    outcomes = house.engine.index_iter(Item(picture_bytes(str(n)), id=str(n)) for n in range(500))
+    first = next(outcomes)
+    outcomes.close()  # type: ignore[attr-defined]
+    assert house.engine.get(str(first.id)) is not None
+    assert 64 <= house.engine.count() < 500
+    assert_consistent(house.vectors, house.metadata)
+
+
+def test_arguments_of_an_iteration_are_checked_at_once(house: House, tmp_path: Path) -> None:
+    with pytest.raises(ImageNotFoundError):
+        house.engine.index_iter(tmp_path / "nothing")
+    with pytest.raises(InvalidArgumentError, match="source of type int: expected"):
+        house.engine.index_iter(3)  # type: ignore[arg-type]
+    with pytest.raises(InvalidArgumentError, match="metadata"):
+        house.engine.index_iter([], metadata=3)  # type: ignore[arg-type]
+
+
+def test_metadata_for_all_items_and_of_their_images(house: House, tmp_path: Path) -> None:
+    path = tmp_path / "cat.png"
+    path.write_bytes(picture_bytes("cat"))
+    items = [
+        Item(path, id="path", metadata={"own": 1}),
+        Item(picture_bytes("ant"), id="bytes", metadata={"own": 2}),
+        Item(lambda: picture_bytes("bee"), id="function"),
+        Item(np.asarray(picture("dog")), id="array"),
+    ]
+
+    def describe(image: ImageInput) -> Metadata:
+        return {"kind": type(image).__name__, "own": 0}
+
+    def described() -> dict[str, object]:
+        return {str(item.id): dict(house.record(str(item.id)).metadata) for item in items}
+
+    house.engine.add_many(items, metadata=describe)
+    expected = {
+        "path": {"kind": type(path).__name__, "own": 1},
+        "bytes": {"kind": "bytes", "own": 2},
+        "function": {"kind": "bytes", "own": 0},
+        "array": {"kind": "ndarray", "own": 0},
+    }
+    assert described() == expected
+    embedded = house.embedded
+    report = house.engine.add_many(items[:3], metadata=describe)
+    assert report.counts["unchanged"] == 3
+    report = house.engine.add_many(items[:3], metadata={"of all": True})
+    assert report.counts["indexed"] == 3
+    assert described()["bytes"] == {"of all": True, "own": 2}
+    assert described()["function"] == {"of all": True}
+    assert house.embedded == embedded
+
+    def fail(image: ImageInput) -> Metadata:
+        raise LookupError("no such row")
+
+    report = house.engine.add_many([*items, b"", Item(b"no image", id="x")], metadata=fail)
+    assert [o.status.value for o in report.failures] == ["broken"] * 5 + ["unsupported"]
+    assert "LookupError: no such row" in str(report.failures[1].error)
+    with pytest.raises(InvalidArgumentError, match="metadata"):
+        house.engine.add_many([], metadata={3: 4})  # type: ignore[dict-item]
 
 
 def test_two_calls_at_once_store_each_image_whole(house: House) -> None:

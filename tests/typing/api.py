@@ -125,8 +125,9 @@ def compose() -> SearchEngine:
     engine.add(b"", id="two")
     engine.add(np.zeros((8, 8, 3), np.uint8))
     many: IndexReport = engine.add_many([Item(b"", id="three"), Path("four.jpg")], progress=show)
-    engine.add_many(Frames())
-    print(many.counts)
+    engine.add_many(Frames(), metadata=lambda image: {"kind": type(image).__name__})
+    final: list[Outcome] = [*engine.index_iter("pictures"), *engine.index_iter(Frames())]
+    print(many.counts, final)
     engine.remove(key)
     count: int = engine.count()
     print(count)

@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from typing import cast
 
 from onnxsearch._internal.progress import ProgressSink, reporter
 from onnxsearch.catalog.batching import BATCH
 from onnxsearch.catalog.retries import attempts, contended
+from onnxsearch.indexing.discovery import read_source
 from onnxsearch.indexing.entries import Entry
-from onnxsearch.indexing.file_metadata import FileMetadata
+from onnxsearch.indexing.exclusion import Exclusion
+from onnxsearch.indexing.file_metadata import FileMetadata, ItemMetadata
 from onnxsearch.indexing.intake import check_items, entries_of
 from onnxsearch.indexing.pipeline import Pipeline
 from onnxsearch.indexing.worker import ChangedFile, Result
 from onnxsearch.types import IndexReport, Outcome, Progress
 
 
-def add_images(pipeline: Pipeline, items: object, progress: ProgressSink) -> IndexReport:
+def add_images(
+    pipeline: Pipeline, items: object, metadata: ItemMetadata, progress: ProgressSink
+) -> IndexReport:
     """Store many images; see `SearchEngine.add_many`."""
     started = time.monotonic()
-    report = reporter(progress)
-    addition = BulkAddition(pipeline, check_items(items))
-    outcomes: list[Outcome] = []
-    for outcome in addition.outcomes():
-        outcomes.append(outcome)
-        report(Progress(len(outcomes), addition.total, outcome.uri))
-    return IndexReport(tuple(outcomes), time.monotonic() - started)
+    addition = BulkAddition(pipeline, check_items("items", items), metadata, reporter(progress))
+    return IndexReport(tuple(addition.stream()), time.monotonic() - started)
+
+
+def stream_images(pipeline: Pipeline, source: object, metadata: ItemMetadata) -> Iterator[Outcome]:
+    """Store the images of a folder, a file or items; see `SearchEngine.index_iter`."""
+    if isinstance(source, str | os.PathLike):
+        files = read_source(cast("os.PathLike[str]", source), Exclusion())
+        return pipeline.stream(files, metadata)
+    return BulkAddition(pipeline, check_items("source", source), metadata, reporter(False)).stream()
 
 
 class BulkAddition:
@@ -35,12 +44,22 @@ class BulkAddition:
     Args:
         pipeline: Embeds and stores the images.
         items: Items, images and outcomes.
+        metadata: What the caller says of all of them.
+        report: Is called after each item.
     """
 
-    def __init__(self, pipeline: Pipeline, items: Iterable[object]) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        items: Iterable[object],
+        metadata: ItemMetadata,
+        report: Callable[[Progress], None],
+    ) -> None:
         self._pipeline = pipeline
-        self._metadata = FileMetadata(None)
-        self._worker = pipeline.worker()
+        self._metadata = FileMetadata(metadata)
+        self._report = report
+        self._done = 0
+        self._worker = pipeline.worker(self._metadata)
         self._writer = pipeline.writer(self._metadata)
         self._entries = entries_of(items)
         self._root = pipeline.catalog.records.root.read()
@@ -52,12 +71,7 @@ class BulkAddition:
         self._ended = False
         self._size = len(items) if isinstance(items, Sized) else None
 
-    @property
-    def total(self) -> int | None:
-        """Number of items; None as long as it is unknown."""
-        return self._taken if self._ended else self._size
-
-    def outcomes(self) -> Iterator[Outcome]:
+    def stream(self) -> Iterator[Outcome]:
         """Yield the outcome of each item, in order, as soon as its image is stored.
 
         An error of the iterable is raised when all that came before it is stored.
@@ -70,7 +84,9 @@ class BulkAddition:
                 self._until_an_id_returns(), self._metadata, self._pipeline.batch_size
             )
             for result in self._pipeline.results(found, self._worker):
-                if self._under_way.finish(self._accept(result)) >= BATCH:
+                outcome = self._accept(result)
+                self._count(outcome)
+                if self._under_way.finish(outcome) >= BATCH:
                     self._writer.flush()
                 if self._writer.is_done:
                     yield from self._settled()
@@ -101,12 +117,17 @@ class BulkAddition:
             entry = next(self._entries)
         except StopIteration:
             self._ended = True
-        except BaseException as error:  # noqa: BLE001, raised again by `outcomes`
+        except BaseException as error:  # noqa: BLE001, raised again by `stream`
             self._ended, self._error = True, error
         else:
             self._taken += 1
             return entry
         return None
+
+    def _count(self, outcome: Outcome | None) -> None:
+        self._done += 1
+        name = self._writer.again[-1].name if outcome is None else outcome.uri
+        self._report(Progress(self._done, self._taken if self._ended else self._size, name))
 
     def _accept(self, result: Result) -> Outcome | None:
         # Only the passes of `index` leave files that changed for later.

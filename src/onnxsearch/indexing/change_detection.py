@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
 from onnxsearch._internal.threads import batched
@@ -72,7 +73,7 @@ def detect_changes(
                 known = None if entry.has_own_id else copies.get(entry.path)
                 yield _detect(entry, root, stored.get(id), known, models, metadata)
             else:
-                yield Candidate(entry, id, stored.get(id), entry.metadata)
+                yield Candidate(entry, id, stored.get(id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,7 @@ def _detect(
         if os.path.isdir(path) and not os.access(path, os.R_OK | os.X_OK):
             return Outcome(file.name, Status.BROKEN, error=f"folder {path!r} may not be read")
         check_regular(path, status)
-        given = metadata.given(file) if stored is not None else None
+        given = metadata.given(file, Path(path)) if stored is not None else None
     except (ImageError, InvalidArgumentError, OSError, ValueError) as error:
         return failure(file.name, error)
     if stored is None:

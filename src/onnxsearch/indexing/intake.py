@@ -21,8 +21,12 @@ _ROWS = 3
 """Axes of an array that is one image. The rows of it are no images."""
 
 
-def check_items(items: object) -> Iterable[object]:
+def check_items(name: str, items: object) -> Iterable[object]:
     """Return `items` if it is an iterable of items.
+
+    Args:
+        name: The argument that it was given as.
+        items: What a caller gave.
 
     Raises:
         InvalidArgumentError: It is not, or is itself an image, whose parts are no images.
@@ -31,7 +35,7 @@ def check_items(items: object) -> Iterable[object]:
     single = single or (isinstance(items, np.ndarray) and items.ndim <= _ROWS)
     if single or hasattr(items, "read") or not isinstance(items, Iterable):
         raise InvalidArgumentError(
-            f"items of type {type(items).__name__}: expected an iterable of items or images, "
+            f"{name} of type {type(items).__name__}: expected an iterable of items or images, "
             "such as [Item(image, id='cat')]. add() stores one image, and index() a folder"
         )
     return cast("Iterable[object]", items)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -95,10 +95,21 @@ class Pipeline:
             outcomes += run.prune(source.folder, outcomes, allow_empty=allow_empty)
         return IndexReport(tuple(outcomes), time.monotonic() - started)
 
-    def worker(self, *, named: bool = True) -> IndexingWorker:
+    def stream(self, source: FileSet, metadata: MetadataSource) -> Iterator[Outcome]:
+        """Index the files of `source`; yield the outcome of each when its image is stored.
+
+        Raises:
+            InvalidArgumentError: Metadata that cannot be stored.
+            StoreError: A store failed.
+        """
+        given = FileMetadata(metadata)
+        source = place_files(self.catalog, source, None)
+        return _Run(self, source, self.writer(given), reporter(False)).stream()
+
+    def worker(self, metadata: FileMetadata, *, named: bool = True) -> IndexingWorker:
         """Return what several threads call with batches of candidates."""
         views = [embedder.parallel(self.workers) for embedder in self.embedders]
-        return IndexingWorker(self.catalog, views, self.reading, named=named)
+        return IndexingWorker(self.catalog, views, self.reading, metadata, named=named)
 
     def writer(self, metadata: FileMetadata) -> Writer:
         """Return what stores the results of a run."""
@@ -138,27 +149,33 @@ class _Run:
         self._outcomes: dict[str, Outcome | None] = {}
         """By path, in the order in which the files were met; None while a file waits."""
         self._done = 0
-        self._worker = pipeline.worker(named=source.folder is None)
+        self._worker = pipeline.worker(writer.metadata, named=source.folder is None)
 
     def outcomes(self) -> list[Outcome]:
-        """Index the files; return the outcome of each."""
-        waiting = self._pass(self._source.entries, Settle.NONE)
-        self._settle_moves(waiting)
+        """Index the files; return the outcome of each, in the order of the files."""
+        for _ in self.stream():
+            pass
+        return [outcome for outcome in self._outcomes.values() if outcome is not None]
+
+    def stream(self) -> Iterator[Outcome]:
+        """Index the files; yield the outcome of each as soon as its image is stored."""
+        waiting = yield from self._pass(self._source.entries, Settle.NONE)
+        yield from self._settle_moves(waiting)
         paths = list(waiting)
         for _ in attempts():
             if not paths:
-                return [outcome for outcome in self._outcomes.values() if outcome is not None]
-            self._pass(paths, Settle.ALL)
+                return
+            yield from self._pass(paths, Settle.ALL)
             paths = self._again()
         raise contended()
 
-    def _settle_moves(self, waiting: dict[str, ChangedFile]) -> None:
+    def _settle_moves(self, waiting: dict[str, ChangedFile]) -> Iterator[Outcome]:
         """Move stored images to the files that show them now, and take these from `waiting`."""
         for _ in attempts():
             moved, again = self._moved(waiting), self._again()
             for path in moved:
                 del waiting[path]
-            changed = self._pass([*moved, *again], Settle.MOVED)
+            changed = yield from self._pass([*moved, *again], Settle.MOVED)
             waiting |= changed
             if changed.keys() >= {*moved, *again}:
                 return
@@ -170,19 +187,33 @@ class _Run:
         moved = [Outcome(str(r.uri), Status.REMOVED, id=r.id) for r in self._writer.moved]
         return list({o.uri: o for o in moved + removed if o.uri not in self._outcomes}.values())
 
-    def _pass(self, entries: Iterable[str | Outcome], settle: Settle) -> dict[str, ChangedFile]:
-        """Index files; return those that have to wait, by path."""
+    def _pass(
+        self, entries: Iterable[str | Outcome], settle: Settle
+    ) -> Generator[Outcome, None, dict[str, ChangedFile]]:
+        """Index files, yield the final outcomes, and return those that wait, by path."""
         changed: dict[str, ChangedFile] = {}
+        noted: list[Outcome] = []
         files = (e if isinstance(e, Outcome) else file_entry(e) for e in entries)
         found = self._pipeline.detect(files, self._writer.metadata)
         for result in self._pipeline.results(found, replace(self._worker, settle=settle)):
             if isinstance(result, ChangedFile):
                 self._outcomes.setdefault(result.uri, None)
                 changed[result.uri] = result
-            else:
-                self._note(self._writer.accept(result))
+            elif (outcome := self._writer.accept(result)) is not None:
+                self._note(outcome)
+                noted.append(outcome)
+            if self._writer.is_done:
+                yield from self._final(noted)
         self._writer.flush()
+        yield from self._final(noted)
         return changed
+
+    def _final(self, noted: list[Outcome]) -> Iterator[Outcome]:
+        """Yield outcomes, except those of files that are looked at again; forget them."""
+        again = {entry.name for entry in self._writer.again}
+        final = [outcome for outcome in noted if outcome.uri not in again]
+        noted.clear()
+        yield from final
 
     def _again(self) -> list[str]:
         """Return the files whose stored state changed meanwhile, each once, and forget them."""
@@ -190,9 +221,7 @@ class _Run:
         self._writer.again.clear()
         return again
 
-    def _note(self, outcome: Outcome | None) -> None:
-        if outcome is None:
-            return
+    def _note(self, outcome: Outcome) -> None:
         if self._outcomes.get(outcome.uri) is None:
             self._done += 1
         self._outcomes[outcome.uri] = outcome

@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from onnxsearch.catalog.catalog import Catalog
 from onnxsearch.catalog.records import Copy, StoredImage
-from onnxsearch.errors import EmbeddingError, ImageError, ProfileError
+from onnxsearch.errors import EmbeddingError, ImageError, InvalidArgumentError, ProfileError
 from onnxsearch.images.image_file import ImageFile
 from onnxsearch.images.reading import ReadPolicy
 from onnxsearch.indexing.change_detection import Candidate
 from onnxsearch.indexing.entries import Entry, FileEntry
 from onnxsearch.indexing.failures import failure
+from onnxsearch.indexing.file_metadata import NO_METADATA, FileMetadata
 from onnxsearch.indexing.twins import still_shows
 from onnxsearch.types import Outcome, Record, Status
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from onnxsearch.embedders.base import Embedder, Tensor
     from onnxsearch.images.in_memory import ReadImage
     from onnxsearch.vectors.base import Vectors
@@ -99,6 +98,7 @@ class IndexingWorker:
         catalog: Where the images are stored.
         embedders: Compute the vectors.
         reading: How files are opened.
+        metadata: What the caller says of the images.
         named: Whether the caller named the images, instead of a folder.
         settle: Which files that changed are settled.
     """
@@ -106,6 +106,7 @@ class IndexingWorker:
     catalog: Catalog
     embedders: Sequence[Embedder]
     reading: ReadPolicy
+    metadata: FileMetadata = NO_METADATA
     named: bool = True
     settle: Settle = Settle.ALL
 
@@ -127,7 +128,7 @@ class IndexingWorker:
         try:
             return self._read(candidate)
         # A profile may refuse what the policy makes of an image, such as a draft.
-        except (ImageError, ProfileError) as error:
+        except (ImageError, ProfileError, InvalidArgumentError) as error:
             return failure(candidate.entry.name, error, named=self.named)
 
     def _read(self, candidate: Candidate) -> Result:
@@ -162,27 +163,35 @@ class IndexingWorker:
         if others and not image.keeps_its_place:
             copy = Copy(file.path, content, file.size, file.modified_ns)
             return Duplicate(entry, content, others[0], copy, stored)
-        self._fill_in(image, (), file)
+        image.tensors = self._tensors((), file)
         return image
 
     def _item(self, candidate: Candidate, read: ReadImage) -> Result:
         """Return the result of an item that is new or shows another image than before."""
         entry, content = candidate.entry, read.content
         twins = [] if content is None else self.catalog.records.with_content(content)
-        image = self._new(candidate, read)
         # An id that is stored already, or that the caller chose, is searched for.
-        image.keeps_its_place = candidate.stored is not None or entry.has_own_id
-        if content is not None and twins and not image.keeps_its_place:
+        keeps_its_place = candidate.stored is not None or entry.has_own_id
+        if content is not None and twins and not keeps_its_place:
             return Duplicate(entry, content, twins[0])
-        known = self.catalog.vectors_of(twins[:1])
-        image.vectors = {
-            embedder.name: vectors[embedder.name]
-            for vectors in known.values()
-            for embedder in self.embedders
-            if embedder.name in vectors
-        }
-        self._fill_in(image, image.vectors, read)
+        vectors = self._vectors_of(twins)
+        tensors = self._tensors(vectors, read)
+        # The caller is asked when the image is known to be good.
+        image = self._new(self._asked(candidate, read), read)
+        image.keeps_its_place, image.vectors, image.tensors = keeps_its_place, vectors, tensors
         return image
+
+    def _vectors_of(self, twins: Sequence[StoredImage]) -> dict[str, Vectors]:
+        """Return the vectors by model that images of the same bytes have."""
+        names = {embedder.name for embedder in self.embedders}
+        stored = self.catalog.vectors_of(twins[:1]).values()
+        return {name: row for rows in stored for name, row in rows.items() if name in names}
+
+    def _asked(self, candidate: Candidate, read: ReadImage) -> Candidate:
+        """Return a candidate with what the caller says of it; of files others ask."""
+        if isinstance(candidate.entry, FileEntry):
+            return candidate
+        return replace(candidate, given=self.metadata.given(candidate.entry, read.data))
 
     def _new(self, candidate: Candidate, read: ReadImage) -> PreparedImage:
         """Return what is stored of an image that its id does not hold yet."""
@@ -214,14 +223,14 @@ class IndexingWorker:
         self, candidate: Candidate, stored: StoredImage, read: ReadImage
     ) -> PreparedImage | Outcome:
         """Bring what is stored of an unchanged image up to date."""
-        before = stored.record
+        before, candidate = stored.record, self._asked(candidate, read)
         record = replace(self._record(candidate, read, stored), id=before.id)
         if record.uri is None:
             record = replace(record, uri=before.uri, modified_ns=before.modified_ns)
         image = PreparedImage(
             candidate.entry.name, record, status=Status.UNCHANGED, stored=stored, amends=True
         )
-        self._fill_in(image, before.models, read)
+        image.tensors = self._tensors(before.models, read)
         if not image.tensors and replace(record, models=before.models) == before:
             return Outcome(image.name, Status.UNCHANGED, id=before.id)
         if image.tensors or (record.metadata, record.uri) != (before.metadata, before.uri):
@@ -235,14 +244,16 @@ class IndexingWorker:
         record, root = self._record(candidate, file, former), self.catalog.records.root.read()
         # An id that the caller chose stays.
         image.record = record if root.gave_id(before) else replace(record, id=before.id)
-        self._fill_in(image, before.models, file)
+        image.tensors = self._tensors(before.models, file)
         return image
 
-    def _fill_in(self, image: PreparedImage, known: Container[str], read: ReadImage) -> None:
-        """Prepare the image for the models whose vectors are not known."""
+    def _tensors(self, known: Container[str], read: ReadImage) -> dict[str, Tensor]:
+        """Return an image as the models take it whose vectors are not known."""
         missing = [embedder for embedder in self.embedders if embedder.name not in known]
-        if missing:
-            image.tensors = _prepare(missing, read.decode(self.reading))
+        if not missing:
+            return {}
+        image = read.decode(self.reading)
+        return {embedder.name: embedder.prepare(image) for embedder in missing}
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,12 +267,8 @@ class BackfillWorker(IndexingWorker):
             error = f"file {candidate.entry.uri!r} no longer shows what was stored: index it again"
             return Outcome(candidate.entry.name, Status.MISSING, error=error)
         image = PreparedImage(candidate.entry.name, stored.record, stored=stored, amends=True)
-        self._fill_in(image, (), read)
+        image.tensors = self._tensors((), read)
         return image
-
-
-def _prepare(embedders: Sequence[Embedder], image: Image.Image) -> dict[str, Tensor]:
-    return {embedder.name: embedder.prepare(image) for embedder in embedders}
 
 
 def _embed(embedder: Embedder, images: Sequence[PreparedImage]) -> Mapping[str, EmbeddingError]:

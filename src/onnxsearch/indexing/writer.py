@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from itertools import groupby
+from pathlib import Path
 
 from onnxsearch.catalog.batching import COMMIT, record_batches
 from onnxsearch.catalog.catalog import Catalog, Move, NewImage
@@ -117,7 +118,7 @@ class Writer:
             if image.stored is None and image.file is not None:
                 # The caller was not asked yet.
                 try:
-                    given = self.metadata.given(image.file)
+                    given = self.metadata.given(image.file, Path(image.file.path))
                 except InvalidArgumentError as error:
                     return failure(image.name, error)
                 if given is not None:
