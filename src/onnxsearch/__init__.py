@@ -137,6 +137,8 @@ if TYPE_CHECKING:
     from onnxsearch.indexing.sources.base import Source as Source
     from onnxsearch.indexing.sources.remote import Remote as Remote
     from onnxsearch.indexing.sources.remote_policy import RemotePolicy as RemotePolicy
+    from onnxsearch.indexing.sources.table import Table as Table
+    from onnxsearch.indexing.sources.table_rows import ArrowStream as ArrowStream
     from onnxsearch.metadata.base import (
         Cell as Cell,
         DurabilityWarning as DurabilityWarning,

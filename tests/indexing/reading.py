@@ -59,7 +59,7 @@ def _result(entry: Item | Outcome) -> tuple[str, str]:
         assert entry.error
         return entry.uri, entry.status.value
     failed = _opened(entry)
-    name = str(entry.uri or entry.id)
+    name = entry.uri or (entry.image if isinstance(entry.image, str) else str(entry.id))
     return name, "image" if failed is None else failed.status.value
 
 
@@ -67,5 +67,5 @@ def _opened(item: Item) -> Outcome | None:
     try:
         open_image(item.image() if callable(item.image) else item.image)
     except ImageError as error:
-        return failure(str(item.uri or item.id), error, named=False)
+        return failure(str(item.uri or item.id), error)
     return None

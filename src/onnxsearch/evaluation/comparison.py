@@ -12,7 +12,7 @@ from onnxsearch._internal.tables import Tabular, names_of
 from onnxsearch._internal.validation import integer
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.evaluation.rank_similarity import kendall_tau, overlap, rank_biased_overlap
-from onnxsearch.reporting.rows import Section, Table
+from onnxsearch.reporting.rows import Section, TextTable
 from onnxsearch.search.query import QueryInput, query_image, query_name
 from onnxsearch.search.results import SearchResults, as_row
 from onnxsearch.types import Hit, JSONValue
@@ -203,9 +203,9 @@ class Comparison(Tabular):
             for answer in self.answers
         ]
 
-    def _summary(self) -> Table:
+    def _summary(self) -> TextTable:
         means = f"means over {len(self)} queries" if len(self) > 1 else "one query"
-        return Table(
+        return TextTable(
             caption=f"How far the models agree ({means})",
             columns=("models", "overlap", "rank-biased", "Kendall's tau"),
             lines=tuple(

@@ -13,7 +13,7 @@ from onnxsearch._internal.paths import target_path
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.images.reading import ReadPolicy
 from onnxsearch.reporting.labels import escaped
-from onnxsearch.reporting.rows import Card, Row, Section, Table
+from onnxsearch.reporting.rows import Card, Row, Section, TextTable
 from onnxsearch.reporting.thumbnails import Thumbnails
 
 _SIZE = 240
@@ -52,7 +52,7 @@ def row_page(row: Row, reading: ReadPolicy) -> str:
 
 
 def comparison_page(
-    title: str, summary: Table, sections: Sequence[Section], reading: ReadPolicy
+    title: str, summary: TextTable, sections: Sequence[Section], reading: ReadPolicy
 ) -> str:
     """Return the page of a comparison.
 
@@ -93,7 +93,7 @@ model.</p>
 """
 
 
-def _table(table: Table) -> str:
+def _table(table: TextTable) -> str:
     head = "".join(f"<th>{escaped(name)}</th>" for name in table.columns)
     lines = "".join(
         f"<tr><th scope=row>{escaped(first)}</th>"

@@ -78,7 +78,7 @@ class RemoteReader:
             read = self._readers[self._policy.protocol(url)]
         except UnsupportedImageError as error:
             return failure(shown, error)
-        return Item(partial(read, url), id=shown, uri=shown)
+        return Item(partial(read, url), uri=shown)
 
 
 def _checked(urls: str | Iterable[str]) -> Iterable[str]:

@@ -107,7 +107,7 @@ def _member(
             yield selection.skipped(name, "is not an image, by its content and by its name")
         else:
             uri = selection.uri(name)
-            yield Item(head + tar.read(header.size - len(head)), id=uri, uri=uri)
+            yield Item(head + tar.read(header.size - len(head)), uri=uri)
 
 
 @dataclass(slots=True)

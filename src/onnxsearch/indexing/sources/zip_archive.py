@@ -17,7 +17,9 @@ from dataclasses import dataclass
 from functools import partial, reduce
 from typing import BinaryIO
 
-from onnxsearch.errors import BrokenImageError, ImageTooLargeError
+from onnxsearch.errors import BrokenImageError, ImageError, ImageTooLargeError
+from onnxsearch.images.formats import has_image_name
+from onnxsearch.indexing.failures import failure
 from onnxsearch.indexing.sources.files import check_head, open_source
 from onnxsearch.indexing.sources.members import MOST_MEMBERS, Budget, MemberSelection
 from onnxsearch.types import Item, Outcome
@@ -88,17 +90,31 @@ def zip_members(
             yield selection.too_large(name, reason)
         else:
             budget.spend(entry.file_size)
-            member = _Member(
-                archive=selection.archive,
-                archive_size=budget.archive_size,
-                uri=selection.uri(name),
-                offset=entry.header_offset,
-                stored=entry.compress_size,
-                size=entry.file_size,
-                crc=entry.CRC,
-                deflated=entry.compress_type == zipfile.ZIP_DEFLATED,
-            )
-            yield Item(partial(_read, member), id=member.uri, uri=member.uri)
+            yield _entry(file, _member(entry, selection, budget))
+
+
+def _member(entry: zipfile.ZipInfo, selection: MemberSelection, budget: Budget) -> _Member:
+    return _Member(
+        archive=selection.archive,
+        archive_size=budget.archive_size,
+        uri=selection.uri(entry.filename),
+        offset=entry.header_offset,
+        stored=entry.compress_size,
+        size=entry.file_size,
+        crc=entry.CRC,
+        deflated=entry.compress_type == zipfile.ZIP_DEFLATED,
+    )
+
+
+def _entry(file: BinaryIO, member: _Member) -> Item | Outcome:
+    """Return the item of a member, or an outcome if it is not an image."""
+    if not has_image_name(member.uri):
+        try:
+            head = next(_content(file, member), b"")
+            check_head(head, member.uri, member.uri)
+        except ImageError as error:
+            return failure(member.uri, error, named=False)
+    return Item(partial(_read, member), uri=member.uri)
 
 
 class _DirectoryFile(io.BufferedIOBase):
@@ -175,17 +191,10 @@ def _read(member: _Member) -> bytes:
     """Return the bytes of a member.
 
     Raises:
-        NotAnImageError: It is not an image, by its content and by its name.
         ImageError: It cannot be read.
     """
     with open_source(member.archive) as file:
-        header = _local_header(file, member)
-        names = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
-        file.seek(names, io.SEEK_CUR)
-        content = _expanded(file, member)
-        chunk = next(content, b"")
-        check_head(chunk, member.uri, member.uri)
-        chunks = [chunk, *content]
+        chunks = list(_content(file, member))
     size = sum(map(len, chunks))
     crc = reduce(lambda before, chunk: zlib.crc32(chunk, before), chunks, 0)
     if size != member.size or crc != member.crc:
@@ -193,19 +202,16 @@ def _read(member: _Member) -> bytes:
     return b"".join(chunks)
 
 
-def _local_header(file: BinaryIO, member: _Member) -> bytes:
-    size = os.fstat(file.fileno()).st_size
+def _content(file: BinaryIO, member: _Member) -> Iterator[bytes]:
+    """Yield the content of a member, at most one byte more than it should have."""
+    if os.fstat(file.fileno()).st_size != member.archive_size:
+        raise BrokenImageError(f"{member.archive!r} changed while it was read: read it again")
     file.seek(member.offset)
     header = file.read(_LOCAL_HEADER)
-    if size != member.archive_size:
-        raise BrokenImageError(f"{member.archive!r} changed while it was read: read it again")
     if len(header) < _LOCAL_HEADER or not header.startswith(_SIGNATURE):
         raise BrokenImageError(f"member {member.uri!r} is damaged: it has no header")
-    return header
-
-
-def _expanded(file: BinaryIO, member: _Member) -> Iterator[bytes]:
-    """Yield the content of a member, at most one byte more than it should have."""
+    names = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+    file.seek(names, io.SEEK_CUR)
     left, room = member.stored, member.size + 1
     decoder = zlib.decompressobj(-zlib.MAX_WBITS)
     while left and room:
