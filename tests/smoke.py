@@ -47,6 +47,7 @@ def main(extras: set[str]) -> None:
         makes_tables("arrow", "pyarrow", "arrow" in extras)
         makes_tables("pandas", "pandas", "pandas" in extras)
         reads_urls("remote" in extras)
+        reads_tables("arrow" in extras, folder / "table.parquet")
         excludes(bool({"cli", "patterns"} & extras), str(folder / "excluding"), pictures)
     print(f"onnxsearch {onnxsearch.__version__} works with: {sorted(extras) or 'no extras'}")
 
@@ -158,6 +159,17 @@ def reads_urls(installed: bool) -> None:
     except onnxsearch.MissingExtraError as error:
         assert not installed
         assert "onnxsearch[remote]" in str(error), error
+
+
+def reads_tables(installed: bool, path: Path) -> None:
+    path.write_bytes(b"no table")
+    try:
+        onnxsearch.Table(path)
+    except onnxsearch.MissingExtraError as error:
+        assert not installed
+        assert "onnxsearch[arrow]" in str(error), error
+    except onnxsearch.BrokenImageError:
+        pass
 
 
 def excludes(installed: bool, location: str, pictures: Path) -> None:

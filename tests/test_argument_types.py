@@ -53,6 +53,7 @@ from onnxsearch import (
     SearchEngine,
     SQLiteMetadataStore,
     Step,
+    Table,
     TextProfile,
     TLSFiles,
     annotate_model,
@@ -153,6 +154,7 @@ def targets(folder: Path) -> dict[str, Target]:
     picture("file").save(folder / "file.png")
     with zipfile.ZipFile(folder / "photos.zip", "w") as archive:
         archive.write(folder / "file.png", "file.png")
+    (folder / "photos.csv").write_text("image\nfile.png\n")
     engine.save_snapshot(folder / "album.zip")
     results, comparison = engine.search(picture("a")), engine.compare(picture("a"))
     vectors, records = InMemoryVectorStore(), InMemoryMetadataStore()
@@ -220,6 +222,7 @@ def targets(folder: Path) -> dict[str, Target]:
         "Archive": Target(Archive, {"path": folder / "photos.zip"}),
         "Remote": Target(Remote, {"urls": []}),
         "RemotePolicy": Target(RemotePolicy, {}),
+        "Table": Target(Table, {"data": folder / "photos.csv"}),
         "ReadPolicy": Target(ReadPolicy, {}),
         "DecodePolicy": Target(DecodePolicy, {}),
         "open_image": Target(open_image, {"source": picture("a")}),

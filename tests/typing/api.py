@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from onnxsearch import (
     Archive,
+    ArrowStream,
     CollectionSpec,
     Comparison,
     Embedder,
@@ -51,6 +52,7 @@ from onnxsearch import (
     SearchResults,
     Source,
     Status,
+    Table,
     Tensor,
     TextQueries,
     Trial,
@@ -211,9 +213,11 @@ def tuned(store: MilvusVectorStore, trials: Tuning[MilvusIndex]) -> Tunable[Milv
     return store
 
 
-def sources(archive: Path) -> list[Source]:
+def sources(archive: Path, frame: ArrowStream) -> list[Source]:
     policy = RemotePolicy(max_bytes=2**20, timeout=5, protocols=["https", "s3"])
     return [
         Archive(archive, exclude=["raw/"], include_hidden=True, max_bytes=2**30),
         Remote(["https://example.org/a.jpg"], policy),
+        Table("products.csv", image="photo", id="sku", metadata=["price"], remote=policy),
+        Table(frame, root="photos"),
     ]
