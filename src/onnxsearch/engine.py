@@ -53,8 +53,9 @@ from onnxsearch.locations import (
 from onnxsearch.metadata.base import MetadataStore
 from onnxsearch.search.near_duplicates import calibrate, clusters
 from onnxsearch.search.query_encoder import QueryEncoder
-from onnxsearch.search.retriever import Retriever, Selection
+from onnxsearch.search.retriever import Retriever
 from onnxsearch.search.searcher import Searcher, one_query
+from onnxsearch.search.selection import Selection
 from onnxsearch.search.stored_vectors import stored_vectors
 from onnxsearch.vectors.base import VectorStore
 
@@ -564,8 +565,12 @@ class SearchEngine(Closeable):
         limit: int = 10,
         offset: int = 0,
         filter: Filter | None = None,
+        exclude: str | Iterable[str] = (),
+        exclude_query: bool = False,
         max_distance: float | None = None,
+        min_score: float | None = None,
         group_by: str | None = None,
+        group_size: int = 1,
         diversity: float = 0.0,
     ) -> SearchResults:
         """Return the images that are most similar to the query, nearest first.
@@ -585,9 +590,18 @@ class SearchEngine(Closeable):
             limit: Number of images, at least 1. If fewer are stored, all are returned.
             offset: Number of nearest images to leave out, for the next page.
             filter: Keeps only images whose metadata match.
+            exclude: Ids to leave out, any number. The results are as if these images were not
+                stored, also with several models.
+            exclude_query: Leave out the image that the query is itself, with its copies: the
+                image of the id, or of the file's path, and all images with the same bytes. Of
+                examples, all are left out. Not for texts, vectors, Pillow images and arrays.
             max_distance: Keeps only images that are not further away.
+            min_score: Keeps only images whose `Hit.score` is not lower. With several models,
+                that is the fused score.
             group_by: A metadata field: only the nearest of the images with the same value is
                 returned. An image without this field is a group of its own.
+            group_size: Number of images of each group that are returned, at most. Only with
+                `group_by`.
             diversity: Above 0, hits are chosen to be near the query and unlike each other, by
                 maximal marginal relevance, and returned in the order of the choice; with 1
                 only the unlikeness counts. The nearest 100 are reordered, then the next
@@ -607,7 +621,18 @@ class SearchEngine(Closeable):
             >>> engine.search("query.jpg", models=["vgg16", "resnet50"])
         """
         self._lifetime.check()
-        selection = Selection(limit, offset, filter, max_distance, group_by, diversity)
+        selection = Selection(
+            limit=limit,
+            offset=offset,
+            filter=filter,
+            exclude=exclude,
+            exclude_query=exclude_query,
+            max_distance=max_distance,
+            min_score=min_score,
+            group_by=group_by,
+            group_size=group_size,
+            diversity=diversity,
+        )
         return self._searcher.search(
             one_query(query, text), selection, model=model, models=models, fusion=fusion
         )
@@ -619,12 +644,15 @@ class SearchEngine(Closeable):
         model: str | None = None,
         limit: int = 10,
         filter: Filter | None = None,
+        exclude: str | Iterable[str] = (),
+        exclude_query: bool = False,
+        min_score: float | None = None,
     ) -> Iterator[SearchResults]:
         """Yield the results of `search` for each image, in order.
 
         This is much faster than a loop over `search`: all cores embed, and the store
         receives many queries at once. An iterator is read as its images are needed, and
-        memory stays bounded.
+        memory stays bounded. `exclude_query` leaves out each image from its own results.
 
         Raises:
             ImageError: An image cannot be used; results of earlier ones were yielded.
@@ -633,7 +661,14 @@ class SearchEngine(Closeable):
             StoreError: A store failed.
         """
         self._lifetime.check()
-        return self._searcher.search_many(images, Selection(limit, filter=filter), model=model)
+        selection = Selection(
+            limit=limit,
+            filter=filter,
+            exclude=exclude,
+            exclude_query=exclude_query,
+            min_score=min_score,
+        )
+        return self._searcher.search_many(images, selection, model=model)
 
     def compare(
         self,
@@ -642,6 +677,8 @@ class SearchEngine(Closeable):
         models: Sequence[str] | None = None,
         limit: int = 10,
         filter: Filter | None = None,
+        exclude: str | Iterable[str] = (),
+        exclude_query: bool = False,
     ) -> Comparison:
         """Search with several models and compare their results.
 
@@ -653,6 +690,8 @@ class SearchEngine(Closeable):
             models: Names of the models, at least two; by default all.
             limit: Number of images of each model. If fewer are stored, all are returned.
             filter: Keeps only images whose metadata match.
+            exclude: As for `search`.
+            exclude_query: As for `search`.
 
         Raises:
             ImageError: An image cannot be used.
@@ -666,7 +705,9 @@ class SearchEngine(Closeable):
             >>> comparison.overlap(5)
         """
         self._lifetime.check()
-        selection = Selection(limit, filter=filter)
+        selection = Selection(
+            limit=limit, filter=filter, exclude=exclude, exclude_query=exclude_query
+        )
         return compare(self._searcher, query, self._embedders.selected(models), selection)
 
     def evaluate(

@@ -153,6 +153,10 @@ class Hit:
     """The metadata that were stored with the image."""
     model: str
     """Name of the model that found it; of a fused hit all names, separated by "+"."""
+    similarity: float | None = None
+    """Cosine of the angle between the vectors of the query and the image, from -1 to 1,
+    whatever the metric; for `Metric.HAMMING` 1 - 2 * differing bits / all bits, where a bit
+    counts as +1 or -1. None for a fused hit."""
 
 
 class Status(StrEnum):

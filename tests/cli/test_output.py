@@ -102,4 +102,5 @@ def test_json_holds_everything(capsys: pytest.CaptureFixture[str]) -> None:
         "score": 1.0,
         "metadata": {"n": 0},
         "model": "fake",
+        "similarity": None,
     }

@@ -163,6 +163,15 @@ def by_words(engine: SearchEngine) -> Vectors:
     return queries.embed_text(["a red apple"])
 
 
+def others(engine: SearchEngine) -> list[float | None]:
+    found = engine.search(
+        "cat.jpg", exclude_query=True, exclude=["dog"], group_by="year", group_size=3, min_score=0.5
+    )
+    many = engine.search_many(["cat.jpg"], exclude="dog", exclude_query=True, min_score=0.5)
+    engine.compare("cat.jpg", exclude=(id for id in ["dog"]), exclude_query=True)
+    return [hit.similarity for results in (found, *many) for hit in results]
+
+
 def recent() -> Filter:
     parsed: Filter = F.parse("year >= 2020")
     read: Filter = F.from_dict({"and": [{"field": ["camera", "year"], "ge": 2020}]})

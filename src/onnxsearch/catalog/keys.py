@@ -85,15 +85,15 @@ def check_id(id: str, name: str = "id") -> str:
     return id
 
 
-def check_ids(id: str | Iterable[str]) -> list[str]:
+def check_ids(id: str | Iterable[str], name: str = "id") -> list[str]:
     """Return the ids that `id` names, one or several, if all of them can name an image.
 
     Raises:
         InvalidArgumentError: One of them cannot.
     """
     expected = "an id, or an iterable of ids"
-    single = [id] if isinstance(id, str) else items("id", id, expected)
-    return [check_id(each) for each in single]
+    single = [id] if isinstance(id, str) else items(name, id, expected)
+    return [check_id(each, name) for each in single]
 
 
 def named_ids(ids: Collection[str]) -> str:

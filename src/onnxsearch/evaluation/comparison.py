@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from onnxsearch.embedders.base import Embedder
     from onnxsearch.images.reading import ReadPolicy
-    from onnxsearch.search.retriever import Selection
     from onnxsearch.search.searcher import Searcher
+    from onnxsearch.search.selection import Selection
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ import numpy as np
 from onnxsearch._internal.threads import batched
 from onnxsearch._internal.validation import number, pairs
 from onnxsearch.errors import InvalidArgumentError
-from onnxsearch.search.retriever import Retriever, Selection
+from onnxsearch.search.retriever import Retriever
+from onnxsearch.search.selection import Selection
 from onnxsearch.vectors.exact_search import Floats, distances
 
 if TYPE_CHECKING:

@@ -2,81 +2,41 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from onnxsearch._internal.validation import instance, integer, number
 from onnxsearch.catalog.catalog import Catalog
 from onnxsearch.errors import InvalidArgumentError
-from onnxsearch.filters import Filter, check_filter
-from onnxsearch.filters.values import identity
 from onnxsearch.images.reading import READ_STRICTLY, ReadPolicy
-from onnxsearch.search.diversity import POOL, most_diverse
+from onnxsearch.search.diversity import most_diverse
 from onnxsearch.search.fusion import DEEPENING, FUSED_RANKS, extended
+from onnxsearch.search.omission import NOTHING, Omission
 from onnxsearch.search.results import SearchResults
+from onnxsearch.search.similarity import cosine, length_of
 from onnxsearch.types import Hit, Metric
 
 if TYPE_CHECKING:
     from onnxsearch.catalog.records import StoredImage
     from onnxsearch.embedders.base import Embedder
+    from onnxsearch.filters import Filter
     from onnxsearch.search.fusion import Fusion
+    from onnxsearch.search.selection import Selection
+    from onnxsearch.types import Record
     from onnxsearch.vectors.base import Match, Vectors, VectorStore
 
 _ROUNDS = 10
 """Maximum number of searches for one call, however busy the writers are."""
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Which of the ranked images a search returns."""
+class _Ranking(NamedTuple):
+    """The nearest images of one query, as deep as was asked for."""
 
-    limit: int = 10
-    offset: int = 0
-    filter: Filter | None = None
-    max_distance: float | None = None
-    group_by: str | None = None
-    diversity: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.filter is not None:
-            check_filter(self.filter)
-        # As Python's own numbers: numpy's small integers overflow when they are added up.
-        object.__setattr__(self, "limit", integer("limit", self.limit, least=1))
-        object.__setattr__(self, "offset", integer("offset", self.offset, least=0))
-        if self.max_distance is not None:
-            object.__setattr__(self, "max_distance", number("max_distance", self.max_distance))
-        if self.group_by is not None:
-            instance("group_by", self.group_by, str, "the name of a metadata field")
-        object.__setattr__(self, "diversity", number("diversity", self.diversity, least=0, most=1))
-
-    @property
-    def end(self) -> int:
-        """The rank of the last hit that is returned."""
-        return self.offset + self.limit
-
-    @property
-    def wanted(self) -> int:
-        """How many candidates it takes to serve this: for diversity whole pools."""
-        return math.ceil(self.end / POOL) * POOL if self.diversity else self.end
-
-    def candidates(self, ranking: Sequence[Hit]) -> list[Hit]:
-        """Return the hits that may be returned, in order, as many as are wanted."""
-        limit = math.inf if self.max_distance is None else self.max_distance
-        hits = [hit for hit in ranking if hit.distance <= limit]
-        if self.group_by is not None:
-            hits = _first_of_each(hits, self.group_by)
-        return hits[: self.wanted]
-
-    def is_served_by(self, ranking: Sequence[Hit]) -> bool:
-        """Return whether a deeper ranking would give the same candidates."""
-        if len(self.candidates(ranking)) == self.wanted:
-            return True
-        limit = math.inf if self.max_distance is None else self.max_distance
-        return bool(ranking) and ranking[-1].distance > limit
+    matches: list[Match]
+    is_whole: bool
+    """Whether these are all that match."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,20 +49,35 @@ class Retriever:
     """How reports on the results open image files."""
 
     def search(
-        self, embedder: Embedder, queries: Vectors, selection: Selection
+        self,
+        embedder: Embedder,
+        queries: Vectors,
+        selection: Selection,
+        omissions: Sequence[Omission] = (),
     ) -> list[SearchResults]:
         """Return the results for each row of `queries`.
+
+        Args:
+            embedder: The model of the queries.
+            queries: Of shape (n, columns).
+            selection: Which of the nearest images are returned.
+            omissions: For each row which images are left out; by default none.
 
         Raises:
             InvalidArgumentError: The store cannot look as deep.
         """
+        left_out = omissions or [NOTHING] * len(queries)
+        lengths = [length_of(embedder.metric, query) for query in queries]
         hits: list[list[Hit]] = []
         for depth in self.depths(selection.wanted):
-            found, known = self._ranked({embedder.name: queries}, depth, selection.filter)
+            found, known = self._ranked({embedder.name: queries}, depth, selection.filter, left_out)
             rankings = found[embedder.name]
-            hits = [[_hit(embedder, match, known[match.key]) for match in r] for r in rankings]
+            hits = [
+                [_hit(embedder, match, known[match.key].record, length) for match in r.matches]
+                for r, length in zip(rankings, lengths, strict=True)
+            ]
             if all(
-                selection.is_served_by(each) or _is_whole(ranking, depth)
+                selection.is_served_by(each) or ranking.is_whole
                 for each, ranking in zip(hits, rankings, strict=True)
             ):
                 break
@@ -124,6 +99,7 @@ class Retriever:
         query: Mapping[str, Vectors],
         fusion: Fusion,
         selection: Selection,
+        omission: Omission = NOTHING,
     ) -> SearchResults:
         """Return one ranking by different models; `query` holds a vector for each.
 
@@ -140,14 +116,13 @@ class Retriever:
         ranking: list[Match] = []
         hits: list[Hit] = []
         for depth in self.depths(FUSED_RANKS):
-            found, known = self._ranked(queries, depth, selection.filter)
-            rankings = {model: matches for model, (matches,) in found.items()}
-            ranking = extended(ranking, fusion.merge(rankings))
+            found, known = self._ranked(queries, depth, selection.filter, [omission])
+            rankings = {model: each for model, (each,) in found.items()}
+            merged = fusion.merge({model: each.matches for model, each in rankings.items()})
+            ranking = extended(ranking, merged)
             records.update(known)
             hits = _fused_hits(name, ranking, records)
-            if selection.is_served_by(hits) or all(
-                _is_whole(matches, depth) for matches in rankings.values()
-            ):
+            if selection.is_served_by(hits) or all(each.is_whole for each in rankings.values()):
                 break
         else:
             self._check_deep_enough([hits], selection)
@@ -199,28 +174,63 @@ class Retriever:
         most = self.vectors.max_rows
         if short and most is not None and self.catalog.records.count() > most:
             raise InvalidArgumentError(
-                f"limit {selection.limit}, offset {selection.offset}, max_distance "
-                f"{selection.max_distance}, group_by {selection.group_by!r}: {self.vectors!r} "
-                f"returns at most {most} rows a search, and these hold too few such "
-                "images. Ask for fewer, or exclude others with a filter"
+                f"{selection}: {self.vectors!r} returns at most {most} rows a search, and these "
+                "hold too few such images. Ask for fewer, or exclude others with a filter"
             )
 
     def _at_most(self, depth: int) -> int:
         return depth if self.vectors.max_rows is None else min(depth, self.vectors.max_rows)
 
     def _ranked(
-        self, queries: Mapping[str, Vectors], depth: int, filter: Filter | None
-    ) -> tuple[dict[str, list[list[Match]]], Mapping[str, StoredImage]]:
-        """Return by model the nearest `depth` images for each of its queries, and their records."""
+        self,
+        queries: Mapping[str, Vectors],
+        depth: int,
+        filter: Filter | None,
+        omissions: Sequence[Omission],
+    ) -> tuple[dict[str, list[_Ranking]], Mapping[str, StoredImage]]:
+        """Return by model the nearest `depth` images for each of its queries, and their records.
+
+        Images that are left out take no rank: the store is asked for more rows instead.
+        """
         self.catalog.identity.confirm()
+        found: dict[str, list[_Ranking]] = {}
+        known: Mapping[str, StoredImage] = {}
+        # Images that are left out are often the nearest ones.
+        most = max(map(len, omissions), default=0)
+        for width in self.depths(depth + min(most, depth)):
+            rows, known = self._rows(queries, width, filter)
+            found = {
+                model: [
+                    _Ranking(
+                        [match for match in matches if not out.holds(known[match.key].record)],
+                        is_whole=len(matches) < width,
+                    )
+                    for matches, out in zip(several, omissions, strict=True)
+                ]
+                for model, several in rows.items()
+            }
+            if all(
+                ranking.is_whole or len(ranking.matches) >= depth
+                for rankings in found.values()
+                for ranking in rankings
+            ):
+                break
+        return {
+            model: [_cut(each, depth) for each in several] for model, several in found.items()
+        }, known
+
+    def _rows(
+        self, queries: Mapping[str, Vectors], width: int, filter: Filter | None
+    ) -> tuple[dict[str, list[list[Match]]], Mapping[str, StoredImage]]:
+        """Return by model the nearest `width` rows that have records, and these records."""
         collections = {model: self.catalog.collection(model) for model in queries}
         known: Mapping[str, StoredImage] = {}
-        width = self._at_most(depth)
+        asked = self._at_most(width)
         dropped: set[str] = set()
         found: dict[str, list[list[Match]]] = {}
         for _ in range(_ROUNDS):
             found = {
-                model: self.vectors.search(collections[model], rows, width, filter=filter)
+                model: self.vectors.search(collections[model], rows, asked, filter=filter)
                 for model, rows in queries.items()
             }
             keys = {
@@ -238,36 +248,27 @@ class Retriever:
             if without <= dropped:
                 break
             dropped |= without
-            width = self._at_most(depth + len(dropped))
+            asked = self._at_most(width + len(dropped))
         return {
-            model: [[match for match in r if match.key in known][:depth] for r in rankings]
+            model: [[match for match in r if match.key in known][:width] for r in rankings]
             for model, rankings in found.items()
         }, known
 
 
-def _is_whole(ranking: Sequence[Match], depth: int) -> bool:
-    """Return whether a ranking of at most `depth` rows holds all rows that match."""
-    return len(ranking) < depth
+def _cut(ranking: _Ranking, depth: int) -> _Ranking:
+    """Return the first `depth` ranks of a ranking."""
+    return _Ranking(ranking.matches[:depth], ranking.is_whole and len(ranking.matches) <= depth)
 
 
-def _first_of_each(hits: Sequence[Hit], field: str) -> list[Hit]:
-    """Keep the first hit of each value of a metadata field; without a value, all."""
-    firsts: dict[object, Hit] = {}
-    for place, hit in enumerate(hits):
-        value = hit.metadata.get(field)
-        # A rank is never equal to the identity of a value, which is a pair.
-        firsts.setdefault(place if value is None else identity(value), hit)
-    return list(firsts.values())
-
-
-def _hit(embedder: Embedder, match: Match, stored: StoredImage) -> Hit:
+def _hit(embedder: Embedder, match: Match, record: Record, length: float) -> Hit:
     return Hit(
-        id=stored.record.id,
-        uri=stored.record.uri,
+        id=record.id,
+        uri=record.uri,
         distance=match.distance,
         score=embedder.metric.score(match.distance),
-        metadata=stored.record.metadata,
+        metadata=record.metadata,
         model=embedder.name,
+        similarity=cosine(embedder.metric, match.distance, embedder.dimension, length),
     )
 
 

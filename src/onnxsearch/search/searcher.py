@@ -6,18 +6,20 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeVar, cast
 
 import numpy as np
 
 from onnxsearch._internal.threads import batched, ordered_map
 from onnxsearch.embedders.base import Embedder
 from onnxsearch.errors import InvalidArgumentError
-from onnxsearch.images.reading import open_image
+from onnxsearch.images.reading import all_bytes, open_image
 from onnxsearch.search.fusion import as_fusion
+from onnxsearch.search.omission import Omission, own_images
 from onnxsearch.search.query import Query
 from onnxsearch.search.results import SearchResults
-from onnxsearch.search.retriever import Retriever, Selection
+from onnxsearch.search.retriever import Retriever
+from onnxsearch.search.selection import Selection
 from onnxsearch.types import ImageInput
 
 if TYPE_CHECKING:
@@ -30,6 +32,15 @@ if TYPE_CHECKING:
 
 _QUERIES = 64
 """Queries that the store is asked for at once, at most."""
+
+_Query = TypeVar("_Query", bound="QueryInput")
+
+
+class _Embedded(NamedTuple):
+    """Queries as vectors, and for each the images that its results leave out."""
+
+    matrix: Vectors
+    omissions: list[Omission]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +80,18 @@ class Searcher:
             )
         chosen = self.embedders.selected(models)
         rule = as_fusion(fusion)
+        query, omission = self._with_omission(query, selection)
         rows = self.encoder.vectors(query, chosen)
-        return self.retriever.fused(chosen, rows, rule, selection)
+        return self.retriever.fused(chosen, rows, rule, selection, omission)
 
     def by_each(
         self, query: QueryInput, embedders: Sequence[Embedder], selection: Selection
     ) -> dict[str, SearchResults]:
         """Return what each model finds, by its name; an image is decoded once."""
+        query, omission = self._with_omission(query, selection)
         rows = self.encoder.vectors(query, embedders)
         return {
-            e.name: self.retriever.search(e, rows[e.name][np.newaxis], selection)[0]
+            e.name: self.retriever.search(e, rows[e.name][np.newaxis], selection, [omission])[0]
             for e in embedders
         }
 
@@ -105,13 +118,15 @@ class Searcher:
     ) -> Iterator[SearchResults]:
         view = embedder.parallel(self.workers)
         batches = batched(images, self.batch_size)
-        matrices = ordered_map(lambda b: self._embed(view, b), batches, workers=self.workers)
-        pending: list[Vectors] = []
+        embedded = ordered_map(
+            lambda batch: self._embed(view, batch, selection), batches, workers=self.workers
+        )
+        pending: list[_Embedded] = []
         # The first results come early, and later ones many at a time.
         wanted = 1
         try:
-            for matrix in matrices:
-                pending.append(matrix)
+            for batch in embedded:
+                pending.append(batch)
                 if len(pending) >= wanted:
                     ready, pending = pending, []
                     yield from self._searched(embedder, ready, selection)
@@ -123,15 +138,32 @@ class Searcher:
         yield from self._searched(embedder, pending, selection)
 
     def _searched(
-        self, embedder: Embedder, matrices: Sequence[Vectors], selection: Selection
+        self, embedder: Embedder, embedded: Sequence[_Embedded], selection: Selection
     ) -> list[SearchResults]:
-        if not matrices:
+        if not embedded:
             return []
-        return self.retriever.search(embedder, np.concatenate(matrices), selection)
+        matrix = np.concatenate([batch.matrix for batch in embedded])
+        omissions = [omission for batch in embedded for omission in batch.omissions]
+        return self.retriever.search(embedder, matrix, selection, omissions)
 
-    def _embed(self, embedder: Embedder, images: Iterable[ImageInput]) -> Vectors:
+    def _embed(
+        self, embedder: Embedder, batch: Iterable[ImageInput], selection: Selection
+    ) -> _Embedded:
+        images, omissions = zip(
+            *(self._with_omission(image, selection) for image in batch), strict=True
+        )
         opened = (open_image(image, self.encoder.reading) for image in images)
-        return embedder.embed(opened, batch_size=self.batch_size)
+        return _Embedded(embedder.embed(opened, batch_size=self.batch_size), list(omissions))
+
+    def _with_omission(self, query: _Query, selection: Selection) -> tuple[_Query, Omission]:
+        """Return a query that can be read, and the images that its results leave out."""
+        given = Omission(selection.excluded)
+        if not selection.exclude_query:
+            return query, given
+        if hasattr(query, "read"):
+            query = cast("_Query", all_bytes(cast("BinaryIO", query)))
+        records, reading = self.retriever.catalog.records, self.encoder.reading
+        return query, given | own_images(query, records, reading)
 
 
 def one_query(query: QueryInput | None, text: str | None) -> QueryInput:
