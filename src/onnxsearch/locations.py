@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from onnxsearch._internal.paths import target_path
 from onnxsearch._internal.validation import instance, items
 from onnxsearch.catalog.catalog import Catalog
+from onnxsearch.catalog.manifest import Manifest
 from onnxsearch.embedders.bundled import DEFAULT_MODEL
 from onnxsearch.errors import (
     InvalidArgumentError,
@@ -127,6 +128,26 @@ def model_places(model_path: _Place | Iterable[_Place] | None) -> list[Path]:
     others = os.environ.get("ONNXSEARCH_MODELS", "").split(os.pathsep)
     known = [target_path(each, "ONNXSEARCH_MODELS") for each in others if each]
     return places + [place for place in known if place.exists()]
+
+
+def stored_models(
+    location: str | os.PathLike[str], records: str | os.PathLike[str] | None, namespace: str
+) -> list[ModelDescription]:
+    """Return what an index says of its models; the vectors are not opened.
+
+    Args:
+        location: Where the vectors are; see `SearchEngine.open`.
+        records: Where the records are; see `SearchEngine.open`.
+        namespace: See `SearchEngine`.
+
+    Raises:
+        InvalidArgumentError: The records are nowhere.
+        StoreCorruptError: What the index says cannot be read.
+        StoreError: The store failed.
+    """
+    beside = _files(_path("location", location))[1] if _scheme(location) is None else None
+    with _records(records, beside, location) as store:
+        return Manifest(store, namespace).models()
 
 
 def stored_embedders(

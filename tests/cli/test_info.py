@@ -54,9 +54,29 @@ def test_models_are_selected_by_name(
     turned = run("compare", pictures / "gold.png", "-m", "y", "-m", "x", "--json")
     assert list(json.loads(turned.stdout)["results"]) == ["y", "x"]
     unknown = run("search", pictures / "gold.png", "-m", "z")
-    assert (unknown.exit_code, "expected one of x, y" in unknown.stderr) == (1, True)
+    assert (unknown.exit_code, "it has x, y" in unknown.stderr) == (1, True)
+    by_file = run("search", pictures / "gold.png", "-m", "models/y.onnx", "--json")
+    assert json.loads(by_file.stdout)["model"] == "y", "its profile need not be given again"
     mixed = run("search", pictures / "gold.png", "-m", "y", "--profile", "keras-tf")
     assert "--profile is for models from files" in mixed.stderr
+
+
+def test_a_name_means_the_model_of_the_index_before_any_other(
+    run: Run,  # noqa: F811
+    pictures: Path,  # noqa: F811
+    models: Path,
+) -> None:
+    named = ["--profile", "keras-tf", "--name", "efficientnet-lite0"]
+    run("index", pictures, "-m", "models/x.onnx", *named)
+    found = run("search", pictures / "gold.png", "-m", "efficientnet-lite0", "--json")
+    assert len(json.loads(found.stdout)["hits"]) == 3, found.output
+    other = run("search", pictures / "gold.png", "-m", "efficientnet-lite2", "--json")
+    assert (other.exit_code, "it has efficientnet-lite0" in other.stderr) == (1, True)
+    wrong = run("search", pictures / "gold.png", "-m", "models/y.onnx", "--profile", "keras-tf")
+    assert (wrong.exit_code, "no model 'y'" in wrong.stderr) == (1, True)
+    shown = json.loads(run("info", "--json").stdout)
+    assert [model["name"] for model in shown["models"]] == ["efficientnet-lite0"]
+    assert shown["others"] == {}, "a search adds no model to an index"
 
 
 def test_index_with_other_models_says_so(

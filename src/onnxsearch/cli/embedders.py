@@ -88,28 +88,29 @@ class ModelOptions:
             ModelError: A model cannot be used.
         """
         models = self.models or []
-        files = [model for model in models if _is_file(model)]
+        files = [model for model in models if is_file(model)]
         loaded = iter(self._loadings(files))
         embedders: list[Embedder] = []
         for model in models:
-            if not _is_file(model):
+            if not is_file(model):
                 embedders.append(_named(model))
                 continue
             embedders.append(OnnxEmbedder(model, **next(loaded)))
         return embedders or None
 
-    def stored_names(self) -> Sequence[str] | None:
-        """Return the names of models of the index; None if the options name other models.
+    @property
+    def load_files(self) -> bool:
+        """Whether an option says how models from files are loaded."""
+        given = (self.profiles, self.names, self.outputs, self.poolings, self.layouts)
+        return any(given)
+
+    def check_files(self, files: Sequence[str]) -> None:
+        """Raise unless the options fit these models from files.
 
         Raises:
-            InvalidArgumentError: An option is for models from files.
+            InvalidArgumentError: They do not.
         """
-        models = self.models or []
-        named = {*bundled_models(), *catalogue()}
-        if any(_is_file(model) for model in models) or set(models) <= named:
-            return None
-        self._loadings([])
-        return models
+        self._loadings(files)
 
     def _loadings(self, files: Sequence[str]) -> list[_Loading]:
         """Return for each model from a file what else `OnnxEmbedder` is called with."""
@@ -141,7 +142,13 @@ def _named(model: str) -> OnnxEmbedder:
     return OnnxEmbedder.bundled(model)
 
 
-def _is_file(model: str) -> bool:
+def comes_by_name(model: str) -> bool:
+    """Return whether a model comes with the package, or is in the catalogue."""
+    return model in bundled_models() or model in catalogue()
+
+
+def is_file(model: str) -> bool:
+    """Return whether an option names a file rather than a model's name."""
     return model.endswith(".onnx") or os.path.exists(os.path.expanduser(model))
 
 

@@ -31,6 +31,7 @@ from onnxsearch.cli.options import (
     errors_end_the_command,
     records_of,
 )
+from onnxsearch.cli.stored_models import searched_models
 
 
 @app.command(epilog=EXIT_CODES)
@@ -64,8 +65,7 @@ def search(
     with errors_end_the_command():
         check_image(image)
         check_indexed(location, place)
-        names = options.stored_names()
-        embedders = None if names else options.embedders()
+        embedders, names = searched_models(options, location, place)
         with SearchEngine.open(
             location, embedders=embedders, records=place, model_path=model_path
         ) as engine:

@@ -42,9 +42,7 @@ def file_digest(path: str | Path) -> bytes:
         with open_to_read(path) as file:
             return hashlib.file_digest(file, "sha256").digest()
     except OSError as error:
-        raise ModelLoadError(
-            f"{str(path)!r} cannot be read any more: {error.strerror or error}"
-        ) from error
+        raise ModelLoadError(f"{str(path)!r} cannot be read: {error.strerror or error}") from error
 
 
 def fingerprint(digest: bytes, settings: Mapping[str, JSONValue]) -> str:

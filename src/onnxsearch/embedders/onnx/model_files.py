@@ -84,7 +84,7 @@ class ModelFinder:
         self, file: ModelFile, source: ModelSource | None, endings: tuple[str, ...]
     ) -> Iterator[str]:
         """Yield paths that may be of the file, the most likely ones first."""
-        if file.path is not None and file.path.endswith(endings):
+        if file.path is not None and _ends(file.path, endings):
             yield file.path
         if source is not None and source.kind == "bundled" and source.name in bundled_models():
             yield str(bundled_model(source.name))
@@ -92,7 +92,7 @@ class ModelFinder:
             yield from cached_paths(source, file.name)
         folders = [place for place in self._places if place.is_dir()]
         name = file.name or ""
-        if name.endswith(endings) and os.path.basename(name) == name:
+        if _ends(name, endings) and os.path.basename(name) == name:
             yield from (str(folder / name) for folder in folders)
         yield from (str(place) for place in self._places if not place.is_dir())
         for folder in folders:
@@ -136,6 +136,10 @@ def _is_that(path: str, file: ModelFile) -> bool:
         return False  # it cannot be read, or no file can have that name
 
 
+def _ends(name: str, endings: tuple[str, ...]) -> bool:
+    return name.lower().endswith(endings)
+
+
 def _files_below(folder: Path, endings: tuple[str, ...]) -> Iterator[str]:
     left = _MOST_FILES
     for root, folders, names in os.walk(folder):
@@ -144,5 +148,5 @@ def _files_below(folder: Path, endings: tuple[str, ...]) -> Iterator[str]:
             left -= 1
             if left < 0:
                 return
-            if name.endswith(endings):
+            if _ends(name, endings):
                 yield os.path.join(root, name)
