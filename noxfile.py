@@ -15,7 +15,9 @@ nox.options.sessions = ["lint", "typing", "tests", "docs"]
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PYPROJECT)
 OLDEST = PYTHONS[0]
-EXTRAS = ("lite", "cli", "onnx", "text", "hub", "heif", "patterns", "arrow", "pandas", "remote")
+EXTRAS = (
+    "lite", "cli", "onnx", "text", "hub", "heif", "patterns", "arrow", "pandas", "remote", "watch",
+)  # fmt: skip
 
 
 def group(name: str) -> tuple[str, ...]:

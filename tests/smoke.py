@@ -49,6 +49,7 @@ def main(extras: set[str]) -> None:
         reads_urls("remote" in extras)
         reads_tables("arrow" in extras, folder / "table.parquet")
         excludes(bool({"cli", "patterns"} & extras), str(folder / "excluding"), pictures)
+        watches("watch" in extras, str(folder / "watching"), pictures)
     print(f"onnxsearch {onnxsearch.__version__} works with: {sorted(extras) or 'no extras'}")
 
 
@@ -61,6 +62,18 @@ def finds_itself(location: str, pictures: Path) -> None:
         assert first.uri is not None
         assert Path(first.uri).name == query.name, first
         assert first.distance < 1e-3, first
+
+
+def watches(installed: bool, location: str, pictures: Path) -> None:
+    with onnxsearch.SearchEngine.open(location) as engine:
+        try:
+            report = next(engine.watch(pictures))
+        except onnxsearch.MissingExtraError as error:
+            assert not installed
+            assert "onnxsearch[watch]" in str(error), error
+        else:
+            assert installed
+            assert report.counts["indexed"] == len(COLOURS), report
 
 
 def makes_tables(extra: str, package: str, installed: bool) -> None:

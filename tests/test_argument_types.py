@@ -173,6 +173,7 @@ def targets(folder: Path) -> dict[str, Target]:
         ),
         "open": Target(SearchEngine.open, {"location": folder / "new", "embedders": models}),
         "index": Target(engine.index, {"source": folder / "file.png"}),
+        "watch": Target(engine.watch, {"folder": folder}),
         "add": Target(engine.add, {"image": picture("d")}),
         "add_many": Target(engine.add_many, {"items": []}),
         "index_iter": Target(engine.index_iter, {"source": []}),

@@ -43,6 +43,7 @@ from onnxsearch.indexing.migration import (
 )
 from onnxsearch.indexing.pipeline import Pipeline
 from onnxsearch.indexing.spaces import ensure_collections, remember_models
+from onnxsearch.indexing.watching import FolderWatch
 from onnxsearch.locations import (
     make_embedders,
     model_places,
@@ -60,6 +61,9 @@ from onnxsearch.search.stored_vectors import stored_vectors
 from onnxsearch.vectors.base import VectorStore
 
 if TYPE_CHECKING:
+    import threading
+    from collections.abc import Generator
+
     from onnxsearch._internal.progress import ProgressSink
     from onnxsearch.catalog.index_info import IndexInfo
     from onnxsearch.catalog.integrity_report import VerifyReport
@@ -314,6 +318,72 @@ class SearchEngine(Closeable):
         return self._pipeline().run(
             files, metadata, progress, root=root, prune=prune, allow_empty=allow_empty
         )
+
+    def watch(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        metadata: MetadataSource = None,
+        progress: ProgressSink = False,
+        prune: bool = True,
+        exclude: Sequence[str] = (),
+        include_hidden: bool = False,
+        root: str | os.PathLike[str] | None = None,
+        quiet: float = 1.0,
+        polling: bool = False,
+        stop_event: threading.Event | None = None,
+    ) -> Generator[IndexReport, None, None]:
+        """Keep the index of a folder up to date, and yield a report of each change.
+
+        The first report is that of `index(folder, prune=prune)`. From then on, files that are
+        created, changed, renamed or removed are indexed or removed as they are reported by the
+        operating system, and each report holds the outcomes of these files. If the process is
+        killed, the next watch catches up. If the folder is removed or unmounted, nothing is
+        deleted: a report says so, and watching continues when the folder is back.
+
+        Needs the extra `[watch]`.
+
+        Args:
+            folder: The folder, with all below it.
+            metadata: As for `index`.
+            progress: As for `index`; of the first report.
+            prune: Also remove images whose file no longer exists; as for `index`, not those
+                of a folder that is empty as if a drive were not mounted.
+            exclude: As for `index`.
+            include_hidden: As for `index`.
+            root: As for `index`.
+            quiet: Seconds for which nothing was reported of a file before it is indexed, so
+                that a file which is being copied is not read half.
+            polling: Look at all files every second, for folders of which the system reports
+                no changes, such as network shares.
+            stop_event: Ends the iteration once it is set, from any thread. `break` and
+                Ctrl-C end it too.
+
+        Raises:
+            ImageNotFoundError: The folder does not exist.
+            InvalidArgumentError: `folder` is a file, or an argument has a wrong type or value.
+            MissingExtraError: The extra is not installed.
+            OnnxSearchError: The system cannot watch the folder, as when its limit is reached.
+            StoreError: A store failed. The next watch continues.
+
+        Example:
+            >>> for report in engine.watch("~/Pictures"):
+            ...     print(report)
+        """
+        self._lifetime.check()
+        excluded = Exclusion(exclude, include_hidden=include_hidden)
+        return FolderWatch(
+            self._pipeline(),
+            folder,
+            excluded,
+            metadata=metadata,
+            progress=progress,
+            root=root,
+            prune=prune,
+            quiet=quiet,
+            polling=polling,
+            stop_event=stop_event,
+        ).reports()
 
     def add(
         self, image: ImageInput, *, id: str | None = None, metadata: MetadataInput | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,6 +102,8 @@ def open_and_search(location: str) -> list[str]:
     with SearchEngine.open(location) as engine:
         report: IndexReport = engine.index("pictures", progress=show)
         engine.index(Path("pictures"), root="pictures")
+        for change in engine.watch("pictures", quiet=2.0, stop_event=Event()):
+            print(change.failures)
         outcomes: Sequence[Outcome] = report.outcomes
         indexed: int = report.counts[Status.INDEXED]
         print(len(outcomes), indexed, report.failures)

@@ -29,6 +29,7 @@ def main() -> None:
             output,
             search,  # noqa: F401
             verify,  # noqa: F401
+            watch,  # noqa: F401
         )
         from onnxsearch.cli.app import app
     except ModuleNotFoundError as error:

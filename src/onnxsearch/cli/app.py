@@ -23,10 +23,13 @@ from onnxsearch.cli.options import (
     DEFAULT_LOCATION,
     EXIT_CODES,
     AsJSON,
+    Excludes,
+    IncludeHidden,
     Location,
     ModelPaths,
     OldRecords,
     Records,
+    Root,
     errors_end_the_command,
     note_other_models,
     records_of,
@@ -82,26 +85,9 @@ def index(
         bool,
         typer.Option("--allow-empty", help="With --prune: even if DIR is now empty or gone."),
     ] = False,
-    exclude: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--exclude",
-            metavar="PATTERN",
-            help="Skip files and folders that match, as in a .gitignore file; repeatable.",
-        ),
-    ] = None,
-    include_hidden: Annotated[
-        bool,
-        typer.Option("--include-hidden", help="Also index names that begin with a dot."),
-    ] = False,
-    root: Annotated[
-        Path | None,
-        typer.Option(
-            "--root",
-            metavar="DIR",
-            help="Store paths relative to this folder, so that it can be moved.",
-        ),
-    ] = None,
+    exclude: Excludes = None,
+    include_hidden: IncludeHidden = False,
+    root: Root = None,
     as_json: AsJSON = False,
 ) -> None:
     """Index the images in DIR and below. A second run does only what is left."""

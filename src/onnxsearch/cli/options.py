@@ -52,6 +52,25 @@ ModelPaths = Annotated[
         "elsewhere; repeatable. Also in the variable ONNXSEARCH_MODELS.",
     ),
 ]
+Excludes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--exclude",
+        metavar="PATTERN",
+        help="Skip files and folders that match, as in a .gitignore file; repeatable.",
+    ),
+]
+IncludeHidden = Annotated[
+    bool, typer.Option("--include-hidden", help="Also index names that begin with a dot.")
+]
+Root = Annotated[
+    Path | None,
+    typer.Option(
+        "--root",
+        metavar="DIR",
+        help="Store paths relative to this folder, so that it can be moved.",
+    ),
+]
 AsJSON = Annotated[
     bool, typer.Option("--json", help="Print one JSON document, and nothing else, to stdout.")
 ]

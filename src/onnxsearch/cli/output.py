@@ -141,10 +141,10 @@ def print_note(message: str) -> None:
     _print_aside(Text(printable(message)))
 
 
-def print_json(document: Mapping[str, JSONValue]) -> None:
+def print_json(document: Mapping[str, JSONValue], *, indent: int | None = 2) -> None:
     """Print one JSON document, in ASCII: names of files need not be valid Unicode."""
     with _writing():
-        json.dump(document, sys.stdout, indent=2)
+        json.dump(document, sys.stdout, indent=indent)
         sys.stdout.write("\n")
 
 

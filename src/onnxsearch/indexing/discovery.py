@@ -86,9 +86,41 @@ def _unless_excluded(path: str, exclusion: Exclusion) -> str | Outcome:
     return path if reason is None else _skipped(path, reason)
 
 
-def _walk(folder: str, exclusion: Exclusion) -> Iterator[str | Outcome]:
+def read_some(folder: str, paths: Iterable[str], exclusion: Exclusion) -> FileSet:
+    """Return some of the files that `read_source` returns for a folder.
+
+    Args:
+        folder: Absolute path of the folder.
+        paths: Files, and folders with all below them, in the folder. Those that do not exist
+            are left out, and those in folders that are skipped.
+        exclusion: Decides what is skipped, as for the whole folder.
+    """
+    entries: dict[str | Outcome, None] = {}
+    for path in sorted(path for path in paths if os.path.lexists(path)):
+        if _is_store_file(path) or is_left_out(folder, path, exclusion):
+            continue
+        is_folder = os.path.isdir(path)
+        if not is_folder or not os.path.islink(path):
+            entries |= dict.fromkeys(_walk(folder, exclusion, path) if is_folder else [path])
+    return FileSet([e for e in entries if isinstance(e, Outcome) or not _is_store_file(e)], folder)
+
+
+def is_left_out(folder: str, path: str, exclusion: Exclusion) -> bool:
+    """Return whether a walk of a folder skips a path in it, or a folder that the path is in."""
+    *parents, name = os.path.relpath(path, folder).split(os.sep)
+    for number in range(1, len(parents) + 1):
+        below = "/".join(parents[:number])
+        if exclusion.reason(below, is_folder=True) or os.path.islink(os.path.join(folder, below)):
+            return True
+    below = "/".join([*parents, name])
+    return exclusion.reason(below, is_folder=os.path.isdir(path)) is not None
+
+
+def _walk(folder: str, exclusion: Exclusion, top: str | None = None) -> Iterator[str | Outcome]:
+    """Yield what is in a folder, or in the folder `top` below it."""
     unreadable: list[str] = []
-    for root, folders, files in os.walk(folder, onerror=lambda e: unreadable.append(e.filename)):
+    walked = os.walk(top or folder, onerror=lambda e: unreadable.append(e.filename))
+    for root, folders, files in walked:
         below = os.path.relpath(root, folder).replace(os.sep, "/")
         prefix = "" if below == "." else f"{below}/"
         for name in sorted(files):

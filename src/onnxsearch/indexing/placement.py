@@ -34,15 +34,24 @@ def place_files(catalog: Catalog, files: FileSet, given: str | os.PathLike[str] 
     if given is None:
         root = set_root(catalog, None)
         return files if root.path is None else _respelled(files, root)
+    root = Root.at(root_path(given))
+    placed = _respelled(files, root)
+    _check_below(placed, root)
+    set_root(catalog, root.path)
+    return placed
+
+
+def root_path(given: str | os.PathLike[str]) -> str:
+    """Return the absolute path of a folder that is given as root.
+
+    Raises:
+        InvalidArgumentError: It is no folder.
+    """
     path = absolute_path(given, "root")
     if not os.path.isdir(path):
         why = "is not a folder" if os.path.lexists(path) else "does not exist"
         raise InvalidArgumentError(f"root {path!r} {why}: expected the folder of the album")
-    root = Root.at(path)
-    placed = _respelled(files, root)
-    _check_below(placed, root)
-    set_root(catalog, path)
-    return placed
+    return path
 
 
 def _respelled(files: FileSet, root: Root) -> FileSet:

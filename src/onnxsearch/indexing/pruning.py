@@ -50,14 +50,46 @@ def prune(
     ]
     if not allow_empty:
         _check_not_emptied(folder, gone, met)
+    removed = _remove(catalog, gone)
+    for batch in batched(catalog.records.all_copies(), COMMIT):
+        copies = [copy for copy in batch if copy.uri.startswith(inside) and is_gone(copy.uri)]
+        catalog.records.forget(copies)
+    return removed
+
+
+def remove_gone(catalog: Catalog, paths: Iterable[str]) -> list[Outcome] | None:
+    """Remove the images of files that are known to be gone, whatever their folders hold.
+
+    Args:
+        catalog: Where the images are stored.
+        paths: Absolute paths at which there is no file.
+
+    Returns:
+        An outcome for each image that was removed; None, and nothing is removed, if it is not
+        known what one of the paths was: a folder, or a file that was never stored.
+
+    Raises:
+        StoreError: A store failed.
+    """
+    root = catalog.records.root.read()
+    ids = {root.id_of(path): path for path in paths}
+    found = catalog.records.find(ids)
+    gone = [s for id, s in found.items() if root.id_of(str(s.record.file)) == id]
+    copies = catalog.records.copies(path for id, path in ids.items() if id not in found)
+    if len(gone) + len(copies) < len(ids):
+        return None
+    removed = _remove(catalog, gone)
+    catalog.records.forget(copies.values())
+    return removed
+
+
+def _remove(catalog: Catalog, gone: Sequence[StoredImage]) -> list[Outcome]:
+    """Remove images whose files are gone; return an outcome for each."""
     removed: dict[str, str] = {}
     for group in batched(gone, COMMIT):
         _hand_metadata_on(catalog, group)
         paths = {stored.record.id: str(stored.record.uri) for stored in group}
         removed |= {id: paths[id] for id in catalog.discard(group)}
-    for batch in batched(catalog.records.all_copies(), COMMIT):
-        copies = [copy for copy in batch if copy.uri.startswith(inside) and is_gone(copy.uri)]
-        catalog.records.forget(copies)
     return [Outcome(path, Status.REMOVED, id=id) for id, path in removed.items()]
 
 
