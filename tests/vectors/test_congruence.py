@@ -18,6 +18,7 @@ from onnxsearch import (
     VectorStore,
 )
 from onnxsearch.testing.vector_samples import key, random_vectors
+from onnxsearch.vectors import bounded_search, local_rows
 from tests.servers import milvus_database
 from tests.vectors.congruence import agree
 from tests.vectors.strategies import FILTERS, ROWS
@@ -33,6 +34,17 @@ BY_METRIC = pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.metric.
 @BY_METRIC
 def test_local_store_agrees(tmp_path: Path, spec: CollectionSpec) -> None:
     agree(spec, lambda: LocalVectorStore(tmp_path / "vectors.sqlite"), runs=4)
+
+
+@pytest.mark.parametrize("metric", list(Metric), ids=lambda metric: metric.value)
+def test_local_store_with_mapped_files_agrees(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metric: Metric
+) -> None:
+    monkeypatch.setattr(local_rows, "_IN_MEMORY", 0)
+    monkeypatch.setattr(bounded_search, "_MANY", 2)
+    monkeypatch.setattr(bounded_search, "_FIRST", 2)
+    spec = CollectionSpec("mapped", 64, "model-1", metric)
+    agree(spec, lambda: LocalVectorStore(tmp_path / "vectors.sqlite"), runs=2)
 
 
 @pytest.mark.slow

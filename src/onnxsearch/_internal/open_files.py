@@ -21,6 +21,8 @@ from weakref import WeakSet
 
 _SUFFIXES = ("", "-wal", "-shm")
 """Endings that SQLite appends to the name of a database for the files beside it."""
+MAPPED = "-rows-"
+"""What follows the name of a database in the names of files that hold a copy of its rows."""
 
 
 class StoreFileError(OSError):
@@ -72,6 +74,9 @@ class DatabaseFiles(StoreFiles):
 
     def include(self, path: str, status: os.stat_result) -> bool:
         """Return whether the file is the database or one of the files beside it."""
+        # Copies of rows come and go. No lock is lost when they are opened, so no link matters.
+        if os.path.basename(path).startswith(os.path.basename(self._path) + MAPPED):
+            return os.path.dirname(os.path.realpath(path)) == os.path.dirname(self._path)
         # Once SQLite has opened all of them, they stay until it closes them.
         if len(self._seen) < len(_SUFFIXES):
             self.look()

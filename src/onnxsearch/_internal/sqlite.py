@@ -85,6 +85,11 @@ class Database:
             self._files.look()
             self._closed = False
 
+    @property
+    def is_read_only(self) -> bool:
+        """Whether the file is opened for reading only."""
+        return self._is_read_only
+
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
         """Return a connection that shows the file at one moment."""

@@ -66,13 +66,26 @@ def nearest(
                 near = rows[_lowest(ranks[rows], limit, widest)]
             near = near[_lowest(ranks[near], limit, _slack(metric, lengths[near], query))]
             exact = distances(metric, matrix, near, query)
-            matches = [
-                Match(keys[int(row)], float(distance))
-                for row, distance in zip(near, exact, strict=True)
-            ]
-            matches.sort(key=_by_distance_then_key)
-            found.append(matches[:limit])
+            found.append(in_order(keys, near, exact, limit))
     return found
+
+
+def contenders(
+    metric: Metric, part: Vectors, lengths: Floats, query: Vectors, limit: int
+) -> tuple[Positions, Floats]:
+    """Return all rows of `part` that may be among its `limit` nearest, and their distances."""
+    ranks = _rough(metric, part, lengths, query[np.newaxis])[0]
+    near = _lowest(ranks, limit, _slack(metric, lengths, query))
+    return near, distances(metric, part, near, query)
+
+
+def in_order(keys: Sequence[str], rows: Positions, distances: Floats, limit: int) -> list[Match]:
+    """Return the `limit` nearest of some rows, by distance and then by key."""
+    matches = [
+        Match(keys[int(row)], float(distance))
+        for row, distance in zip(rows, distances, strict=True)
+    ]
+    return sorted(matches, key=by_distance_then_key)[:limit]
 
 
 def distances(metric: Metric, matrix: Vectors, rows: Positions, query: Vectors) -> Floats:
@@ -91,7 +104,8 @@ def euclidean_lengths(matrix: Vectors) -> Floats:
     return np.sqrt(squares)
 
 
-def _by_distance_then_key(match: Match) -> tuple[float, str]:
+def by_distance_then_key(match: Match) -> tuple[float, str]:
+    """Return what sorts matches by distance, and those at equal distances by key."""
     return match.distance, match.key
 
 

@@ -1,4 +1,4 @@
-"""Vectors in one SQLite file, searched exactly in memory."""
+"""Vectors in one SQLite file, searched exactly."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
-
-import numpy as np
 
 from onnxsearch._internal.paths import target_path
 from onnxsearch._internal.sqlite import Database
@@ -21,7 +19,8 @@ from onnxsearch.errors import (
 from onnxsearch.filters import Filter
 from onnxsearch.types import Metric
 from onnxsearch.vectors.base import CollectionSpec, Match, Vectors, VectorStore
-from onnxsearch.vectors.row_table import RowTable
+from onnxsearch.vectors.local_rows import LocalRows, forget_file, matrix_of, remove_files
+from onnxsearch.vectors.row_map import DamagedMapError
 
 _APPLICATION = 0x6F6E7876  # "onxv"; `file` and SQLite's own tools show it
 _FORMAT = 1
@@ -56,10 +55,13 @@ _SCHEMA = """
 class LocalVectorStore(VectorStore):
     """A durable, exact vector store in one file, without a server.
 
-    A write is on disk when it returns, and survives a loss of power. A search compares
-    the query with every row of a matrix in memory. The matrix is read from the file at
-    the first search and kept up to date from then on; it takes `4 * dimension` bytes per
-    row.
+    A write is on disk when it returns, and survives a loss of power. A search finds what
+    a comparison with every row finds, ties included, and reads few of the vectors.
+
+    The vectors of a collection of more than 32 MiB are copied to a file beside this one,
+    named after it and ending in `-rows-` and a number. A search maps that file, and keeps a
+    fifth of it in memory. It may be deleted at any time: it is written again. If it cannot
+    be written, all vectors are kept in memory. Do not change it while a store is open.
 
     Threads, objects and processes may share a file, and each finds the writes of the
     others. SQLite's locks need a local disk; do not put the file on a network share.
@@ -93,7 +95,7 @@ class LocalVectorStore(VectorStore):
             schema=_SCHEMA,
             page_bytes=_PAGE_BYTES,
         )
-        self._loaded: dict[int, _Loaded] = {}
+        self._loaded: dict[int, LocalRows] = {}
 
     def _describe(self, name: str) -> CollectionSpec | None:
         with self._database.read() as connection:
@@ -127,7 +129,10 @@ class LocalVectorStore(VectorStore):
                 connection.execute("DELETE FROM collections WHERE number = ?", (found.number,))
                 connection.execute(_OWNERS)
                 connection.execute("DELETE FROM owners WHERE collection = ?", (found.number,))
-                self._loaded.pop(found.number, None)
+                forget_file(connection, found.number)
+        if found is not None:
+            self._loaded.pop(found.number, None)
+            remove_files(self._database.path, found.number)
 
     def _upsert(
         self, spec: CollectionSpec, keys: Sequence[str], vectors: Vectors, metadata: Sequence[str]
@@ -146,12 +151,21 @@ class LocalVectorStore(VectorStore):
     def _search(
         self, spec: CollectionSpec, queries: Vectors, limit: int, filter: Filter | None
     ) -> list[list[Match]]:
-        with self._database.read() as connection:
-            number = _number(connection, spec)
-            loaded = self._loaded.setdefault(number, _Loaded(number, spec))
-            loaded.refresh(connection)
-            snapshot = loaded.table.snapshot(with_metadata=filter is not None)
-        return snapshot.search(queries, limit, filter)
+        while True:
+            with self._database.read() as connection:
+                rows = self._rows(connection, spec)
+                try:
+                    rows.refresh(connection)
+                    view = rows.view(with_metadata=filter is not None)
+                except DamagedMapError:
+                    rows.distrust_file()
+                    continue
+            rows.publish(self._database)
+            try:
+                return view.search(queries, limit, filter)
+            except DamagedMapError:
+                with self._database.read():
+                    rows.distrust_file()
 
     def _fetch(self, spec: CollectionSpec, keys: Sequence[str]) -> Mapping[str, Vectors]:
         found: dict[str, Vectors] = {}
@@ -162,7 +176,7 @@ class LocalVectorStore(VectorStore):
                     "SELECT vector FROM vectors WHERE collection = ? AND key = ?", (number, key)
                 ).fetchone()
                 if row is not None:
-                    found[key] = _matrix([row[0]], spec)[0].copy()
+                    found[key] = matrix_of([row[0]], spec)[0].copy()
         return found
 
     def _delete(self, spec: CollectionSpec, keys: Sequence[str]) -> None:
@@ -203,6 +217,13 @@ class LocalVectorStore(VectorStore):
         self._database.close()
         self._loaded.clear()
 
+    def _rows(self, connection: sqlite3.Connection, spec: CollectionSpec) -> LocalRows:
+        number = _number(connection, spec)
+        if number not in self._loaded:
+            path, writable = self._database.path, not self._database.is_read_only
+            self._loaded[number] = LocalRows(path, number, spec, writable=writable)
+        return self._loaded[number]
+
     def __repr__(self) -> str:
         return f"LocalVectorStore({str(self._database.path)!r})"
 
@@ -212,61 +233,6 @@ class _Found(NamedTuple):
 
     number: int
     spec: CollectionSpec
-
-
-class _Loaded:
-    """The rows of a collection in memory, and the last change that they include."""
-
-    def __init__(self, number: int, spec: CollectionSpec) -> None:
-        self.table = RowTable(spec)
-        self._number, self._spec = number, spec
-        self._version: int | None = None
-        self._stored = self._removed = 0
-
-    def refresh(self, connection: sqlite3.Connection) -> None:
-        """Read all changes since the last call, by all processes."""
-        (version,) = connection.execute("PRAGMA data_version").fetchone()
-        if version == self._version:
-            return
-        # Removals first: a key that was removed and stored again has a row.
-        self._read_removals(connection)
-        self._read_vectors(connection)
-        self._version = version
-
-    def _read_removals(self, connection: sqlite3.Connection) -> None:
-        # The highest number in the table is not enough: its row may have been deleted with a
-        # dropped collection.
-        oldest, newest = connection.execute(
-            "SELECT min(change), "
-            "(SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'removals') "
-            "FROM removals"
-        ).fetchone()
-        if (newest + 1 if oldest is None else oldest) > self._removed + 1:
-            self.table = RowTable(self._spec)
-            self._stored = 0
-        else:
-            gone = connection.execute(
-                "SELECT key FROM removals WHERE change > ? AND collection = ?",
-                (self._removed, self._number),
-            )
-            self.table.discard([key for (key,) in gone])
-        self._removed = newest
-
-    def _read_vectors(self, connection: sqlite3.Connection) -> None:
-        (rows,) = connection.execute(
-            "SELECT count(*) FROM vectors WHERE collection = ? AND change > ?",
-            (self._number, self._stored),
-        ).fetchone()
-        self.table.reserve(rows)
-        cursor = connection.execute(
-            "SELECT change, key, metadata, vector FROM vectors "
-            "WHERE collection = ? AND change > ? ORDER BY change",
-            (self._number, self._stored),
-        )
-        while page := cursor.fetchmany(_PAGE):
-            changes, keys, texts, blobs = zip(*page, strict=True)
-            self.table.put(keys, _matrix(blobs, self._spec), texts)
-            self._stored = changes[-1]
 
 
 def _find(connection: sqlite3.Connection, name: str) -> _Found | None:
@@ -305,13 +271,3 @@ def _number(connection: sqlite3.Connection, spec: CollectionSpec) -> int:
     if found is None or found.spec != spec:
         raise CollectionNotFoundError(f"collection {spec.name!r} was dropped meanwhile")
     return found.number
-
-
-def _matrix(blobs: Sequence[bytes], spec: CollectionSpec) -> Vectors:
-    width = spec.columns * spec.dtype.itemsize
-    if any(len(blob) != width for blob in blobs):
-        raise StoreCorruptError(
-            f"collection {spec.name!r} holds a vector that is not {width} bytes long. Drop the "
-            "collection and index again"
-        )
-    return np.frombuffer(b"".join(blobs), spec.dtype).reshape(len(blobs), spec.columns)

@@ -1,0 +1,207 @@
+"""The search by bounds finds what the comparison of all rows finds, bit for bit."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, strategies as st
+
+from onnxsearch import CollectionSpec, InMemoryVectorStore, Match, Metric, Vectors
+from onnxsearch.testing.vector_samples import key, random_vectors
+from onnxsearch.vectors import bounded_search
+from onnxsearch.vectors.bounded_search import BoundedSearch
+from onnxsearch.vectors.exact_search import distances
+from onnxsearch.vectors.row_map import MapState, RowMap
+from onnxsearch.vectors.row_map_writer import write_row_map
+
+FLOAT_METRICS = st.sampled_from([Metric.L2, Metric.IP, Metric.COSINE])
+STATE = MapState(b"0123456789abcdef", 1, 0, 0)
+
+
+def mapped(spec: CollectionSpec, vectors: Vectors) -> RowMap:
+    """Return a file of the rows; it is deleted at once, and stays readable."""
+    keys = [key(number) for number in range(len(vectors))]
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "rows")
+        write_row_map(path, STATE, spec, len(keys), [(keys, vectors, ["{}"] * len(keys))])
+        return RowMap(path, STATE.token, STATE.collection, spec)
+
+
+def plain(spec: CollectionSpec, vectors: Vectors) -> InMemoryVectorStore:
+    store = InMemoryVectorStore()
+    store.ensure_collection(spec)
+    store.upsert(spec.name, [key(number) for number in range(len(vectors))], vectors)
+    return store
+
+
+def agree(metric: Metric, vectors: Vectors, queries: Vectors, limit: int) -> None:
+    spec = CollectionSpec("c", vectors.shape[1], "f", metric)
+    wanted = plain(spec, vectors).search("c", queries, limit)
+    rows = mapped(spec, vectors)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bounded_search, "_MANY", 2)  # keep to the bounds where they hardly help
+        patch.setattr(bounded_search, "_FIRST", 4)
+        assert BoundedSearch(rows, metric).search(queries, limit, None) == wanted
+        for query, matches in zip(queries, wanted, strict=True):
+            alone = BoundedSearch(rows, metric).search(query[np.newaxis], limit, None)
+            assert alone == [matches]
+
+
+def clustered(seed: int, rows: int, columns: int) -> Vectors:
+    """Return vectors near a few centres, most of whose variance lies in few directions."""
+    generator = np.random.default_rng(seed)
+    scales = 1.0 / np.arange(1, columns + 1)
+    centres = generator.standard_normal((1 + rows // 20, columns)) * scales
+    noise = 0.1 * generator.standard_normal((rows, columns)) * scales
+    vectors = centres[generator.integers(0, len(centres), rows)] + noise
+    return vectors.astype(np.float32)
+
+
+@given(
+    metric=FLOAT_METRICS,
+    seed=st.integers(0, 2**32),
+    rows=st.integers(30, 300),
+    columns=st.sampled_from([64, 80, 100]),
+    limit=st.integers(1, 12),
+    scale=st.sampled_from([0.01, 1.0, 50.0, 1e-30, 1e-4, 1e5, 1e30]),
+    offset=st.sampled_from([0.0, 1.0, 1000.0]),
+    equal=st.integers(0, 60),
+    zeros=st.integers(0, 3),
+    steps=st.integers(0, 40),
+)
+def test_equals_the_comparison_of_all_rows(
+    metric: Metric,
+    seed: int,
+    rows: int,
+    columns: int,
+    limit: int,
+    scale: float,
+    offset: float,
+    equal: int,
+    zeros: int,
+    steps: int,
+) -> None:
+    generator = np.random.default_rng(seed)
+    vectors = (clustered(seed, rows + 4, columns) + np.float32(offset)) * np.float32(scale)
+    queries = vectors[rows:].copy()
+    vectors = vectors[:rows]
+    places = generator.integers(0, rows, 3)
+    vectors[generator.integers(0, rows, equal)] = vectors[places[0]]
+    # Copies of a query that differ by a single step of float32 in some numbers.
+    near = generator.integers(0, rows, steps)
+    vectors[near] = np.nextafter(queries[0], generator.choice([-1, 1], (steps, columns)) * np.inf)
+    vectors[generator.integers(0, rows, zeros)] = 0.0
+    queries[1] = vectors[places[1]]
+    queries[2] = 0.0 if zeros else -queries[2]
+    agree(metric, vectors, queries, limit)
+
+
+@given(
+    metric=FLOAT_METRICS,
+    seed=st.integers(0, 2**32),
+    scale=st.sampled_from([0.02, 1.0, 3.0]),
+    outside=st.sampled_from([0.0, 1e-6, 1e-3, 1.0]),
+)
+def test_no_row_is_nearer_than_its_bound(
+    metric: Metric, seed: int, scale: float, outside: float
+) -> None:
+    """Where nothing is outside of the subspace, a bound equals the distance but for rounding."""
+    generator = np.random.default_rng(seed)
+    within = generator.standard_normal((200, 10)) @ generator.standard_normal((10, 64))
+    vectors = scale * (within + outside * generator.standard_normal((200, 64)))
+    rows = vectors.astype(np.float32)
+    queries = np.concatenate([rows[:5], 3 * rows[:2], -rows[:1]])
+    file = mapped(CollectionSpec("c", 64, "f", metric), rows)
+    sketcher = file.sketcher
+    assert sketcher is not None
+    sketches, lengths = sketcher.of_queries(queries)
+    assert lengths.all()
+    for query, sketch, length in zip(queries, sketches, lengths, strict=True):
+        exact = distances(metric, rows, np.arange(200), query)
+        least = [sketcher.least_score(length, d, file.lengths.max()) for d in exact]
+        assert (file.sketches @ sketch >= np.array(least)).all()
+        assert (sketch @ file.sketches.T >= np.array(least)).all()
+
+
+@given(metric=FLOAT_METRICS, seed=st.integers(0, 2**32), limit=st.integers(1, 10))
+def test_vectors_of_very_different_lengths(metric: Metric, seed: int, limit: int) -> None:
+    generator = np.random.default_rng(seed)
+    lengths = 10.0 ** generator.uniform(-3, 3, (300, 1))
+    vectors = (clustered(seed, 300, 64) * lengths).astype(np.float32)
+    agree(metric, vectors[:290], vectors[290:], limit)
+
+
+@pytest.mark.parametrize("metric", [Metric.L2, Metric.IP, Metric.COSINE])
+def test_vectors_along_single_directions(metric: Metric) -> None:
+    """Whatever a sketch keeps, most of these lie outside of it, at the same distances."""
+    axes = np.eye(128, dtype=np.float32)
+    vectors = np.concatenate([axes, -axes, 2 * axes, axes])
+    agree(metric, vectors, np.concatenate([axes[:3], axes[:1] + axes[1:2]]), 20)
+
+
+@pytest.mark.parametrize("metric", [Metric.L2, Metric.IP, Metric.COSINE])
+def test_a_sample_that_misses_what_matters(metric: Metric, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onnxsearch.vectors.row_map_writer._SAMPLE", 2)
+    vectors = clustered(0, 500, 64)
+    agree(metric, vectors, vectors[:7] + np.float32(0.01), 10)
+
+
+@pytest.mark.parametrize("metric", list(Metric))
+def test_rows_that_may_not_be_found(metric: Metric) -> None:
+    columns = 64 if metric is not Metric.HAMMING else 8
+    spec = CollectionSpec("c", 64, "f", metric)
+    vectors = (
+        clustered(1, 2_000, columns)
+        if metric is not Metric.HAMMING
+        else random_vectors(spec, 2_000)
+    )
+    search = BoundedSearch(mapped(spec, vectors), metric)
+    generator = np.random.default_rng(2)
+    for count in (1, 30, 200, 1_900):
+        live = np.sort(generator.choice(2_000, count, replace=False))
+        store = InMemoryVectorStore()
+        store.ensure_collection(spec)
+        store.upsert("c", [key(int(place)) for place in live], vectors[live])
+        for limit in (1, 10, 150):
+            assert search.search(vectors[:5], limit, live) == store.search("c", vectors[:5], limit)
+
+
+def test_most_rows_are_never_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec, vectors = CollectionSpec("c", 64, "f"), clustered(3, 5_000, 64)
+    rows, read = mapped(spec, vectors), list[int]()
+    take = RowMap.take
+
+    def counted(self: RowMap, places: np.ndarray[tuple[int], np.dtype[np.intp]]) -> Vectors:
+        read.append(len(places))
+        return take(self, places)
+
+    monkeypatch.setattr(RowMap, "take", counted)
+    monkeypatch.setattr(RowMap, "all_vectors", None)
+    (matches,) = BoundedSearch(rows, Metric.L2).search(vectors[:1], 10, None)
+    assert matches[0] == Match(key(0), 0.0)
+    assert sum(read) < 500
+
+
+def test_sketches_that_do_not_help_are_tried_less_and_less(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spec = CollectionSpec("c", 256, "f")
+    vectors = random_vectors(spec, 2_000)
+    search = BoundedSearch(mapped(spec, vectors), Metric.L2)
+    tried, searches = list[int](), list[list[list[Match]]]()
+    bounded = BoundedSearch._bounded
+
+    def counted(self: BoundedSearch, *arguments: object) -> object:
+        tried.append(len(searches))
+        return bounded(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(BoundedSearch, "_bounded", counted)
+    queries = random_vectors(spec, 5, seed=1)
+    wanted = plain(spec, vectors).search("c", queries, 3)
+    while len(searches) < 64:
+        searches.append(search.search(queries, 3, None))
+        assert searches[-1] == wanted
+    assert tried == [0, 2, 6, 14, 30, 62]
