@@ -193,6 +193,7 @@ def targets(folder: Path) -> dict[str, Target]:
         "recall": Target(engine.recall, {}),
         "tune": Target(engine.tune, {"target_recall": 0.9}),
         "duplicates": Target(engine.duplicates, {"max_distance": 0.1}),
+        "copies": Target(engine.copies, {}),
         "duplicate_threshold": Target(engine.duplicate_threshold, {"pairs": pairs}),
         "backfill": Target(engine.backfill, {"model": "one"}),
         "migrate": Target(engine.migrate, {"old": "one", "new": "two"}),

@@ -52,7 +52,7 @@ from onnxsearch.locations import (
     stored_embedders,
 )
 from onnxsearch.metadata.base import MetadataStore
-from onnxsearch.search.near_duplicates import calibrate, clusters
+from onnxsearch.search.near_duplicates import calibrate, clusters, exact_copies
 from onnxsearch.search.query_encoder import QueryEncoder
 from onnxsearch.search.retriever import Retriever
 from onnxsearch.search.searcher import Searcher, one_query
@@ -492,8 +492,7 @@ class SearchEngine(Closeable):
     def get(self, id: str) -> Record | None:
         """Return the record of `id`, or None."""
         self._lifetime.check()
-        stored = self._catalog.records.find([check_id(id)]).get(id)
-        return stored.record if stored else None
+        return self._catalog.records.record(check_id(id))
 
     def update(self, id: str, *, metadata: MetadataInput, merge: bool = True) -> Record:
         """Change the metadata of a stored image; its vectors stay, and no model runs.
@@ -560,7 +559,8 @@ class SearchEngine(Closeable):
         return True
 
     def __contains__(self, id: str) -> bool:
-        return self.get(id) is not None
+        self._lifetime.check()
+        return bool(self._catalog.records.find([check_id(id)]))
 
     def records(self, filter: Filter | None = None, *, order_by: str | None = None) -> Records:
         """Return the records of stored images, to iterate in bounded memory.
@@ -910,7 +910,8 @@ class SearchEngine(Closeable):
             model: Name of the model; by default the first one.
 
         Returns:
-            Ids by group, the largest group first; images without a duplicate are left out.
+            Ids by group, the largest group first; images without a duplicate are left out. An
+            exact copy that `index` did not store again is in the group of its image, as its path.
 
         Raises:
             InvalidArgumentError: `max_distance` is NaN.
@@ -923,6 +924,26 @@ class SearchEngine(Closeable):
         """
         self._lifetime.check()
         return clusters(self._retriever, self._embedders.named(model), max_distance)
+
+    def copies(self) -> list[tuple[str, ...]]:
+        """Return groups of files that have the same bytes.
+
+        `index` stores one image for all of them. The groups are as the last `index` found the
+        files; `index(prune=True)` forgets copies that are gone.
+
+        Returns:
+            Absolute paths by group, the largest group first. In a group, the stored file is the
+            first; copies are in the order of their paths.
+
+        Raises:
+            StoreError: A store failed.
+
+        Example:
+            >>> for kept, *others in engine.copies():
+            ...     print(kept, "is also", *others)
+        """
+        self._lifetime.check()
+        return exact_copies(self._catalog.records)
 
     def duplicate_threshold(
         self, pairs: Iterable[tuple[str, str]], *, model: str | None = None

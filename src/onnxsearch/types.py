@@ -111,6 +111,10 @@ class Record:
     modified_ns: int | None = None
     """Modification time of the file in nanoseconds since 1970; None for an image that was not
     read from a file of its own."""
+    paths: tuple[str, ...] = ()
+    """Absolute paths of all files that are known to show the image: its own, then those of exact
+    copies, which `index` did not store again. Only `get`, `records`, `update` and copies to
+    other engines give the paths of copies."""
 
     @property
     def file(self) -> str | None:

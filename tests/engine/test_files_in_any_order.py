@@ -6,7 +6,7 @@ import itertools
 import os
 import shutil
 import tempfile
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 
 from hypothesis import settings, strategies as st
@@ -310,6 +310,21 @@ class FilesInAnyOrder(RuleBasedStateMachine):
                 record = self.engine.get(self.ids_of(path)[0])
                 assert record is not None
                 assert record.metadata == {"token": token}
+
+        self.every_copy_is_known(shown)
+
+    def every_copy_is_known(self, shown: dict[str, str]) -> None:
+        files: defaultdict[str, set[str]] = defaultdict(set)
+        for path, name in shown.items():
+            files[name].add(path)
+        # Files that are gone are forgotten by a prune only.
+        groups = [shown.keys() & set(group) for group in self.engine.copies()]
+        wanted = {frozenset(paths) for paths in files.values() if len(paths) > 1}
+        assert {frozenset(group) for group in groups if len(group) > 1} == wanted
+        stored = {str(record.uri) for record in self.records()}
+        for record in self.engine.records():
+            others = {path for path in record.paths if path in shown and path != record.uri}
+            assert others == files[shown_by(record)] - stored, "a record lacks the path of a copy"
 
     def forget_homes_of_copies(self) -> None:
         """Files with the same bytes may take each other's place."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from onnxsearch._internal.external_sort import SortKey, sorted_names
@@ -69,17 +69,17 @@ class Records(Tabular):
         self._order = None if order_by is None else Order.parse(order_by)
 
     def __iter__(self) -> Iterator[Record]:
-        if self._order is None:
-            return filter(self._matches, self._index.values())
-        return self._sorted(self._order)
+        matching = filter(self._matches, self._index.values())
+        found = matching if self._order is None else self._sorted(self._order, matching)
+        for batch in batched(found, BATCH):
+            yield from self._index.with_paths(batch)
 
     def to_dicts(self) -> list[dict[str, JSONValue]]:
         """Return all records as dictionaries with the fields of `Record`, in memory."""
         return [row(record) for record in self]
 
-    def _sorted(self, order: Order) -> Iterator[Record]:
+    def _sorted(self, order: Order, matching: Iterable[Record]) -> Iterator[Record]:
         """Yield the records in order. Only ids and sort keys are kept, on disk if need be."""
-        matching = filter(self._matches, self._index.values())
         entries = ((record.id, order.key(record)) for record in matching)
         for ids in batched(sorted_names(entries, descending=order.descending), BATCH):
             found = self._index.find(ids)

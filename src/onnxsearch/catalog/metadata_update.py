@@ -33,7 +33,8 @@ def update_metadata(catalog: Catalog, id: str, metadata: MetadataInput, *, merge
         values = _merged(record.metadata, given) if merge else given
         return replace(record, metadata=check_metadata(values))
 
-    return catalog.update(id, changed)
+    (record,) = catalog.records.with_paths([catalog.update(id, changed)])
+    return record
 
 
 def _merged(before: Metadata, patch: Metadata) -> dict[str, JSONValue]:

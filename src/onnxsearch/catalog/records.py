@@ -3,7 +3,7 @@
     ids[hash of id]    the key that is current for this id
     records[key]       the record, as JSON
     contents[hash]     the keys of the images whose files had these bytes, comma-separated
-    copies[hash of id] a file that was not stored, since an image with its bytes was
+    copies, copied     files that are not stored; see `onnxsearch.catalog.copies`
     journal[op]        rows without a record; see `onnxsearch.catalog.journal`
     identity           see `onnxsearch.catalog.identity` and `onnxsearch.catalog.root_cell`
 
@@ -12,22 +12,17 @@ This module works changes out as plain values; the protocol commits them.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from onnxsearch._internal.threads import batched
+from onnxsearch.catalog.copies import CopyIndex
 from onnxsearch.catalog.keys import decode_key, decode_keys, key_of, named_ids
 from onnxsearch.catalog.retries import attempts, contended
-from onnxsearch.catalog.root import NO_ROOT, Root
+from onnxsearch.catalog.root import NO_ROOT
 from onnxsearch.catalog.root_cell import RootCell
-from onnxsearch.catalog.serialization import (
-    decode_record,
-    encode_record,
-    with_absolute_path,
-    with_stored_path,
-)
+from onnxsearch.catalog.serialization import decode_record, encode_record
 from onnxsearch.errors import InvalidArgumentError, StoreCorruptError
 from onnxsearch.metadata.base import Cell, MetadataStore
 from onnxsearch.types import Record
@@ -56,18 +51,6 @@ class StoredImage:
 
 
 @dataclass(frozen=True, slots=True)
-class Copy:
-    """A file that is not stored, since an image with the same bytes is."""
-
-    uri: str
-    """Absolute path of the file."""
-    content: str
-    """Hash of its bytes; see `Record.content`."""
-    size: int
-    modified_ns: int
-
-
-@dataclass(frozen=True, slots=True)
 class Change:
     """What to commit, what the commit expects, and the rows that no record names after it."""
 
@@ -92,13 +75,18 @@ class RecordIndex:
         self.journal_table = f"{namespace}:journal"
         self.identity_table = f"{namespace}:identity"
         self.contents_table = f"{namespace}:contents"
-        self.copies_table = f"{namespace}:copies"
         self.root = RootCell(metadata, Cell(self.identity_table, "root"), self.records_table)
+        self.copies = CopyIndex(metadata, namespace, self.root)
 
     def find(self, ids: Iterable[str]) -> dict[str, StoredImage]:
         """Return the images stored under `ids`, by id; unknown ids are left out."""
         wanted = {key_of(id): id for id in ids}
         return {wanted[hash]: stored for hash, stored in self._current(wanted)}
+
+    def record(self, id: str) -> Record | None:
+        """Return the record of an image with the paths of its copies; None if it is not stored."""
+        found = self.with_paths([stored.record for stored in self.find([id]).values()])
+        return found[0] if found else None
 
     def existing(self, ids: Sequence[str]) -> dict[str, StoredImage]:
         """Return the images stored under `ids`, by id.
@@ -142,32 +130,17 @@ class RecordIndex:
             for content, several in keys.items()
         }
 
-    def copies(self, paths: Iterable[str]) -> dict[str, Copy]:
-        """Return what is known of files that were not stored, by path."""
-        root = self.root.read()
-        wanted = {root.id_of(path): path for path in paths}
-        cells = self._metadata.get_many(self.copies_table, map(key_of, wanted))
-        found = (decode_copy(data, root.absolute) for data in cells if data is not None)
-        return {wanted[root.id_of(copy.uri)]: copy for copy in found if copy is not None}
-
-    def all_copies(self) -> Iterator[Copy]:
-        """Yield all that `copies` knows, in bounded memory."""
-        items, absolute = self._metadata.items(self.copies_table), self.root.absolute()
-        found = (decode_copy(data, absolute) for _, data in items)
-        return (copy for copy in found if copy is not None)
-
-    def remember(self, copies: Iterable[Copy]) -> None:
-        """Note files that were not stored, so that the next run need not read them."""
-        root = self.root.read()
-        self._metadata.commit({self._copy_cell(c, root): encode_copy(c, root) for c in copies})
-
-    def forget(self, copies: Iterable[Copy]) -> None:
-        """Delete the notes of files."""
-        root = self.root.read()
-        self._metadata.commit({self._copy_cell(copy, root): None for copy in copies})
-
-    def _copy_cell(self, copy: Copy, root: Root) -> Cell:
-        return Cell(self.copies_table, key_of(root.id_of(copy.uri)))
+    def with_paths(self, records: Collection[Record]) -> list[Record]:
+        """Return records with the paths of all files that are known to show their images."""
+        contents = {record.content for record in records if record.content is not None}
+        copies = self.copies.of(contents) if contents else {}
+        found: list[Record] = []
+        for record in records:
+            own = [] if record.file is None else [record.file]
+            others = [copy.uri for copy in copies.get(record.content or "", ())]
+            paths = tuple(own + [path for path in others if path != record.uri])
+            found.append(replace(record, paths=paths) if paths else record)
+        return found
 
     def current_cell(self, id: str) -> Cell:
         """Return the cell that names the key that is current for an id."""
@@ -186,6 +159,18 @@ class RecordIndex:
             # A record that is gone was replaced since its key was read: look again.
             for _, image in self._current(hash for hash, key in keys.items() if key not in stored):
                 yield image
+
+    def shared_files(self) -> Iterator[tuple[str, ...]]:
+        """Yield the paths of files of the same bytes, two at least: stored ones first."""
+        for batch in batched(self._metadata.items(self.contents_table), _BATCH):
+            copies = self.copies.of(content for content, _ in batch)
+            shared = [content for content, keys in batch if copies[content] or b"," in keys]
+            images = self.with_contents(shared)
+            for content in shared:
+                own = sorted(s.record.file for s in images[content] if s.record.file is not None)
+                paths = dict.fromkeys(own + [copy.uri for copy in copies[content]])
+                if own and len(paths) > 1:
+                    yield tuple(paths)
 
     def values(self) -> Iterator[Record]:
         """Yield the record of every image, as `images` does."""
@@ -211,7 +196,15 @@ class RecordIndex:
                 change.orphaned_rows[model] = (*change.orphaned_rows.get(model, ()), key)
         for key, record in records.items():
             self._set_current(change, record.id, current.get(record.id), key)
-            change.writes[Cell(self.records_table, key)] = encode_record(record, root)
+            # Which copies there are is stored by content.
+            stored = replace(record, paths=()) if record.paths else record
+            change.writes[Cell(self.records_table, key)] = encode_record(stored, root)
+        # A file that is stored is no copy of another one.
+        notes = [self.copies.cell(r.uri, root) for r in records.values() if r.uri is not None]
+        noted = self._metadata.get_many(self.copies.table, [cell.key for cell in notes])
+        change.writes.update(
+            {cell: None for cell, data in zip(notes, noted, strict=True) if data is not None}
+        )
         holders = [(key, record.content) for key, record in records.items()]
         self._set_holders(change, holders, [(s.key, s.record.content) for s in before])
         return change
@@ -304,21 +297,3 @@ def same_content(one: Record, other: Record) -> bool | None:
     if one.content is None and other.content is None:
         return None
     return one.content == other.content
-
-
-def encode_copy(copy: Copy, root: Root) -> bytes:
-    """Return the copy as JSON in ASCII; see `encode_record`."""
-    values = with_stored_path(asdict(copy), root)
-    return json.dumps(values, separators=(",", ":")).encode("ascii")
-
-
-def decode_copy(data: bytes, absolute: Callable[[str], str | None]) -> Copy | None:
-    """Return the copy that `encode_copy` wrote; None if something else wrote the bytes.
-
-    A note that cannot be read costs no more than reading the file again.
-    """
-    try:
-        copy = Copy(**with_absolute_path(json.loads(data), absolute))
-    except (ValueError, TypeError):
-        return None
-    return copy if is_key(copy.content) and type(copy.uri) is str else None

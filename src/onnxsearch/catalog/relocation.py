@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from onnxsearch._internal.threads import batched
 from onnxsearch.catalog.batching import BATCH
-from onnxsearch.catalog.keys import key_of
-from onnxsearch.catalog.records import Change, StoredImage, decode_copy, encode_copy
+from onnxsearch.catalog.copies import decode_copy, encode_copy
+from onnxsearch.catalog.records import Change, StoredImage
 from onnxsearch.catalog.retries import attempts, contended
 from onnxsearch.catalog.root_cell import decode_root, number_in
 from onnxsearch.catalog.serialization import decode_record, encode_record
@@ -91,6 +91,7 @@ def _settle(catalog: Catalog, path: str) -> None:
             catalog.discard(_superseded(catalog, root, batch))
         for change in _parts(chain(_records(catalog, root), _copies(catalog, root))):
             missed |= not catalog.metadata.commit(change.writes, expect=change.expect)
+        catalog.records.copies.unlist()
         if not missed and cell.write(path, settled=True, expect=before):
             return
     raise contended()
@@ -138,11 +139,11 @@ def _records(catalog: Catalog, root: Root) -> Iterator[Change]:
 
 def _copies(catalog: Catalog, root: Root) -> Iterator[Change]:
     """Yield the change to each note of a copy that is stored by an absolute path."""
-    table = catalog.records.copies_table
+    table = catalog.records.copies.table
     for key, data in catalog.metadata.items(table):
         copy = decode_copy(data, root.absolute)
         if copy is not None and (new := encode_copy(copy, root)) != data:
-            before, after = Cell(table, key), Cell(table, key_of(root.id_of(copy.uri)))
+            before, after = Cell(table, key), catalog.records.copies.cell(copy.uri, root)
             yield Change({before: None} | {after: new}, {before: data})
 
 

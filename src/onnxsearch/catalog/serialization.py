@@ -24,6 +24,7 @@ _TYPES: Mapping[str, type] = {
     "content": str,
     "size": int,
     "modified_ns": int,
+    "paths": list,
 }
 """Type by field of a `Record`, as JSON has it; fields that are None are not written."""
 
@@ -78,10 +79,10 @@ def decode_record(data: bytes, absolute: Callable[[str], str | None]) -> Record:
         for name, value in known.items():
             if type(value) is not _TYPES[name]:
                 raise TypeError("a field has the wrong type")
-        models = tuple(known.get("models", ()))
-        if not all(isinstance(model, str) for model in models):
-            raise TypeError("a model's name is not text")
-        return Record(**{**known, "models": models})
+        models, paths = (tuple(known.get(name, ())) for name in ("models", "paths"))
+        if not all(isinstance(text, str) for text in models + paths):
+            raise TypeError("the name of a model, or a path, is not text")
+        return Record(**{**known, "models": models, "paths": paths})
     except (ValueError, TypeError) as error:
         raise unreadable_cell(data, "a record") from error
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
@@ -14,18 +16,22 @@ from onnxsearch._internal.progress import ProgressSink, reporter
 from onnxsearch._internal.threads import batched
 from onnxsearch.catalog.batching import BATCH, record_batches
 from onnxsearch.catalog.catalog import Catalog, NewImage
+from onnxsearch.catalog.copies import Copy
 from onnxsearch.catalog.records import same_content
 from onnxsearch.catalog.relocation import set_root
 from onnxsearch.catalog.retries import contended
 from onnxsearch.catalog.root import NO_ROOT, Root
+from onnxsearch.catalog.serialization import encode_record
 from onnxsearch.errors import InvalidArgumentError, UnknownModelError
-from onnxsearch.types import Progress
+from onnxsearch.types import Progress, Record
 
 if TYPE_CHECKING:
     from onnxsearch.catalog.records import StoredImage
     from onnxsearch.embedders.description import ModelDescription
     from onnxsearch.vectors.base import CollectionSpec, Vectors
 
+_PATHS_BYTES = 2**20
+"""Bytes of JSON that the paths of one image may take: a batch has room for them."""
 _LOOKS = 8
 """How often an image that is replaced while it is copied is looked up again."""
 
@@ -118,7 +124,12 @@ class CatalogSource:
     def batches(self) -> Iterator[list[NewImage]]:
         """Yield all images, with the vectors that are stored."""
         for batch in batched(self._catalog.records.images(), BATCH):
-            yield from record_batches(self._items(batch))
+            items = self._items(batch)
+            records = self._catalog.records.with_paths([item.record for item in items])
+            yield from record_batches(
+                replace(item, record=_with_short_paths(record))
+                for item, record in zip(items, records, strict=True)
+            )
 
     def _items(self, images: Sequence[StoredImage]) -> list[NewImage]:
         whole: list[NewImage] = []
@@ -144,6 +155,13 @@ def _item(stored: StoredImage, vectors: Mapping[str, Vectors]) -> NewImage:
     """Return a stored image with the vectors that were found of it."""
     models = tuple(model for model in stored.record.models if model in vectors)
     return NewImage(replace(stored.record, models=models), vectors)
+
+
+def _with_short_paths(record: Record) -> Record:
+    """Return a record that a batch has room for; the next `index` finds other copies again."""
+    ends = accumulate(len(json.dumps(path)) + 1 for path in record.paths)
+    number = sum(end <= _PATHS_BYTES for end in ends)
+    return replace(record, paths=record.paths[:number]) if number < len(record.paths) else record
 
 
 def copy(source: ImageSource, target: ImageTarget, progress: ProgressSink) -> TransferReport:
@@ -234,16 +252,46 @@ def _store(images: Mapping[str, NewImage], root: Root, target: Catalog) -> int:
             same.append(replace(item, amends=None if known else stored.key))
     target.put(new)
     target.amend(same)
+    _remember_copies(items.values(), target)
     return len(new) + len(same)
 
 
 def _placed(item: NewImage, root: Root, goal: Root, stored: StoredImage | None) -> NewImage:
-    """Return an image with its path below the target's root, if that is where its file is."""
-    relative = root.below(item.record.uri or "")
-    path = None if relative is None else goal.absolute(relative)
-    if path is None or not (os.path.lexists(path) or (stored and stored.record.uri == path)):
-        return item
-    return replace(item, record=replace(item.record, uri=path))
+    """Return an image with the paths below the target's root at which its files are."""
+    record = item.record
+    copies = [path for path in record.paths if path != record.uri]
+    path = _below(record.uri or "", root, goal)
+    if path is not None and (os.path.lexists(path) or (stored and stored.record.uri == path)):
+        record = replace(record, uri=path)
+    places = ((path, _below(path, root, goal)) for path in copies)
+    paths = tuple(goal if goal and os.path.lexists(goal) else path for path, goal in places)
+    return replace(item, record=replace(record, paths=paths))
+
+
+def _below(path: str, root: Root, goal: Root) -> str | None:
+    """Return the path in `goal` of a file in `root`; None for one elsewhere."""
+    relative = root.below(path)
+    return None if relative is None else goal.absolute(relative)
+
+
+def _remember_copies(items: Collection[NewImage], target: Catalog) -> None:
+    """Note the exact copies of images, unless something else is stored or noted there."""
+    copies = {
+        # Its time is not known here, so that the next `index` reads the file once.
+        path: Copy(path, record.content, record.size or 0, modified_ns=0)
+        for record in (item.record for item in items)
+        if record.content is not None
+        for path in record.paths
+        if path != record.uri
+    }
+    if copies:
+        root = target.records.root.read()
+        ids = {path: root.id_of(path) for path in copies}
+        stored = target.records.find(ids.values())
+        known = target.records.copies.find(copies)
+        target.records.copies.remember(
+            copy for path, copy in copies.items() if ids[path] not in stored and path not in known
+        )
 
 
 def _same_image(item: NewImage, stored: StoredImage, vectors: Mapping[str, Vectors]) -> bool:
@@ -260,7 +308,9 @@ def _same_image(item: NewImage, stored: StoredImage, vectors: Mapping[str, Vecto
 
 def _contained(item: NewImage, stored: StoredImage, vectors: Mapping[str, Vectors]) -> bool:
     return (
-        replace(item.record, models=stored.record.models) == stored.record
+        # As JSON, because Python finds 1 and True equal.
+        encode_record(replace(item.record, models=stored.record.models, paths=()), NO_ROOT)
+        == encode_record(stored.record, NO_ROOT)
         and set(stored.record.models) == vectors.keys() >= item.vectors.keys()
         and all(np.array_equal(vector, vectors[m]) for m, vector in item.vectors.items())
     )

@@ -10,7 +10,8 @@ from typing import cast
 
 from onnxsearch._internal.threads import batched
 from onnxsearch.catalog.batching import BATCH
-from onnxsearch.catalog.records import Copy, RecordIndex, StoredImage
+from onnxsearch.catalog.copies import Copy
+from onnxsearch.catalog.records import RecordIndex, StoredImage
 from onnxsearch.catalog.root import Root
 from onnxsearch.errors import ImageError, InvalidArgumentError
 from onnxsearch.images.image_file import check_regular
@@ -84,7 +85,7 @@ class _KnownCopy:
 
 def _known_copies(paths: Sequence[str], records: RecordIndex) -> dict[str, _KnownCopy]:
     """Return the files that are copies of a stored image whose file is unchanged, by path."""
-    copies = records.copies(paths)
+    copies = records.copies.find(paths)
     images = records.with_contents(copy.content for copy in copies.values())
     found: dict[str, _KnownCopy] = {}
     for path, copy in copies.items():

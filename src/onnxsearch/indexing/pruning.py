@@ -9,11 +9,13 @@ from dataclasses import replace
 
 from onnxsearch._internal.threads import batched
 from onnxsearch.catalog.batching import COMMIT, record_batches
-from onnxsearch.catalog.catalog import Catalog, NewImage
+from onnxsearch.catalog.catalog import Catalog, Move, NewImage
+from onnxsearch.catalog.copies import Copy
 from onnxsearch.catalog.records import StoredImage
+from onnxsearch.catalog.root import Root
 from onnxsearch.errors import InvalidArgumentError
-from onnxsearch.indexing.twins import is_gone
-from onnxsearch.types import Outcome, Status
+from onnxsearch.indexing.twins import is_gone, shows_copy
+from onnxsearch.types import Outcome, Record, Status
 
 _MOUNTS = frozenset({"/media", "/mnt", "/run/media", "/Volumes"})
 """Where operating systems mount drives, and remove the folders of drives that are not."""
@@ -33,7 +35,7 @@ def prune(
         allow_empty: Also remove all images of a folder in which no file is left.
 
     Returns:
-        An outcome for each image that was removed.
+        An outcome for each image that was removed, or moved to the path of an exact copy.
 
     Raises:
         InvalidArgumentError: A folder that held images holds none any more, as a drive that
@@ -51,9 +53,9 @@ def prune(
     if not allow_empty:
         _check_not_emptied(folder, gone, met)
     removed = _remove(catalog, gone)
-    for batch in batched(catalog.records.all_copies(), COMMIT):
+    for batch in batched(catalog.records.copies.all(), COMMIT):
         copies = [copy for copy in batch if copy.uri.startswith(inside) and is_gone(copy.uri)]
-        catalog.records.forget(copies)
+        catalog.records.copies.forget(copies)
     return removed
 
 
@@ -75,22 +77,55 @@ def remove_gone(catalog: Catalog, paths: Iterable[str]) -> list[Outcome] | None:
     ids = {root.id_of(path): path for path in paths}
     found = catalog.records.find(ids)
     gone = [s for id, s in found.items() if root.id_of(str(s.record.file)) == id]
-    copies = catalog.records.copies(path for id, path in ids.items() if id not in found)
+    copies = catalog.records.copies.find(path for id, path in ids.items() if id not in found)
     if len(gone) + len(copies) < len(ids):
         return None
     removed = _remove(catalog, gone)
-    catalog.records.forget(copies.values())
+    catalog.records.copies.forget(copies.values())
     return removed
 
 
 def _remove(catalog: Catalog, gone: Sequence[StoredImage]) -> list[Outcome]:
     """Remove images whose files are gone; return an outcome for each."""
     removed: dict[str, str] = {}
+    moved: list[Outcome] = []
     for group in batched(gone, COMMIT):
+        moved += _move_to_copies(catalog, group)
         _hand_metadata_on(catalog, group)
         paths = {stored.record.id: str(stored.record.uri) for stored in group}
         removed |= {id: paths[id] for id in catalog.discard(group)}
-    return [Outcome(path, Status.REMOVED, id=id) for id, path in removed.items()]
+    return [Outcome(path, Status.REMOVED, id=id) for id, path in removed.items()] + moved
+
+
+def _move_to_copies(catalog: Catalog, gone: Sequence[StoredImage]) -> list[Outcome]:
+    """Give images whose files are gone the paths of copies elsewhere; return the outcomes."""
+    by_content = {str(s.record.content): s for s in gone if s.record.content is not None}
+    copies = catalog.records.copies.of(by_content)
+    stored = catalog.records.with_contents(content for content in by_content if copies[content])
+    root, keys = catalog.records.root.read(), {each.key for each in gone}
+    moves: list[Move] = []
+    for content, images in stored.items():
+        # Another image that shows the same has the copies too.
+        if all(each.key in keys for each in images):
+            former = by_content[content]
+            place = next((copy for copy in copies[content] if shows_copy(copy)), None)
+            if place is not None:
+                moves.append(Move(NewImage(_at(place, former.record, root), {}), former))
+    skipped = catalog.move(moves)
+    outcomes: list[Outcome] = []
+    for before, now in ((m.former.record, m.item.record) for m in moves):
+        if now.id not in skipped:
+            outcomes.append(Outcome(str(before.uri), Status.REMOVED, id=before.id))
+            outcomes.append(Outcome(str(now.uri), Status.MOVED, id=now.id))
+    return outcomes
+
+
+def _at(copy: Copy, record: Record, root: Root) -> Record:
+    """Return a record with the path of a copy. An id that the caller chose stays."""
+    id = root.id_of(copy.uri) if root.gave_id(record) else record.id
+    return replace(
+        record, id=id, uri=copy.uri, size=copy.size, modified_ns=copy.modified_ns, paths=()
+    )
 
 
 def _hand_metadata_on(catalog: Catalog, gone: Sequence[StoredImage]) -> None:

@@ -6,6 +6,7 @@ import os
 import stat
 
 from onnxsearch._internal.open_files import open_to_read
+from onnxsearch.catalog.copies import Copy
 from onnxsearch.images.image_file import content_hash
 from onnxsearch.types import Record
 
@@ -30,8 +31,8 @@ def is_gone(path: str) -> bool:
     # that was removed, a share that does not answer) like an empty one.
     try:
         os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return True
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return True  # no file has a path with a NUL
     except OSError:
         return False
     return False
@@ -56,3 +57,16 @@ def still_shows(image: Record) -> bool:
         return False
     except (OSError, ValueError):
         return True
+
+
+def shows_copy(copy: Copy) -> bool:
+    """Return whether a file still shows the image that it was a copy of; see `still_shows`."""
+    return still_shows(
+        Record(
+            copy.uri,
+            uri=copy.uri,
+            content=copy.content,
+            size=copy.size,
+            modified_ns=copy.modified_ns,
+        )
+    )

@@ -8,7 +8,8 @@ from enum import Enum
 from typing import TYPE_CHECKING, TypeAlias
 
 from onnxsearch.catalog.catalog import Catalog
-from onnxsearch.catalog.records import Copy, StoredImage
+from onnxsearch.catalog.copies import Copy
+from onnxsearch.catalog.records import StoredImage
 from onnxsearch.errors import EmbeddingError, ImageError, InvalidArgumentError, ProfileError
 from onnxsearch.images.image_file import ImageFile
 from onnxsearch.images.reading import ReadPolicy

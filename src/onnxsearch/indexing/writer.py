@@ -10,13 +10,14 @@ from pathlib import Path
 
 from onnxsearch.catalog.batching import COMMIT, record_batches
 from onnxsearch.catalog.catalog import Catalog, Move, NewImage
-from onnxsearch.catalog.records import Copy
+from onnxsearch.catalog.copies import Copy
 from onnxsearch.catalog.retries import attempts, contended
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.indexing.entries import Entry
 from onnxsearch.indexing.failures import failure
 from onnxsearch.indexing.file_metadata import FileMetadata
 from onnxsearch.indexing.recent import RecentImages
+from onnxsearch.indexing.twins import shows_copy
 from onnxsearch.indexing.worker import Duplicate, PreparedImage
 from onnxsearch.types import Outcome, Record, Status
 
@@ -45,6 +46,8 @@ class Writer:
     """Records of moved images as they were before, where their ids have changed."""
     _waiting: list[PreparedImage] = field(default_factory=list[PreparedImage])
     _copies: list[Copy] = field(default_factory=list[Copy])
+    _failed: list[str] = field(default_factory=list[str])
+    """Files that show no image, or none that can be stored."""
 
     @property
     def is_done(self) -> bool:
@@ -59,6 +62,10 @@ class Writer:
         """
         if isinstance(result, Duplicate):
             return self._give_up(result)
+        if isinstance(result, Outcome) and result.error is not None:
+            self._failed.append(result.uri)
+            if len(self._failed) >= COMMIT:
+                self.flush()
         return self._enqueue(result) if isinstance(result, PreparedImage) else result
 
     def flush(self) -> None:
@@ -70,9 +77,14 @@ class Writer:
                 batch = [images[item.record.id] for item in items]
                 skipped = self._store(kind, items, batch)
                 self.again += [i.file for i in batch if i.file and i.record.id in skipped]
+        failed, self._failed = self._failed, []
+        if failed:
+            known = self.catalog.records.copies.find(failed)
+            gone = [copy for copy in known.values() if not shows_copy(copy)]
+            self.catalog.records.copies.forget(gone)
         copies, self._copies = self._copies, []
         if copies:
-            self.catalog.records.remember(copies)
+            self.catalog.records.copies.remember(copies)
 
     def _store(self, kind: _Kind, items: list[NewImage], batch: list[PreparedImage]) -> set[str]:
         if kind is _Kind.AMENDED:

@@ -17,6 +17,7 @@ from onnxsearch.search.selection import Selection
 from onnxsearch.vectors.exact_search import Floats, distances
 
 if TYPE_CHECKING:
+    from onnxsearch.catalog.records import RecordIndex
     from onnxsearch.embedders.base import Embedder
     from onnxsearch.search.results import SearchResults
     from onnxsearch.types import Hit
@@ -48,7 +49,8 @@ def clusters(
 ) -> list[tuple[str, ...]]:
     """Join all images that are at most `max_distance` from each other, or from a third one.
 
-    Each image is searched for, many at a time; a matrix of all pairs is never made.
+    Each image is searched for, many at a time; a matrix of all pairs is never made. Exact copies
+    that are not stored belong to their image.
 
     Raises:
         InvalidArgumentError: `max_distance` is not a number, or NaN.
@@ -60,7 +62,16 @@ def clusters(
         for id, neighbours in _neighbours(retriever, embedder, rows, max_distance):
             for other in neighbours:
                 groups.join(id, other)
+        for record in retriever.catalog.records.with_paths(batch) if max_distance >= 0 else ():
+            for path in record.paths:
+                groups.join(record.id, record.id if path == record.uri else path)
     return groups.of_two_or_more()
+
+
+def exact_copies(index: RecordIndex) -> list[tuple[str, ...]]:
+    """Return the paths of files of the same bytes by group, the largest group first."""
+    # A store may yield a group twice.
+    return sorted(set(index.shared_files()), key=lambda paths: (-len(paths), paths))
 
 
 def calibrate(
