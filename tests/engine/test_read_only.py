@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,15 @@ def test_it_is_searched_and_nothing_is_written(frozen: Path):
                 write()
         assert {path.name: path.read_bytes() for path in frozen.iterdir()} == before
     assert {path.name: path.read_bytes() for path in frozen.iterdir()} == before
+
+
+def test_an_index_that_remembers_no_models_is_searched(frozen: Path):
+    with sqlite3.connect(frozen / "records.sqlite") as connection:
+        assert connection.execute("DELETE FROM cell WHERE tab = 'onnxsearch:models'").rowcount == 1
+    connection.close()
+    with open_album(frozen) as album:
+        assert album.search(picture("a")).ids == ["a"]
+        assert album.info().models == ()
 
 
 def test_a_new_model_cannot_be_added(frozen: Path):

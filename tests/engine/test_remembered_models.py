@@ -28,6 +28,7 @@ from onnxsearch import (
     OnnxEmbedder,
     OnnxSearchError,
     OnnxTextEmbedder,
+    PreprocessingProfile,
     ReadPolicy,
     RedisMetadataStore,
     SearchEngine,
@@ -315,9 +316,46 @@ def test_models_that_come_and_go_are_followed(home: Home) -> None:
 
 def test_a_model_that_does_not_fit_changes_nothing(home: Home) -> None:
     home.fill()
-    with pytest.raises(SpaceMismatchError):
+    with pytest.raises(SpaceMismatchError, match="'keras-caffe' instead of 'keras-tf'"):
         home.fill(OnnxEmbedder(home.model, profile="keras-caffe"))
+    named = PreprocessingProfile.named("keras-tf", 64)
+    with pytest.raises(SpaceMismatchError, match="other values in profile 'keras-tf'"):
+        home.fill(OnnxEmbedder(home.model, profile=named))
+    other = home.path / "other.onnx"
+    other.write_bytes(colour_model(output="named"))
+    with pytest.raises(SpaceMismatchError, match="another model file"):
+        home.fill(OnnxEmbedder(other, profile="keras-tf", name="colours"))
     assert home.finds() == ["colours"]
+
+
+def test_a_model_that_is_lost_for_good_can_be_dropped(home: Home) -> None:
+    bundled = OnnxEmbedder.bundled("efficientnet-lite0")
+    home.fill(bundled, OnnxEmbedder(home.model, profile="keras-tf"))
+    home.model.unlink()
+    with SearchEngine.open(home.album, embedders=bundled) as engine:
+        engine._catalog.vectors.drop("onnxsearch__colours")  # another program dropped it
+        engine.drop_model("colours")
+        with pytest.raises(UnknownModelError):
+            engine.drop_model("colours")
+    assert home.finds() == ["efficientnet-lite0"]
+
+
+def test_two_processes_that_open_at_once_lose_no_model(home: Home) -> None:
+    for name in ("a", "b", "c"):
+        (home.path / f"{name}.onnx").write_bytes(colour_model())
+    SearchEngine.open(home.album, embedders=OnnxEmbedder(home.model, profile="keras-tf")).close()
+    program = (
+        "import sys; from onnxsearch import *; "
+        "SearchEngine.open(sys.argv[1], embedders=OnnxEmbedder(sys.argv[2], profile='keras-tf'))"
+    )
+    processes = [
+        subprocess.Popen([sys.executable, "-c", program, home.album, home.path / f"{name}.onnx"])
+        for name in ("a", "b", "c")
+    ]
+    assert [process.wait(timeout=120) for process in processes] == [0, 0, 0]
+    with SearchEngine.open(home.album) as engine:
+        assert engine.models[0] == "colours"
+        assert set(engine.models) == {"a", "b", "c", "colours"}
 
 
 def test_engines_that_open_at_once_lose_no_model(home: Home) -> None:
@@ -518,6 +556,27 @@ def test_info(home: Home) -> None:
         assert info.identity is not None
         assert "colours: 3 vectors of 8 (l2), colours.onnx, profile keras-tf" in str(info)
         assert info.others == {}
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("kind", ["lite", "server"])
+def test_a_location_with_redis_opens_without_models(
+    home: Home, request: pytest.FixtureRequest, kind: str
+) -> None:
+    lite = kind == "lite"
+    location = str(home.path / "v.db") if lite else request.getfixturevalue("milvus_url")
+    model = OnnxEmbedder(home.model, profile="keras-tf")
+    with RedisServer(home.path / "redis").start() as server:
+        options: Any = {"records": server.url, "namespace": f"opened_{kind}"}
+        with SearchEngine.open(location, embedders=model, **options) as engine:
+            engine.index(home.path / "images")
+        moved = home.model.rename(home.path / "moved.onnx")
+        with pytest.raises(ModelNotFoundError, match=r"'colours\.onnx'"):
+            SearchEngine.open(location, **options)
+        with SearchEngine.open(location, model_path=moved, **options) as engine:
+            assert engine.search(home.image("navy"), limit=1)[0].uri == str(home.image("navy"))
+            assert str(server.port) in engine.info().records
+            engine._catalog.drop("colours")
 
 
 Stores = tuple[VectorStore, MetadataStore]

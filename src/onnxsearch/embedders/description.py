@@ -85,6 +85,31 @@ class ModelDescription:
         return None
 
 
+def differences(now: ModelDescription, before: ModelDescription) -> list[str]:
+    """Return in words why a model gives other vectors than one that was described before."""
+    compared = [
+        ("class", now.class_name, before.class_name),
+        ("profile", now.profile, before.profile),
+    ]
+    found = [
+        f"{what} {new!r:.80} instead of {old!r:.80}" for what, new, old in compared if new != old
+    ]
+    for setting in ("output", "pooling", "draft"):
+        new, old = now.settings.get(setting), before.settings.get(setting)
+        if new != old:
+            found.append(f"{setting} {new!r:.80} instead of {old!r:.80}")
+    if now.profile == before.profile and now.settings.get("profile") != before.settings.get(
+        "profile"
+    ):
+        found.append(f"other values in profile {now.profile!r:.80}")
+    if now.file is not None and before.file is not None:
+        if now.file.sha256 != before.file.sha256:
+            found.append("another model file")
+        elif now.file.weights != before.file.weights:
+            found.append("other weights beside the model file")
+    return found
+
+
 def class_path(cls: type) -> str:
     """Return the import path of a class."""
     return f"{cls.__module__}.{cls.__qualname__}"

@@ -33,6 +33,7 @@ def drop_model(catalog: Catalog, embedders: EmbedderRegistry, model: str) -> Non
         model not in embedders
         and catalog.collection(model) not in catalog.collections()
         and model not in catalog.recovery.dropped()
+        and model not in [each.name for each in catalog.manifest.models()]
     ):
         embedders.named(model)  # raises, and says which models there are
     if list(embedders) == [model]:

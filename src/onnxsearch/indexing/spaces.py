@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from onnxsearch.catalog.catalog import Catalog
+from onnxsearch.embedders.description import differences
+from onnxsearch.errors import SpaceMismatchError, StoreError
 from onnxsearch.vectors.base import CollectionSpec
 
 if TYPE_CHECKING:
@@ -29,15 +32,25 @@ def ensure_collections(
     for embedder in embedders:
         embedder.check_reading(reading)
     for embedder in embedders:
-        catalog.ensure_collection(
-            embedder.name,
-            CollectionSpec(
-                name=catalog.collection(embedder.name),
-                dimension=embedder.dimension,
-                fingerprint=_fingerprint(embedder, reading),
-                metric=embedder.metric,
-            ),
+        space = CollectionSpec(
+            name=catalog.collection(embedder.name),
+            dimension=embedder.dimension,
+            fingerprint=_fingerprint(embedder, reading),
+            metric=embedder.metric,
         )
+        try:
+            catalog.ensure_collection(embedder.name, space)
+        except SpaceMismatchError as error:
+            raise SpaceMismatchError(f"{_why_mismatched(catalog, embedder)}{error}") from error
+
+
+def _why_mismatched(catalog: Catalog, embedder: Embedder) -> str:
+    """Return what the index can say on why the vectors of an embedder are others."""
+    with suppress(StoreError):  # the mismatch is what has to be said
+        for model in catalog.manifest.models():
+            if model.name == embedder.name and (found := differences(embedder.describe(), model)):
+                return f"model {embedder.name!r} now has {', '.join(found)}: "
+    return ""
 
 
 def remember_models(catalog: Catalog, embedders: Iterable[Embedder]) -> None:
