@@ -47,6 +47,7 @@ def main(extras: set[str]) -> None:
         makes_tables("arrow", "pyarrow", "arrow" in extras)
         makes_tables("pandas", "pandas", "pandas" in extras)
         reads_urls("remote" in extras)
+        reads_videos("video" in extras, folder / "clip.mp4")
         reads_tables("arrow" in extras, folder / "table.parquet")
         excludes(bool({"cli", "patterns"} & extras), str(folder / "excluding"), pictures)
         watches("watch" in extras, str(folder / "watching"), pictures)
@@ -183,6 +184,18 @@ def reads_tables(installed: bool, path: Path) -> None:
         assert "onnxsearch[arrow]" in str(error), error
     except onnxsearch.BrokenImageError:
         pass
+
+
+def reads_videos(installed: bool, path: Path) -> None:
+    path.write_bytes(b"no video")
+    try:
+        (outcome,) = onnxsearch.Video(path)
+    except onnxsearch.MissingExtraError as error:
+        assert not installed
+        assert "onnxsearch[video]" in str(error), error
+    else:
+        assert installed
+        assert isinstance(outcome, onnxsearch.Outcome)
 
 
 def excludes(installed: bool, location: str, pictures: Path) -> None:

@@ -139,6 +139,7 @@ if TYPE_CHECKING:
     from onnxsearch.indexing.sources.remote_policy import RemotePolicy as RemotePolicy
     from onnxsearch.indexing.sources.table import Table as Table
     from onnxsearch.indexing.sources.table_rows import ArrowStream as ArrowStream
+    from onnxsearch.indexing.sources.video import Video as Video
     from onnxsearch.metadata.base import (
         Cell as Cell,
         DurabilityWarning as DurabilityWarning,

@@ -62,6 +62,7 @@ from onnxsearch import (
     Variant,
     Vectors,
     Verification,
+    Video,
     inspect_model,
 )
 
@@ -232,4 +233,5 @@ def sources(archive: Path, frame: ArrowStream) -> list[Source]:
         Remote(["https://example.org/a.jpg"], policy),
         Table("products.csv", image="photo", id="sku", metadata=["price"], remote=policy),
         Table(frame, root="photos"),
+        Video("clip.mp4", every=2, scene_threshold=0.3, metadata={"place": "beach"}),
     ]

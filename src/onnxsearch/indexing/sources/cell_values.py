@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, time, timedelta
+from datetime import date, time, timedelta
 from decimal import Decimal
 from uuid import UUID
 
+from onnxsearch._internal.iso_time import iso_text
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.types import JSONValue
 
@@ -51,7 +52,9 @@ def _plain(value: object, where: str, depth: int) -> JSONValue:
             return value
         case Decimal() if value.is_finite():
             return _number(value)
-        case datetime() | date() | time():
+        case date():  # or a datetime
+            return iso_text(value)
+        case time():
             return value.isoformat()
         case timedelta():
             return value.total_seconds()
