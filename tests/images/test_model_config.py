@@ -114,6 +114,7 @@ def test_files_that_say_nothing_are_passed_over(write: Write, tmp_path: Path) ->
         ({"image_processor_type": "CLIPImageProcessorFast"}, "hf-clip-torchvision"),
         ({"image_processor_type": "ViTImageProcessor", "size": None}, "hf-vit"),
         ({"image_processor_type": "SiglipImageProcessor"}, "siglip"),
+        ({"image_processor_type": "JinaCLIPImageProcessor", "size": 224}, "open-clip"),
     ],
 )
 def test_what_is_missing_is_the_default_of_the_class(
@@ -121,6 +122,14 @@ def test_what_is_missing_is_the_default_of_the_class(
 ) -> None:
     path = write("preprocessor_config.json", values)
     assert PreprocessingProfile.from_config(path) == PreprocessingProfile.named(named)
+
+
+def test_a_conversion_to_rgb_of_null_is_none(write: Write) -> None:
+    """As SigLIP 2 has it; transformers' loader then drops the alpha channel."""
+    values = {"image_processor_type": "SiglipImageProcessor", "do_convert_rgb": None}
+    profile = PreprocessingProfile.from_config(write("preprocessor_config.json", values))
+    assert profile.decode.alpha == "drop"
+    assert PreprocessingProfile.named("siglip").decode.alpha == "white"
 
 
 def test_the_backend_can_be_said(write: Write) -> None:

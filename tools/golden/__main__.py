@@ -50,6 +50,8 @@ def main() -> int:
         failed += bool(result.different)
         if names is None:
             named.append(result)
+    if arguments.family == "torch":
+        failed += _compare_tokens()
     if arguments.write:
         _write(arguments.family, named)
     return 1 if failed else 0
@@ -59,6 +61,18 @@ def _run(case: Case, chosen: list[GoldenImage]) -> Result:
     result = compare(case, chosen)
     print(result, flush=True)
     return result
+
+
+def _compare_tokens() -> int:
+    """Compare token ids, and return how many tokenizers differ."""
+    from tools.golden.token_cases import TEXTS, token_results
+
+    failed = 0
+    for name, different in token_results():
+        failed += bool(different)
+        differing = f"; DIFFERENT: {different}" if different else ""
+        print(f"tokens, {name}: {len(TEXTS) - len(different)}/{len(TEXTS)} equal{differing}")
+    return failed
 
 
 def _cases(family: str) -> list[tuple[Case, set[str] | None]]:
@@ -71,6 +85,7 @@ def _cases(family: str) -> list[tuple[Case, set[str] | None]]:
 
         others = [(case, _FEW) for case in cases.transformers_cases()]
         others += [(case, _FEW) for case in cases.open_clip_cases()]
+        others += [(case, _FEW) for case in cases.catalogue_cases()]
         others += [(case, _TIMM) for case in cases.timm_cases()]
     return [(case, None) for case in cases.named_cases()] + others
 

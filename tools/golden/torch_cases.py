@@ -11,8 +11,10 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
+from onnxsearch.embedders.hub.catalogue import catalogue
 from onnxsearch.images.preprocessing.profile import PreprocessingProfile
 from onnxsearch.images.resize import Size
+from tests.embedders.hub import processors
 from tools.golden.compare import Case, Tensor
 
 # torchvision's own operators are missing where its wheel was built for another torch;
@@ -33,6 +35,9 @@ from transformers.image_utils import load_image
 
 TIMM_STEP = 10
 """Of timm's configurations, every tenth is compared."""
+
+_KINDS = {"image_processor_type", "feature_extractor_type", "processor_class"}
+"""Keys that name classes, which are named otherwise here."""
 
 _IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
 _NAMED_TRANSFORMERS = {
@@ -115,6 +120,30 @@ def open_clip_cases() -> Iterator[Case]:
         values = {"preprocess_cfg": given, "model_cfg": {"vision_cfg": {"image_size": size}}}
         profile = _derived("open_clip_config.json", values)
         yield Case(f"OpenCLIP {size} {given}", profile, _open_clip(size, **given))
+
+
+def catalogue_cases() -> Iterator[Case]:
+    """Yield the models of the catalogue, with the processors that their repositories have."""
+    for family, values in (
+        ("CLIP", processors.CLIP_PROCESSOR),
+        ("Siglip", processors.SIGLIP_PROCESSOR),
+        ("Bit", processors.DINO_PROCESSOR),
+        ("CLIP", processors.NOMIC_PROCESSOR),
+        ("ConvNext", processors.RESNET_PROCESSOR),
+        ("ViT", processors.VIT_PROCESSOR),
+    ):
+        profile = _derived("preprocessor_config.json", dict(values))
+        given = {key: value for key, value in values.items() if key not in _KINDS}
+        yield Case(f"catalogue, {family}", profile, _transformers(family, given, "pil"))
+    jina = processors.JINA_PROCESSOR
+    given = {key: jina[key] for key in ("mean", "std", "resize_mode", "interpolation")}
+    profile = _derived("preprocessor_config.json", dict(jina))
+    yield Case("catalogue, JinaCLIP", profile, _open_clip(224, fill_color=0, **given))
+    mobilenet = catalogue()["mobilenetv4-small"]
+    config = timm.get_pretrained_cfg("mobilenetv4_conv_small.e2400_r224_in1k").to_dict()
+    transform = create_transform(**resolve_data_config({}, pretrained_cfg=config))
+    profile = _derived("config.json", {"architecture": "any", "pretrained_cfg": mobilenet.timm})
+    yield Case("catalogue, MobileNetV4", profile, _as_loaded(transform))
 
 
 def timm_cases() -> Iterator[Case]:

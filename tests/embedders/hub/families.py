@@ -7,7 +7,7 @@ towers of one model agree on four colour words, so that a text finds its image.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import cache
 
 import numpy as np
@@ -15,13 +15,19 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from tests.embedders.hub.processors import (
+    CLIP_PROCESSOR,
+    DINO_PROCESSOR,
+    JINA_PROCESSOR,
+    NOMIC_PROCESSOR,
+    RESNET_PROCESSOR,
+    SIGLIP_PROCESSOR,
+    VIT_PROCESSOR,
+)
+from tests.embedders.hub.tokens import bert_tokenizer, clip_tokenizer, gemma_tokenizer
+
 DIMENSION = 16
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "white": (255,) * 3}
-
-CLIP_MEAN = [0.48145466, 0.4578275, 0.40821073]
-CLIP_DEVIATION = [0.26862954, 0.26130258, 0.27577711]
-IMAGENET_MEAN = [0.485, 0.456, 0.406]
-IMAGENET_DEVIATION = [0.229, 0.224, 0.225]
 
 _generator = np.random.default_rng(23)
 # Angles between colours are those between their vectors.
@@ -127,137 +133,9 @@ def text_tower(tokenizer: str, output: str, *, inputs: tuple[str, ...] = ("input
     )
 
 
-def _merges(words: Sequence[Sequence[str]]) -> list[tuple[str, str]]:
-    """Return the merges by which each of the words, in letters, becomes one token."""
-    merges: list[tuple[str, str]] = []
-    for word in words:
-        parts = list(word)
-        for pair in merges:  # earlier merges come first
-            parts = _merged(parts, pair)
-        while len(parts) > 1:
-            merges.append((parts[0], parts[1]))
-            parts = _merged(parts, merges[-1])
-    return merges
-
-
-def _merged(parts: list[str], pair: tuple[str, str]) -> list[str]:
-    joined: list[str] = []
-    for part in parts:
-        if joined and (joined[-1], part) == pair:
-            joined[-1] += part
-        else:
-            joined.append(part)
-    return joined
-
-
-def clip_tokenizer() -> str:
-    """Return a byte-level BPE with an end-of-word mark, as CLIP's `tokenizer.json` has it."""
-    from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
-    from tokenizers.pre_tokenizers import ByteLevel
-
-    letters = sorted(ByteLevel.alphabet())
-    vocabulary = [*letters, *(f"{each}</w>" for each in letters)]
-    merges = _merges([[*word[:-1], f"{word[-1]}</w>"] for word in (*COLOURS, "photo")])
-    vocabulary += ["".join(pair) for pair in merges]
-    vocabulary += ["<|startoftext|>", "<|endoftext|>"]
-    words = {word: number for number, word in enumerate(vocabulary)}
-    made = Tokenizer(
-        models.BPE(words, merges, unk_token="<|endoftext|>", end_of_word_suffix="</w>")
-    )
-    made.normalizer = normalizers.Sequence(
-        [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
-    )
-    pattern = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
-    made.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(pattern), behavior="removed", invert=True),
-            pre_tokenizers.ByteLevel(add_prefix_space=False),
-        ]
-    )
-    made.post_processor = processors.RobertaProcessing(
-        ("<|endoftext|>", words["<|endoftext|>"]),
-        ("<|startoftext|>", words["<|startoftext|>"]),
-        trim_offsets=False,
-        add_prefix_space=False,
-    )
-    made.add_special_tokens(["<|startoftext|>", "<|endoftext|>"])
-    return str(made.to_str())
-
-
-def gemma_tokenizer() -> str:
-    """Return a BPE with SentencePiece's mark for blanks, as Gemma's `tokenizer.json` has it."""
-    from tokenizers import Tokenizer, models, normalizers, processors
-
-    special = ["<pad>", "<eos>", "<bos>", "<unk>"]
-    letters = ["▁", *"abcdefghijklmnopqrstuvwxyz"]
-    vocabulary = [*special, *(f"<0x{byte:02X}>" for byte in range(256)), *letters]
-    starts = ("", "▁")
-    merges = _merges([[*start, *word] for word in (*COLOURS, "photo") for start in starts])
-    vocabulary += ["".join(pair) for pair in merges]
-    words = {word: number for number, word in enumerate(dict.fromkeys(vocabulary))}
-    made = Tokenizer(
-        models.BPE(words, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True)
-    )
-    made.normalizer = normalizers.Replace(" ", "▁")
-    made.post_processor = processors.TemplateProcessing(
-        single="$A <eos>", special_tokens=[("<eos>", words["<eos>"])]
-    )
-    made.add_special_tokens(special)
-    return str(made.to_str())
-
-
-def bert_tokenizer() -> str:
-    """Return word pieces in lower case, as BERT's `tokenizer.json` has them."""
-    from tokenizers import BertWordPieceTokenizer
-
-    letters = "abcdefghijklmnopqrstuvwxyz"
-    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters]
-    vocabulary += [f"##{letter}" for letter in letters] + [*COLOURS, "photo"]
-    words = {word: number for number, word in enumerate(vocabulary)}
-    return str(BertWordPieceTokenizer(words).to_str())
-
-
 def _json(document: Mapping[str, object]) -> bytes:
     return json.dumps(document).encode()
 
-
-CLIP_PROCESSOR = {
-    "crop_size": 224, "do_center_crop": True, "do_normalize": True, "do_resize": True,
-    "feature_extractor_type": "CLIPFeatureExtractor", "image_mean": CLIP_MEAN,
-    "image_std": CLIP_DEVIATION, "resample": 3, "size": 224,
-}  # fmt: skip
-SIGLIP_PROCESSOR = {
-    "do_convert_rgb": None, "do_normalize": True, "do_rescale": True, "do_resize": True,
-    "image_mean": [0.5] * 3, "image_processor_type": "SiglipImageProcessor",
-    "image_std": [0.5] * 3, "processor_class": "SiglipProcessor", "resample": 2,
-    "rescale_factor": 0.00392156862745098, "size": {"height": 224, "width": 224},
-}  # fmt: skip
-DINO_PROCESSOR = {
-    "crop_size": {"height": 224, "width": 224}, "do_center_crop": True, "do_convert_rgb": True,
-    "do_normalize": True, "do_rescale": True, "do_resize": True, "image_mean": IMAGENET_MEAN,
-    "image_processor_type": "BitImageProcessor", "image_std": IMAGENET_DEVIATION, "resample": 3,
-    "rescale_factor": 0.00392156862745098, "size": {"shortest_edge": 256},
-}  # fmt: skip
-NOMIC_PROCESSOR = {
-    "crop_size": {"height": 224, "width": 224}, "do_center_crop": True, "do_convert_rgb": True,
-    "do_normalize": True, "do_rescale": True, "do_resize": True, "image_mean": CLIP_MEAN,
-    "image_processor_type": "CLIPImageProcessor", "image_std": CLIP_DEVIATION, "resample": 3,
-    "rescale_factor": 0.00392156862745098, "size": {"shortest_edge": 224},
-}  # fmt: skip
-JINA_PROCESSOR = {
-    "fill_color": 0, "image_processor_type": "JinaCLIPImageProcessor",
-    "interpolation": "bicubic", "mean": CLIP_MEAN, "processor_class": "JinaCLIPProcessor",
-    "resize_mode": "shortest", "size": 224, "std": CLIP_DEVIATION,
-}  # fmt: skip
-RESNET_PROCESSOR = {
-    "crop_pct": 0.875, "do_normalize": True, "do_resize": True,
-    "feature_extractor_type": "ConvNextFeatureExtractor", "image_mean": IMAGENET_MEAN,
-    "image_std": IMAGENET_DEVIATION, "resample": 3, "size": 224,
-}  # fmt: skip
-VIT_PROCESSOR = {
-    "do_normalize": True, "do_resize": True, "feature_extractor_type": "ViTFeatureExtractor",
-    "image_mean": [0.5] * 3, "image_std": [0.5] * 3, "resample": 2, "size": 224,
-}  # fmt: skip
 
 _UNWANTED = {
     "README.md": b"# a model\n", "pytorch_model.bin": b"\x80\x04pickle", "model.safetensors": b"x",

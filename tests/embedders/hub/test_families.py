@@ -13,13 +13,8 @@ from PIL import Image
 from onnxsearch import OnnxEmbedder, OnnxTextEmbedder, PreprocessingProfile
 from onnxsearch.embedders.hub.catalogue import CataloguedModel, TextTower, catalogue
 from onnxsearch.embedders.hub.lock import ModelLock
-from tests.embedders.hub.families import (
-    COLOURS,
-    DIMENSION,
-    IMAGENET_DEVIATION,
-    IMAGENET_MEAN,
-    family,
-)
+from tests.embedders.hub.families import COLOURS, DIMENSION, family
+from tests.embedders.hub.processors import IMAGENET_DEVIATION, IMAGENET_MEAN
 from tests.hub_server import Hub
 
 Get = Callable[..., object]

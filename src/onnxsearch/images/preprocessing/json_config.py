@@ -23,7 +23,7 @@ S = TypeVar("S")
 class Config:
     """The values of a JSON object, each checked when it is asked for.
 
-    A value of null counts as missing.
+    A value of null counts as missing; `is_null` tells them apart.
 
     Args:
         values: The object.
@@ -64,6 +64,10 @@ class Config:
     def get(self, key: str) -> object:
         """Return the unchecked value of `key`, None if there is none."""
         return self._values.get(key)
+
+    def is_null(self, key: str) -> bool:
+        """Return whether the object has `key`, with the value null."""
+        return key in self._values and self._values[key] is None
 
     def error(self, key: str, expected: str) -> ProfileError:
         """Build the error for `key`."""

@@ -88,7 +88,9 @@ def transformers_profile(config: Config, backend: HFBackend | None) -> ProfileDe
     check_choice("hf_backend", backend, HFBackend)
     fit, target, crop = _geometry(config, family, defaults)
     resample = config.choice("resample", _FILTERS, defaults.resample)
-    convert_rgb = config.flag("do_convert_rgb", defaults.convert_rgb)
+    # null is no missing value here: SigLIP 2 has it, and transformers then does not convert.
+    null = config.is_null("do_convert_rgb")
+    convert_rgb = not null and config.flag("do_convert_rgb", defaults.convert_rgb)
     return ProfileDescription(
         family.lower(),
         crop or target,
