@@ -5,6 +5,8 @@ would have: `query.jpg`, and photographs in `photos` and `~/Pictures`. A block t
 cannot run everywhere is preceded by a line that says why:
 
     <!--- skip: next "needs a Milvus server" -->
+
+No test and no block may connect to another machine.
 """
 
 from __future__ import annotations
@@ -12,11 +14,15 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
+
+from tests.network_guard import only_loopback
 
 ALBUM = Path(__file__).parent / "examples" / "album"
 QUERIES = ALBUM.with_name("queries")
@@ -41,6 +47,16 @@ def leave(namespace: dict[str, Any]) -> None:
         os.environ["HOME"] = home
     shutil.rmtree(folder)
 
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, object, object]:
+    """Fail every test, and every code block, that connects to another machine."""
+    with only_loopback():
+        return (yield)
+
+
+# Fixtures too.
+pytest_runtest_setup = pytest_runtest_teardown = pytest_runtest_call
 
 pytest_collect_file = Sybil(
     parsers=[PythonCodeBlockParser(), SkipParser()],

@@ -9,7 +9,6 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from tests.network_guard import only_loopback
 from tests.servers import MilvusServer
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -22,13 +21,6 @@ hypothesis.settings.register_profile("thorough", deadline=None, max_examples=2_0
 hypothesis.settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev")
 )
-
-
-@pytest.fixture(autouse=True)
-def _no_other_machine() -> Iterator[None]:
-    """Fail every test that connects to another machine."""
-    with only_loopback():
-        yield
 
 
 @pytest.fixture(scope="session")

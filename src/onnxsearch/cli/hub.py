@@ -49,13 +49,15 @@ def list_models(cache: Cache = None, as_json: AsJSON = False) -> None:
     with errors_end_the_command():
         lock = ModelCache(cache).lock()
     entries = [_entry_as_json(entry, lock) for entry in catalogue().values()]
+    known = {entry.repository for entry in catalogue().values()}
+    entries += [_other_as_json(model) for model in lock if model.repository not in known]
     if as_json:
         output.print_json({"models": entries})
         return
     for entry in entries:
         states = [
             f"{entry['name']:<24}",
-            f"{entry['licence']:<11}",
+            f"{entry['licence'] or 'not stated':<11}",
             "text" if entry["text"] else "    ",
             "downloaded" if entry["downloaded"] else "          ",
             f"{entry['repository']}",
@@ -233,6 +235,20 @@ def _entry_as_json(entry: CataloguedModel, lock: ModelLock) -> dict[str, JSONVal
         "text": entry.text is not None,
         "downloaded": model is not None and entry.image in model.files,
         "note": entry.note,
+    }
+
+
+def _other_as_json(model: LockedModel) -> dict[str, JSONValue]:
+    """Return the entry of a model that was downloaded by its repository."""
+    return {
+        "name": model.repository,
+        "repository": model.repository,
+        "revision": model.revision,
+        "licence": model.licence,
+        "licence_from": None,
+        "text": False,
+        "downloaded": True,
+        "note": ", ".join(name for name in model.files if name.endswith(".onnx")),
     }
 
 

@@ -299,7 +299,7 @@ def test_names_of_files_of_one_repository_differ(hub: Hub, get: Run) -> None:
     assert OnnxEmbedder.hub(DINO.name, embedder_name="mine").name == "mine"
 
 
-def test_a_repository_that_nothing_is_known_of(hub: Hub, get: Run) -> None:
+def test_a_repository_that_nothing_is_known_of(hub: Hub, get: Run, models: Run) -> None:
     files = family(DINO.name)
     revision = hub.add("someone/model", {MODEL: files[MODEL]})
     get("someone/model", "--revision", revision, "--file", MODEL)
@@ -309,6 +309,9 @@ def test_a_repository_that_nothing_is_known_of(hub: Hub, get: Run) -> None:
         "someone/model", revision, MODEL, profile="torchvision", pooling="mean"
     )
     assert embedder.name == "model.onnx-model"
+    listed = json.loads(models("list", "--json").stdout)["models"][-1]
+    assert (listed["name"], listed["revision"]) == ("someone/model", revision)
+    assert "onnx/model.onnx" in models("list").stdout
     assert embedder.source == ModelSource("hub", "someone/model", revision, MODEL)
     with pytest.raises(ModelNotDownloadedError, match=r"no tokenizer\.json"):
         OnnxTextEmbedder.hub("someone/model", revision, MODEL)

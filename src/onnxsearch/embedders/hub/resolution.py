@@ -59,6 +59,8 @@ class CachedTextModel:
 
     path: str
     tokenizer: str
+    digest: bytes
+    """What `model_digest` returns for it."""
     profile: str | None
     """Name of its text profile; None if nothing says it."""
     source: ModelSource
@@ -78,12 +80,12 @@ def image_model(
     found = _Resolved.of(name, revision, file, ModelCache(cache), part="image")
     entry = found.entry
     tower = None if entry is None else entry.text
-    digests = found.verified_model(found.file)
+    digest = found.verified_model(found.file)
     profile = None if entry is None or entry.timm is None else _timm_profile(entry)
     return CachedImageModel(
         found.path(found.file),
         found.embedder_name,
-        b"".join(map(bytes.fromhex, digests)),
+        digest,
         profile,
         None if entry is None else entry.pooling,
         tower is not None and tower.model in found.model.files,
@@ -175,8 +177,8 @@ class _Resolved:
         self.cache.verify(self.model, name)
         return self.model.files[name].sha256
 
-    def verified_model(self, name: str) -> list[str]:
-        """Return the digests of a model and its weights, all files around it being verified."""
+    def verified_model(self, name: str) -> bytes:
+        """Return the `model_digest` of a model, all files around it being verified."""
         folders = self._folders(name)
         for folder in folders[:2]:
             for each in SIDECARS:
@@ -198,7 +200,7 @@ class _Resolved:
                     f"files that were downloaded: run `{self.command}` again"
                 )
             digests.append(self.verified(beside))
-        return digests
+        return b"".join(map(bytes.fromhex, digests))
 
     def nearest(self, name: str) -> str:
         """Return the file of this name beside the model's file, or in a folder above.
@@ -248,8 +250,13 @@ def _text(found: _Resolved, model: str, tokenizer: str, profile: str | None) -> 
             f"{tokenizer} of {found.model.repository} is not in the cache: run `{found.command}`"
         )
     found.verified(tokenizer)
-    found.verified_model(model)
-    return CachedTextModel(found.path(model), found.path(tokenizer), profile, found.source(model))
+    return CachedTextModel(
+        found.path(model),
+        found.path(tokenizer),
+        found.verified_model(model),
+        profile,
+        found.source(model),
+    )
 
 
 def _text_profile(found: _Resolved) -> str | None:

@@ -190,7 +190,7 @@ class OnnxTextEmbedder:
             providers=providers,
             threads=threads,
         )
-        embedder.source = found.source
+        embedder.source, embedder._digest = found.source, found.digest
         return embedder
 
     @property
