@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from onnxsearch._internal.threads import batched
 from onnxsearch.catalog.batching import BATCH
@@ -21,6 +21,7 @@ from onnxsearch.catalog.root_cell import decode_root, number_in
 from onnxsearch.catalog.serialization import decode_record, encode_record
 from onnxsearch.errors import InvalidArgumentError, StoreCorruptError
 from onnxsearch.metadata.base import Cell
+from onnxsearch.types import Record
 from onnxsearch.vectors.base import is_key
 
 if TYPE_CHECKING:
@@ -28,9 +29,9 @@ if TYPE_CHECKING:
     from onnxsearch.catalog.records import RecordIndex
     from onnxsearch.catalog.root import Root
 
-_CHANGES = 256
+_CHANGES = 1000
 _CHANGES_BYTES = 8 * 2**20
-"""Records changed with one commit, and their bytes: a quarter of what a commit takes."""
+"""Cells changed with one commit, and their bytes: a quarter of what a commit takes."""
 
 
 def set_root(catalog: Catalog, path: str | None) -> Root:
@@ -111,30 +112,49 @@ def _superseded(catalog: Catalog, root: Root, images: Sequence[StoredImage]) -> 
     ]
 
 
+class _Absolute(NamedTuple):
+    """A record that is stored by an absolute path below the root."""
+
+    key: str
+    record: Record
+    data: bytes
+    id: str
+    """Its id below the root."""
+
+
 def _records(catalog: Catalog, root: Root) -> Iterator[Change]:
     """Yield the change to each record that is stored by an absolute path below the root."""
     records, metadata = catalog.records, catalog.metadata
-    for key, data in metadata.items(records.records_table):
+    for batch in batched(metadata.items(records.records_table), BATCH):
+        found = list(_absolute(batch, root))
+        ids = [key_of(id) for each in found for id in (each.record.id, each.id)]
+        keys = metadata.get_many(records.ids_table, ids)
+        for each, current, taken in zip(found, keys[::2], keys[1::2], strict=True):
+            if current == each.key.encode():  # else it is being replaced
+                # An id that the caller chose for another image stays with it.
+                yield _change(records, each, root, each.id if taken is None else each.record.id)
+
+
+def _absolute(items: Iterable[tuple[str, bytes]], root: Root) -> Iterator[_Absolute]:
+    for key, data in items:
         # `onnxsearch.catalog.integrity` finds what cannot be read.
         with suppress(StoreCorruptError):
             record = decode_record(data, root.absolute)
-            id = root.id_of(str(record.uri)) if root.gave_id(record) else record.id
-            new = replace(record, id=id)
-            if not is_key(key) or encode_record(new, root) == data:
-                continue
-            change, cell = Change(), Cell(records.records_table, key)
-            ids = [records.current_cell(id) for id in (record.id, new.id)]
-            current, taken = metadata.get_many(records.ids_table, [id.key for id in ids])
-            if current != key.encode():
-                continue  # it is being replaced
-            if new.id != record.id and taken is None:
-                change.writes.update({ids[0]: None, ids[1]: current})
-                change.expect.update({ids[0]: current, ids[1]: None})
-            else:
-                # The caller chose that id for another image: both keep theirs.
-                new = record
-            change.writes[cell], change.expect[cell] = encode_record(new, root), data
-            yield change
+            if is_key(key) and encode_record(record, root) != data:
+                id = root.id_of(str(record.uri)) if root.gave_id(record) else record.id
+                yield _Absolute(key, record, data, id)
+
+
+def _change(records: RecordIndex, stored: _Absolute, root: Root, id: str) -> Change:
+    """Work out how to store a record by its relative path, under this id."""
+    change, cell = Change(), Cell(records.records_table, stored.key)
+    change.writes[cell] = encode_record(replace(stored.record, id=id), root)
+    change.expect[cell] = stored.data
+    if id != stored.record.id:
+        old, new, key = records.current_cell(stored.record.id), records.current_cell(id), stored.key
+        change.writes.update({old: None, new: key.encode()})
+        change.expect.update({old: key.encode(), new: None})
+    return change
 
 
 def _copies(catalog: Catalog, root: Root) -> Iterator[Change]:
