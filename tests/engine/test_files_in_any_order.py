@@ -412,4 +412,6 @@ _learn_contents()
 TestFilesInAnyOrder = FilesInAnyOrder.TestCase
 TestFilesInAnyOrder.settings = settings(stateful_step_count=25)
 TestAlbumsThatMove = AlbumsThatMove.TestCase
-TestAlbumsThatMove.settings = settings(stateful_step_count=25)
+TestAlbumsThatMove.settings = settings(
+    max_examples=settings().max_examples // 3, stateful_step_count=25
+)
