@@ -114,6 +114,9 @@ def test_a_moved_album_is_unchanged_and_no_file_is_read(
     moved = album.move("another disk/album")
     again = {**UNCHANGED, "trip/d again.png": "duplicate"}
     assert album.index(root=moved, prune=True) == again
+    record = album.engine.get("d.png")
+    assert record is not None
+    assert record.paths == (str(moved / "d.png"), str(moved / "trip" / "d again.png"))
     assert album.embedded == 0
     album.check()
     assert album.index() == again

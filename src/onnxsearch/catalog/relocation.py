@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from onnxsearch._internal.threads import batched
 from onnxsearch.catalog.batching import BATCH
 from onnxsearch.catalog.copies import decode_copy, encode_copy
+from onnxsearch.catalog.keys import key_of
 from onnxsearch.catalog.records import Change, StoredImage
 from onnxsearch.catalog.retries import attempts, contended
 from onnxsearch.catalog.root_cell import decode_root, number_in
