@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from onnxsearch.catalog.catalog import Catalog
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ModelInfo(ModelDescription):
     """A model of an index, as it was described when the index was last opened with it."""
 
@@ -23,7 +23,7 @@ class ModelInfo(ModelDescription):
     """Number of vectors that are stored. A migration or a removal that was cut off may have
     left some that no search returns."""
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         file = self.file.name if self.file is not None and self.file.name else self.class_name
         profile = f", profile {self.profile}" if self.profile else ""
         text = ", with a text model" if self.text is not None else ""
@@ -33,12 +33,12 @@ class ModelInfo(ModelDescription):
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class IndexInfo:
     """What `SearchEngine.info` returns.
 
     Example:
-        >>> print(engine.info())
+        >>> engine.info()
         namespace onnxsearch: 6 images
           efficientnet-lite2: 6 vectors of 1,280 (l2), efficientnet-lite2.int8.onnx, ...
     """
@@ -54,15 +54,17 @@ class IndexInfo:
     """The store of the records, without secrets."""
     identity: str | None = None
     """Identity that both stores share; None if no engine has opened them yet."""
+    root: str | None = None
+    """The folder that paths are stored relative to; None for an index without one."""
     others: Mapping[str, int] = field(default_factory=dict[str, int])
     """Numbers of vectors of models that the index does not remember, by collection: an
     earlier version stored them, or another index was copied."""
     version: str = VERSION
     """The version of onnxsearch that reports."""
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         lines = [f"namespace {self.namespace}: {self.images:,} images"]
-        lines += [str(model) for model in self.models]
+        lines += [repr(model) for model in self.models]
         lines += [
             f"{name}: {count:,} vectors, model unknown" for name, count in self.others.items()
         ]
@@ -87,6 +89,7 @@ def index_info(catalog: Catalog) -> IndexInfo:
         vectors=repr(catalog.vectors),
         records=repr(catalog.metadata),
         identity=catalog.identity.known(),
+        root=catalog.records.root.read().path,
         others={name: catalog.vectors.count(name) for name in others},
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from onnxsearch.catalog.model_entries import decode_models, encode_models
+from onnxsearch.catalog.model_entries import LaterManifestError, decode_models, encode_models
 from onnxsearch.catalog.records import Change
 from onnxsearch.catalog.retries import attempts, contended
 from onnxsearch.embedders.description import ModelDescription
@@ -43,45 +43,47 @@ class Manifest:
     def remember(self, models: Sequence[ModelDescription]) -> None:
         """Add models, or replace what was said of them.
 
-        A manifest that cannot be read is replaced. Nothing happens if a store cannot be
-        written: an index on a read-only disk can be searched.
+        A damaged manifest is replaced. Nothing happens if a later release wrote it, or if
+        the store cannot be written: an index on a read-only disk can be searched.
 
         Args:
             models: The models of an engine, the default one first. They take this order if
                 they are all of the index; else the others keep their places.
         """
         try:
-            self._remember(models)
+            for _ in attempts():
+                before, known = self._read()
+                after = self._encoded(_merged(known, models))
+                if after == before or self._replace(before, after):
+                    return
+            raise contended()
         except StoreError as error:
             logger.info("onnxsearch: the models of the index are not noted: %s", error)
 
     def without(self, model: str) -> Change:
         """Return the change that takes a model out."""
+        try:
+            before, known = self._read()
+        except LaterManifestError:
+            return Change()
+        after = [each for each in known if each.name != model]
+        if len(after) == len(known):
+            return Change()
+        return Change({self._cell: self._encoded(after)}, {self._cell: before})
+
+    def _read(self) -> tuple[bytes | None, list[ModelDescription]]:
+        """Return what the cell holds, and the models that it describes; none if it is damaged."""
         data = self._metadata.get(*self._cell)
         try:
-            before = [] if data is None else decode_models(data, self._folder)
-        except StoreCorruptError:
-            return Change()  # whoever opens with embedders writes it anew
-        after = [each for each in before if each.name != model]
-        if len(after) == len(before):
-            return Change()
-        return Change({self._cell: self._encoded(after)}, {self._cell: data})
+            return data, [] if data is None else decode_models(data, self._folder)
+        except LaterManifestError:
+            raise
+        except StoreCorruptError as error:
+            logger.warning("onnxsearch: %s", error)
+            return data, []
 
-    def _remember(self, models: Sequence[ModelDescription]) -> None:
-        for _ in attempts():
-            data = self._metadata.get(*self._cell)
-            before: list[ModelDescription] = []
-            try:
-                if data is not None:
-                    before = decode_models(data, self._folder)
-            except StoreCorruptError as error:
-                logger.warning("onnxsearch: %s", error)
-            after = self._encoded(_merged(before, models))
-            if after == data or self._metadata.commit(
-                {self._cell: after}, expect={self._cell: data}
-            ):
-                return
-        raise contended()
+    def _replace(self, before: bytes | None, after: bytes) -> bool:
+        return self._metadata.commit({self._cell: after}, expect={self._cell: before})
 
     def _encoded(self, models: Sequence[ModelDescription]) -> bytes:
         return encode_models(models, self._folder)

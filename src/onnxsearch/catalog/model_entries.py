@@ -33,6 +33,10 @@ _SHA256 = re.compile("[0-9a-f]{64}")
 _KINDS: Sequence[SourceKind] = ("bundled", "hub")
 
 
+class LaterManifestError(StoreCorruptError):
+    """A later release wrote the manifest."""
+
+
 def encode_models(models: Sequence[ModelDescription], folder: Path | None) -> bytes:
     """Return descriptions as bytes.
 
@@ -62,14 +66,19 @@ def decode_models(data: bytes, folder: Path | None) -> list[ModelDescription]:
     """Return what `encode_models` wrote, with absolute paths.
 
     Raises:
-        StoreCorruptError: It wrote something else, or a later release wrote it.
+        LaterManifestError: A later release wrote it.
+        StoreCorruptError: It wrote something else.
     """
     try:
         if len(data) > _MAX_BYTES:
             raise ValueError(f"it has {len(data):,} bytes, more than {_MAX_BYTES:,}")
         values = _object(json.loads(data))
-        if values["format"] != _FORMAT:
-            raise ValueError(f"its format is {values['format']!r:.20}, and this onnxsearch reads 1")
+        if _whole(values["format"], least=1) > _FORMAT:
+            raise LaterManifestError(
+                f"a later onnxsearch described the models of the index, in format "
+                f"{values['format']!r:.20}: use that one, or open the index with its models as "
+                "embedders=..."
+            )
         models = [_read_model(_object(each), folder) for each in _list(values["models"])]
         if len({model.name for model in models}) < len(models):
             raise ValueError("it names a model twice")
@@ -84,8 +93,8 @@ def unreadable_manifest(why: str) -> StoreCorruptError:
     """Return the error for a manifest that cannot be read."""
     return StoreCorruptError(
         f"what the index says of its models cannot be read: {why:.200}. Another program writes "
-        "under the same prefix, a later onnxsearch wrote it, or the store is damaged. Open the "
-        "index with its models as embedders=..."
+        "under the same prefix, or the store is damaged. Open the index with its models as "
+        "embedders=..., and it remembers them anew"
     )
 
 

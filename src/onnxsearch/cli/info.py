@@ -57,6 +57,8 @@ def _lines(found: IndexInfo) -> Iterator[str]:
     yield f"{found.images:,} images in namespace {found.namespace}"
     yield f"  vectors     {found.vectors}"
     yield f"  records     {found.records}"
+    if found.root is not None:
+        yield f"  root        {found.root}"
     yield f"  identity    {found.identity or 'none yet'}"
     for number, model in enumerate(found.models):
         yield ""
