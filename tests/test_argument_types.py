@@ -58,6 +58,7 @@ from onnxsearch import (
     TLSFiles,
     Video,
     annotate_model,
+    exif,
     inspect_model,
     open_image,
 )
@@ -229,6 +230,7 @@ def targets(folder: Path) -> dict[str, Target]:
         "Video": Target(Video, {"path": folder / "file.png"}),
         "ReadPolicy": Target(ReadPolicy, {}),
         "DecodePolicy": Target(DecodePolicy, {}),
+        "exif": Target(exif, {"image": picture("a")}),
         "open_image": Target(open_image, {"source": picture("a")}),
         "Step": Target(Step, {"operation": "divide", "values": (255.0,)}),
         "PreprocessingProfile": Target(PreprocessingProfile, {"name": "mine", "size": (8, 8)}),

@@ -121,6 +121,7 @@ if TYPE_CHECKING:
         Scalar as Scalar,
     )
     from onnxsearch.images.conversion import DecodePolicy as DecodePolicy
+    from onnxsearch.images.exif import exif as exif
     from onnxsearch.images.preprocessing.profile import (
         Layout as Layout,
         PreprocessingProfile as PreprocessingProfile,

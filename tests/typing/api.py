@@ -63,6 +63,7 @@ from onnxsearch import (
     Vectors,
     Verification,
     Video,
+    exif,
     inspect_model,
 )
 
@@ -131,6 +132,8 @@ def compose() -> SearchEngine:
     engine.add(b"", id="two")
     engine.add(np.zeros((8, 8, 3), np.uint8))
     many: IndexReport = engine.add_many([Item(b"", id="three"), Path("four.jpg")], progress=show)
+    engine.index("pictures", metadata=exif)
+    engine.add_many(Frames(), metadata=exif)
     engine.add_many(Frames(), metadata=lambda image: {"kind": type(image).__name__})
     final: list[Outcome] = [*engine.index_iter("pictures"), *engine.index_iter(Frames())]
     print(many.counts, final)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
+from io import BufferedReader
 from typing import BinaryIO
 
 from PIL import Image
@@ -18,7 +21,7 @@ from onnxsearch.errors import (
     UnsupportedImageError,
 )
 from onnxsearch.images.formats import HEAD, has_image_name, looks_like_image
-from onnxsearch.images.reading import ReadPolicy, decode_file, identify
+from onnxsearch.images.reading import ReadPolicy, decode_file, open_header
 
 _BYTES_PER_PIXEL = 16
 _OVERHEAD = 64 * 2**20
@@ -79,10 +82,24 @@ def read_image_file(path: str, policy: ReadPolicy) -> ImageFile:
         UnsupportedImageError: It is a folder, a device, of a format that is not
             supported, or a file of an index that is open in this process.
     """
+    with open_image_file(path) as file:
+        return _read(file, path, policy)
+
+
+@contextmanager
+def open_image_file(path: str) -> Iterator[BufferedReader]:
+    """Open a file that may be an image, to read it.
+
+    Raises:
+        ImageNotFoundError: There is no such file.
+        BrokenImageError: It cannot be read.
+        UnsupportedImageError: It is a folder, a device, or a file of an index that is open in
+            this process.
+    """
     try:
         check_regular(path, os.stat(path))  # opening a pipe would wait for its other end
         with open_to_read(path) as file:
-            return _read(file, path, policy)
+            yield file
     except StoreFileError as error:
         raise UnsupportedImageError(
             f"{path!r} belongs to an index that is open in this process: expected an image file"
@@ -111,7 +128,7 @@ def _read(file: BinaryIO, path: str, policy: ReadPolicy) -> ImageFile:
         if not has_image_name(path):
             raise NotAnImageError(f"{path!r} is not an image, by its content and by its name")
         file.seek(0)
-        identify(file, repr(path))
+        open_header(file, repr(path))
     limit = most_bytes(policy)
     if status.st_size > limit:
         raise ImageTooLargeError(

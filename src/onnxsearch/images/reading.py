@@ -154,16 +154,16 @@ def decode_file(data: bytes, path: str, policy: ReadPolicy = READ_STRICTLY) -> I
     return _read(io.BytesIO(data), repr(path), policy, path)
 
 
-def identify(file: BinaryIO, label: str) -> None:
-    """Check that a file has the header of an image; the image is not decoded.
+def open_header(file: BinaryIO, label: str) -> Image.Image:
+    """Return an image of which only the header was read: its size and `Image.info`.
 
     Raises:
-        ImageError: It has not, or cannot be read.
+        ImageError: The file has no such header, or cannot be read.
     """
     head = _head(file, label)
     name = image_format(head)
     with _decoding(label, name):
-        _open(file, name)
+        return _open(file, name)
 
 
 def _read_path(path: str, policy: ReadPolicy) -> Image.Image:

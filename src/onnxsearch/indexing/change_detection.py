@@ -110,7 +110,7 @@ def _detect(
         if os.path.isdir(path) and not os.access(path, os.R_OK | os.X_OK):
             return Outcome(file.name, Status.BROKEN, error=f"folder {path!r} may not be read")
         check_regular(path, status)
-        given = metadata.given(file, Path(path)) if stored is not None else None
+        given = None if stored is None else _given(file, status, stored.record, metadata)
     except (ImageError, InvalidArgumentError, OSError, ValueError) as error:
         return failure(file.name, error)
     if stored is None:
@@ -125,6 +125,14 @@ def _detect(
     ):
         return Outcome(file.name, Status.UNCHANGED, id=stored.record.id)
     return Candidate(file, id, stored, given)
+
+
+def _given(
+    file: FileEntry, status: os.stat_result, before: Record, metadata: FileMetadata
+) -> dict[str, JSONValue] | None:
+    if _is_as(status, before) and metadata.are_stored(file, before):
+        return None
+    return metadata.given(file, Path(file.path))
 
 
 def _is_as(status: os.stat_result, before: Record | Copy) -> bool:

@@ -9,8 +9,9 @@ from typing import TypeAlias, cast
 
 from onnxsearch.catalog.serialization import check_metadata
 from onnxsearch.errors import InvalidArgumentError
+from onnxsearch.images.exif import exif
 from onnxsearch.indexing.entries import Entry
-from onnxsearch.types import ImageInput, JSONValue, MetadataInput
+from onnxsearch.types import ImageInput, JSONValue, MetadataInput, Record
 
 MetadataSource: TypeAlias = "MetadataInput | Callable[[Path], MetadataInput] | None"
 """Metadata for every file, or a function from path to metadata; None keeps what is stored."""
@@ -56,6 +57,14 @@ class FileMetadata:
         kind = "file " if isinstance(image, Path) else ""
         for_all = self._of(image, f"{kind}{entry.name!r}")
         return for_all if entry.metadata is None else check_metadata(for_all | entry.metadata)
+
+    def are_stored(self, entry: Entry, record: Record) -> bool:
+        """Return whether an unchanged image has what `given` would return, by its record.
+
+        What `exif` reads depends on the image alone, so that the file need not be opened.
+        """
+        described = record.metadata.get("file_size") == record.size is not None
+        return self.source is exif and entry.metadata is None and described
 
     def _of(self, image: ImageInput, name: str) -> dict[str, JSONValue]:
         if not callable(self.source):
