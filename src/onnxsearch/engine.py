@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
@@ -63,6 +64,7 @@ from onnxsearch.vectors.base import VectorStore
 if TYPE_CHECKING:
     import threading
     from collections.abc import Generator
+    from datetime import timedelta
 
     from onnxsearch._internal.progress import ProgressSink
     from onnxsearch.catalog.index_info import IndexInfo
@@ -117,6 +119,7 @@ class SearchEngine(Closeable):
         batch_size: Images that a worker embeds at once. On a CPU, 4 is as fast as any
             other number and keeps memory small; use 32 or more on a GPU.
         reading: How image files are opened: the pixel limit, and which damage is accepted.
+        clock: Returns the time in seconds since 1970; it decides what has expired (see `add`).
 
     Raises:
         InvalidArgumentError: There is no embedder, two have the same name, or an argument
@@ -145,11 +148,14 @@ class SearchEngine(Closeable):
         workers: int | None = None,
         batch_size: int = 4,
         reading: ReadPolicy = READ_STRICTLY,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         instance("vectors", vectors, VectorStore, "a VectorStore")
         instance("metadata", metadata, MetadataStore, "a MetadataStore")
         instance("reading", reading, ReadPolicy, "a ReadPolicy")
-        self._catalog = Catalog(vectors, metadata, namespace)
+        if not callable(clock):
+            raise InvalidArgumentError(f"clock {clock!r:.80}: expected a function like time.time")
+        self._catalog = Catalog(vectors, metadata, namespace, clock)
         self._embedders = EmbedderRegistry(embedders, self._catalog.whereabouts)
         self._workers = (
             available_cores() if workers is None else integer("workers", workers, least=1)
@@ -167,6 +173,7 @@ class SearchEngine(Closeable):
         self._catalog.identity.open(self._embedders)
         # Recover next: it may still have to drop one of these collections.
         self._catalog.recover()
+        self._catalog.sweeper.sweep_some()
         ensure_collections(self._catalog, self._embedders.values(), reading)
         remember_models(self._catalog, self._embedders.values())
 
@@ -386,7 +393,12 @@ class SearchEngine(Closeable):
         ).reports()
 
     def add(
-        self, image: ImageInput, *, id: str | None = None, metadata: MetadataInput | None = None
+        self,
+        image: ImageInput,
+        *,
+        id: str | None = None,
+        metadata: MetadataInput | None = None,
+        ttl: float | timedelta | None = None,
     ) -> str:
         """Store one image, in place of the image with the same id; return the id.
 
@@ -398,16 +410,19 @@ class SearchEngine(Closeable):
                 file below the root of the index (see `index`) the path relative to it, and
                 for an image without a path a new random id.
             metadata: Metadata of the image: a JSON object of at most 1 MiB.
+            ttl: Time to live, in seconds or as a `timedelta`. When it is over, the image is no
+                longer found, and later it is removed from the stores (see `sweep`). By default
+                the image stays.
 
         Raises:
             ImageError: The image cannot be used.
-            InvalidArgumentError: `id` or `metadata` has a wrong type or value.
+            InvalidArgumentError: `id`, `metadata` or `ttl` has a wrong type or value.
             EmbeddingError: A model returned no usable vector.
             StoreError: A store failed; the image is not stored.
         """
         self._lifetime.check()
         return add_image(
-            self._catalog, self._embedders, self._reading, image, id=id, metadata=metadata
+            self._catalog, self._embedders, self._reading, image, id=id, metadata=metadata, ttl=ttl
         )
 
     def add_many(
@@ -415,6 +430,7 @@ class SearchEngine(Closeable):
         items: Source | Iterable[Item | Outcome | ImageInput],
         *,
         metadata: ItemMetadata = None,
+        ttl: float | timedelta | None = None,
         progress: ProgressSink = False,
     ) -> IndexReport:
         """Store many images on all cores, in bounded memory; report the outcome of each.
@@ -437,6 +453,8 @@ class SearchEngine(Closeable):
             metadata: Metadata for all items, or a function from an item's image (a `Path`,
                 bytes, an array or a Pillow image) to its metadata, such as `exif`. The
                 fields of `Item.metadata` come before them.
+            ttl: Time to live, as for `add`. By default an item that its id holds already, even
+                with other bytes, expires when it would have expired.
             progress: True writes a line to standard error; a function receives a
                 `Progress` after each item.
 
@@ -455,7 +473,7 @@ class SearchEngine(Closeable):
             ... )
         """
         self._lifetime.check()
-        return add_images(self._pipeline(), items, metadata, progress)
+        return add_images(self._pipeline(), items, metadata, ttl, progress)
 
     def index_iter(
         self,
@@ -546,8 +564,21 @@ class SearchEngine(Closeable):
         self._lifetime.check()
         return remove_images(self._catalog, id, filter)
 
+    def sweep(self) -> int:
+        """Remove all expired images from the stores; return their number.
+
+        Nothing has to call this: no search or other method returns an image from the moment
+        at which it expires. An engine that opens or writes removes some of them, at most once
+        a minute.
+
+        Raises:
+            StoreError: A store failed.
+        """
+        self._lifetime.check()
+        return self._catalog.sweeper.sweep()
+
     def count(self) -> int:
-        """Return the number of stored images."""
+        """Return the number of stored images that have not expired."""
         self._lifetime.check()
         return self._catalog.records.count()
 

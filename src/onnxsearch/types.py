@@ -115,6 +115,8 @@ class Record:
     """Absolute paths of all files that are known to show the image: its own, then those of exact
     copies, which `index` did not store again. Only `get`, `records`, `update` and copies to
     other engines give the paths of copies."""
+    expires: float | None = None
+    """Time in seconds since 1970 from which the image is no longer found; None for never."""
 
     @property
     def file(self) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from threading import Event
 
@@ -189,7 +189,12 @@ def recent() -> Filter:
 
 def add(engine: SearchEngine, metadata: MetadataInput) -> str:
     engine.add("cat.jpg", metadata={"taken": date(2026, 1, 31), "camera": {"make": "Leica"}})
-    return engine.add("cat.jpg", metadata=metadata)
+    engine.add_many(["cat.jpg"], ttl=timedelta(days=1))
+    swept: int = engine.sweep()
+    record = engine.get("cat")
+    expires: float | None = None if record is None else record.expires
+    print(swept, expires)
+    return engine.add("cat.jpg", metadata=metadata, ttl=3600)
 
 
 def embed(embedder: Embedder, picture: NDArray[np.uint8]) -> Vectors:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from onnxsearch.catalog.expiry import Clock, Sweeper
 from onnxsearch.catalog.identity import StoreIdentity
 from onnxsearch.catalog.journal import Entry, State, encode_entry
 from onnxsearch.catalog.keys import check_namespace, new_key
@@ -69,20 +71,28 @@ class Catalog:
         metadata: Holds the records and the journal.
         namespace: Separates catalogs in the same stores: a letter, then letters,
             digits and single underscores, at most 64.
+        clock: Returns the time in seconds since 1970.
 
     Raises:
         InvalidArgumentError: The namespace has another form.
     """
 
-    def __init__(self, vectors: VectorStore, metadata: MetadataStore, namespace: str) -> None:
+    def __init__(
+        self,
+        vectors: VectorStore,
+        metadata: MetadataStore,
+        namespace: str,
+        clock: Clock = time.time,
+    ) -> None:
         self.namespace = check_namespace(namespace)
         self.vectors = vectors
         self.metadata = metadata
-        self.records = RecordIndex(metadata, namespace)
+        self.records = RecordIndex(metadata, namespace, clock)
         self.rows = VectorRows(vectors, namespace)
         self.identity = StoreIdentity(vectors, metadata, self.records, self.rows)
         self.manifest = Manifest(metadata, namespace)
         self.recovery = Recovery(metadata, self.records, self.rows, self.manifest)
+        self.sweeper = Sweeper(self.records, self.discard)
 
     def collection(self, model: str) -> str:
         """Return the name of the collection that holds the vectors of `model`."""
@@ -171,12 +181,12 @@ class Catalog:
         skipped: set[str] = set()
 
         def plan() -> _Planned:
-            found = self.records.find(item.record.id for item in items)
-            keys = {id: stored.key for id, stored in found.items()}
+            held = self.records.held(item.record.id for item in items)
+            keys = {id: s.key for id, s in held.items() if self.records.is_live(s.record)}
             kept = [item for item in items if keys.get(item.record.id) == item.amends]
             kept_ids = {item.record.id for item in kept}
             skipped.update({item.record.id for item in items} - kept_ids)
-            return kept, {id: found[id] for id in kept_ids & found.keys()}
+            return kept, {id: held[id] for id in kept_ids & held.keys()}
 
         self._write(plan)
         return skipped
@@ -315,6 +325,7 @@ class Catalog:
     def _write(self, plan: Callable[[], _Planned]) -> None:
         self.identity.confirm()
         self.recovery.retry()
+        self.sweeper.sweep_some()
         state = State.BEGUN
         for _ in attempts():
             items, before = plan()
@@ -366,7 +377,7 @@ class Catalog:
         records = {key: item.record for key, item in items.items()}
         cell, expected = self.recovery.cell(op), encode_entry(entry)
         for _ in attempts():
-            found = self.records.find(r.id for r in records.values()) if before is None else before
+            found = self.records.held(r.id for r in records.values()) if before is None else before
             change = self.records.replacement(records, found.values())
             change.expect[cell] = expected
             change.writes[cell] = replaced(change.orphaned_rows)
@@ -378,7 +389,7 @@ class Catalog:
 
     def _current(self, images: Collection[StoredImage]) -> list[StoredImage]:
         """Return those of `images` that were not replaced."""
-        found = self.records.find(stored.record.id for stored in images)
+        found = self.records.held(stored.record.id for stored in images)
         keys = {stored.key for stored in found.values()}
         return [stored for stored in images if stored.key in keys]
 
@@ -392,7 +403,8 @@ class Catalog:
         root = self.records.root.read()
         places = {m.former.key: root.id_of(m.former.record.uri or "") for m in moves}
         ids |= {id for m in moves for id in (m.item.record.id, places[m.former.key]) if id}
-        found = {id: stored.key for id, stored in self.records.find(ids).items()}
+        present = self.records.held(ids)
+        found = {id: s.key for id, s in present.items() if self.records.is_live(s.record)}
         items: dict[str, NewImage] = {}
         before: dict[str, StoredImage] = {}
         for move, several in zip(moves, taken, strict=True):
@@ -409,7 +421,8 @@ class Catalog:
             if displaced and place and found.get(place) in (None, former.key):
                 moved = replace(displaced.record, id=place, uri=former.record.uri)
                 items.setdefault(place, _with_vectors(moved, kept[displaced.key]))
-        return list(items.values()), before
+        # An image that has expired makes room.
+        return list(items.values()), {id: present[id] for id in items if id in present} | before
 
     def _kept_vectors(self, images: Collection[StoredImage]) -> dict[str, dict[str, Vectors]]:
         """Return the vectors of images by key and model, but for models that are being dropped."""
@@ -422,7 +435,7 @@ class Catalog:
     def _amended(self, items: Sequence[NewImage]) -> tuple[list[NewImage], dict[str, StoredImage]]:
         """Return the items merged into the stored images that they amend, and those images."""
         last = {item.record.id: item for item in items}
-        found = self.records.find(last)
+        found = self.records.held(last)
         before = {id: stored for id, stored in found.items() if _amends(last[id], stored)}
         kept = self._kept_vectors(before.values())
         amended: list[NewImage] = []

@@ -4,6 +4,7 @@
     records[key]       the record, as JSON
     contents[hash]     the keys of the images whose files had these bytes, comma-separated
     copies, copied     files that are not stored; see `onnxsearch.catalog.copies`
+    expiries[key]      the moment at which the record expires; see `onnxsearch.catalog.expiry`
     journal[op]        rows without a record; see `onnxsearch.catalog.journal`
     identity           see `onnxsearch.catalog.identity` and `onnxsearch.catalog.root_cell`
 
@@ -12,12 +13,15 @@ This module works changes out as plain values; the protocol commits them.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import TypeAlias
 
 from onnxsearch._internal.threads import batched
 from onnxsearch.catalog.copies import CopyIndex
+from onnxsearch.catalog.expiry import Clock, decode_moment, encode_moment
 from onnxsearch.catalog.keys import decode_key, decode_keys, key_of, named_ids
 from onnxsearch.catalog.retries import attempts, contended
 from onnxsearch.catalog.root import NO_ROOT
@@ -35,6 +39,9 @@ _BATCH = 1000
 
 _HOLDERS = 64
 """Images of the same bytes that are listed, at most; only `add` stores more than one."""
+
+_EXPIRED = 256
+"""Images removed with one commit when they have expired."""
 
 _UNLISTED = 256
 _UNLISTED_BYTES = 8 * 2**20
@@ -63,25 +70,40 @@ class Change:
 class RecordIndex:
     """The records of one namespace: reads them, and works out changes to them.
 
+    An image that has expired is still held by its id, until a sweep removes it; but no method
+    returns it that does not say so.
+
     Args:
         metadata: Holds the tables.
         namespace: Prefix of the tables' names.
+        clock: Tells what has expired.
     """
 
-    def __init__(self, metadata: MetadataStore, namespace: str) -> None:
+    def __init__(self, metadata: MetadataStore, namespace: str, clock: Clock = time.time) -> None:
         self._metadata = metadata
+        self.clock = clock
         self.ids_table = f"{namespace}:ids"
         self.records_table = f"{namespace}:records"
         self.journal_table = f"{namespace}:journal"
         self.identity_table = f"{namespace}:identity"
         self.contents_table = f"{namespace}:contents"
+        self.expiries_table = f"{namespace}:expiries"
         self.root = RootCell(metadata, Cell(self.identity_table, "root"), self.records_table)
         self.copies = CopyIndex(metadata, namespace, self.root)
 
     def find(self, ids: Iterable[str]) -> dict[str, StoredImage]:
         """Return the images stored under `ids`, by id; unknown ids are left out."""
+        held = self.held(ids).items()
+        return {id: stored for id, stored in held if self.is_live(stored.record)}
+
+    def held(self, ids: Iterable[str]) -> dict[str, StoredImage]:
+        """Return the images that `ids` hold, by id, whether they have expired or not."""
         wanted = {key_of(id): id for id in ids}
         return {wanted[hash]: stored for hash, stored in self._current(wanted)}
+
+    def is_live(self, record: Record) -> bool:
+        """Return whether a record has not expired."""
+        return record.expires is None or self.clock() < record.expires
 
     def record(self, id: str) -> Record | None:
         """Return the record of an image with the paths of its copies; None if it is not stored."""
@@ -103,7 +125,10 @@ class RecordIndex:
         return found
 
     def resolve(self, keys: Sequence[str]) -> dict[str, StoredImage]:
-        """Return the images stored under `keys`, by key; keys without a record are left out."""
+        """Return the images stored under `keys`, by key, whether they have expired or not.
+
+        Keys without a record are left out.
+        """
         unique = list(dict.fromkeys(keys))
         values, absolute = self._metadata.get_many(self.records_table, unique), self.root.absolute()
         return {
@@ -126,7 +151,9 @@ class RecordIndex:
         }
         stored = self.resolve([key for several in keys.values() for key in several])
         return {
-            content: [stored[key] for key in several if key in stored]
+            content: [
+                stored[key] for key in several if key in stored and self.is_live(stored[key].record)
+            ]
             for content, several in keys.items()
         }
 
@@ -155,10 +182,11 @@ class RecordIndex:
         for batch in batched(self._metadata.items(self.ids_table), _BATCH):
             keys = {hash: decode_key(key) for hash, key in batch}
             stored = self.resolve(list(keys.values()))
-            yield from stored.values()
             # A record that is gone was replaced since its key was read: look again.
-            for _, image in self._current(hash for hash, key in keys.items() if key not in stored):
-                yield image
+            again = self._current(hash for hash, key in keys.items() if key not in stored)
+            for image in chain(stored.values(), (image for _, image in again)):
+                if self.is_live(image.record):
+                    yield image
 
     def shared_files(self) -> Iterator[tuple[str, ...]]:
         """Yield the paths of files of the same bytes, two at least: stored ones first."""
@@ -178,7 +206,21 @@ class RecordIndex:
 
     def count(self) -> int:
         """Return how many images are stored."""
-        return self._metadata.count(self.records_table)
+        # Listed after they are counted: a sweep between the two makes no image vanish.
+        stored = self._metadata.count(self.records_table)
+        return stored - sum(len(images) for images in self.expired())
+
+    def expired(self) -> Iterator[list[StoredImage]]:
+        """Yield the images that have expired, in batches."""
+        due = (
+            key
+            for key, moment in self._metadata.items(self.expiries_table)
+            if not self.clock() < decode_moment(moment)
+        )
+        for keys in batched(due, _EXPIRED):
+            images = self.resolve(keys)
+            # An entry whose record is gone, as after a repair, stays: it costs a few bytes.
+            yield [stored for stored in images.values() if not self.is_live(stored.record)]
 
     def removal(self, images: Collection[StoredImage]) -> Change:
         """Work out how to remove images."""
@@ -192,6 +234,8 @@ class RecordIndex:
             current[record.id] = key
             self._set_current(change, record.id, key, None)
             change.writes[Cell(self.records_table, key)] = None
+            if record.expires is not None:
+                change.writes[Cell(self.expiries_table, key)] = None
             for model in record.models:
                 change.orphaned_rows[model] = (*change.orphaned_rows.get(model, ()), key)
         for key, record in records.items():
@@ -199,6 +243,8 @@ class RecordIndex:
             # Which copies there are is stored by content.
             stored = replace(record, paths=()) if record.paths else record
             change.writes[Cell(self.records_table, key)] = encode_record(stored, root)
+            if record.expires is not None:
+                change.writes[Cell(self.expiries_table, key)] = encode_moment(record.expires)
         # A file that is stored is no copy of another one.
         notes = [self.copies.cell(r.uri, root) for r in records.values() if r.uri is not None]
         noted = self._metadata.get_many(self.copies.table, [cell.key for cell in notes])

@@ -25,6 +25,7 @@ _TYPES: Mapping[str, type] = {
     "size": int,
     "modified_ns": int,
     "paths": list,
+    "expires": float,
 }
 """Type by field of a `Record`, as JSON has it; fields that are None are not written."""
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from onnxsearch.catalog.catalog import Catalog, NewImage
+from onnxsearch.catalog.expiry import check_ttl
 from onnxsearch.catalog.keys import check_id
 from onnxsearch.catalog.serialization import check_metadata
 from onnxsearch.images.image_file import ImageFile
@@ -26,11 +29,13 @@ def add_image(
     *,
     id: str | None,
     metadata: MetadataInput | None,
+    ttl: float | timedelta | None,
 ) -> str:
     """Embed and store one image; return its id. See `SearchEngine.add`."""
     if id is not None:
         check_id(id)
     checked = check_metadata(metadata)
+    lifetime = None if ttl is None else check_ttl(ttl)
     found = read_image(image, reading)
     file = found if isinstance(found, ImageFile) else None
     opened = found.decode(reading)
@@ -45,5 +50,7 @@ def add_image(
         modified_ns=file.modified_ns if file else None,
     )
     vectors = {name: each.embed(opened)[0] for name, each in embedders.items()}
+    if lifetime is not None:
+        record = replace(record, expires=catalog.records.clock() + lifetime)
     catalog.put([NewImage(record, vectors)])
     return record.id

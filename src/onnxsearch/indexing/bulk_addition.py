@@ -6,10 +6,12 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from datetime import timedelta
 from typing import cast
 
 from onnxsearch._internal.progress import ProgressSink, reporter
 from onnxsearch.catalog.batching import BATCH
+from onnxsearch.catalog.expiry import check_ttl
 from onnxsearch.catalog.retries import attempts, contended
 from onnxsearch.indexing.discovery import read_source
 from onnxsearch.indexing.entries import Entry
@@ -22,11 +24,16 @@ from onnxsearch.types import IndexReport, Outcome, Progress
 
 
 def add_images(
-    pipeline: Pipeline, items: object, metadata: ItemMetadata, progress: ProgressSink
+    pipeline: Pipeline,
+    items: object,
+    metadata: ItemMetadata,
+    ttl: float | timedelta | None,
+    progress: ProgressSink,
 ) -> IndexReport:
     """Store many images; see `SearchEngine.add_many`."""
     started = time.monotonic()
-    addition = BulkAddition(pipeline, check_items("items", items), metadata, reporter(progress))
+    given = FileMetadata(metadata, None if ttl is None else check_ttl(ttl))
+    addition = BulkAddition(pipeline, check_items("items", items), given, reporter(progress))
     return IndexReport(tuple(addition.stream()), time.monotonic() - started)
 
 
@@ -35,7 +42,8 @@ def stream_images(pipeline: Pipeline, source: object, metadata: ItemMetadata) ->
     if isinstance(source, str | os.PathLike):
         files = read_source(cast("os.PathLike[str]", source), Exclusion())
         return pipeline.stream(files, metadata)
-    return BulkAddition(pipeline, check_items("source", source), metadata, reporter(False)).stream()
+    given = FileMetadata(metadata)
+    return BulkAddition(pipeline, check_items("source", source), given, reporter(False)).stream()
 
 
 class BulkAddition:
@@ -52,11 +60,11 @@ class BulkAddition:
         self,
         pipeline: Pipeline,
         items: Iterable[object],
-        metadata: ItemMetadata,
+        metadata: FileMetadata,
         report: Callable[[Progress], None],
     ) -> None:
         self._pipeline = pipeline
-        self._metadata = FileMetadata(metadata)
+        self._metadata = metadata
         self._report = report
         self._done = 0
         self._worker = pipeline.worker(self._metadata)

@@ -122,6 +122,7 @@ def _detect(
         and root.id_of(stored.record.uri) == root.id_of(path)
         and given in (None, stored.record.metadata)
         and models.issubset(stored.record.models)
+        and metadata.ttl is None
     ):
         return Outcome(file.name, Status.UNCHANGED, id=stored.record.id)
     return Candidate(file, id, stored, given)

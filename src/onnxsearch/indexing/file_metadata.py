@@ -28,12 +28,14 @@ class FileMetadata:
 
     Args:
         source: Metadata for all of them, a function from path or image to metadata, or None.
+        ttl: Seconds after which the images expire; None keeps what is stored.
 
     Raises:
         InvalidArgumentError: Metadata for all cannot be stored, or are too large.
     """
 
     source: MetadataSource | ItemMetadata
+    ttl: float | None = None
 
     def __post_init__(self) -> None:
         if not callable(self.source):

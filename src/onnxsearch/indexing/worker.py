@@ -206,10 +206,13 @@ class IndexingWorker:
         )
 
     def _record(self, candidate: Candidate, read: ReadImage, before: StoredImage | None) -> Record:
-        """Return the record of an image; its metadata are those of `before` if none are given."""
+        """Return the record of an image; what the caller does not give is that of `before`."""
         entry = candidate.entry
         file = read if isinstance(entry, FileEntry) and isinstance(read, ImageFile) else None
         kept = before.record.metadata if before is not None else {}
+        expires = before.record.expires if before is not None else None
+        if self.metadata.ttl is not None:
+            expires = self.catalog.records.clock() + self.metadata.ttl
         return Record(
             id=candidate.id,
             uri=entry.uri,
@@ -218,6 +221,7 @@ class IndexingWorker:
             content=read.content,
             size=read.size,
             modified_ns=None if file is None else file.modified_ns,
+            expires=expires,
         )
 
     def _complete(

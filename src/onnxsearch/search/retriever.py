@@ -202,7 +202,7 @@ class Retriever:
             found = {
                 model: [
                     _Ranking(
-                        [match for match in matches if not out.holds(known[match.key].record)],
+                        [m for m in matches if self._is_shown(known[m.key].record, out)],
                         is_whole=len(matches) < width,
                     )
                     for matches, out in zip(several, omissions, strict=True)
@@ -218,6 +218,9 @@ class Retriever:
         return {
             model: [_cut(each, depth) for each in several] for model, several in found.items()
         }, known
+
+    def _is_shown(self, record: Record, omission: Omission) -> bool:
+        return self.catalog.records.is_live(record) and not omission.holds(record)
 
     def _rows(
         self, queries: Mapping[str, Vectors], width: int, filter: Filter | None
