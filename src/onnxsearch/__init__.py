@@ -136,6 +136,7 @@ if TYPE_CHECKING:
     from onnxsearch.indexing.file_metadata import ItemMetadata as ItemMetadata
     from onnxsearch.indexing.sources.archive import Archive as Archive
     from onnxsearch.indexing.sources.base import Source as Source
+    from onnxsearch.indexing.sources.folder import Folder as Folder
     from onnxsearch.indexing.sources.remote import Remote as Remote
     from onnxsearch.indexing.sources.remote_policy import RemotePolicy as RemotePolicy
     from onnxsearch.indexing.sources.table import Table as Table

@@ -21,6 +21,7 @@ from onnxsearch import (
     F,
     Filter,
     FilterDict,
+    Folder,
     Hit,
     ImageInput,
     IndexInfo,
@@ -237,6 +238,7 @@ def tuned(store: MilvusVectorStore, trials: Tuning[MilvusIndex]) -> Tunable[Milv
 def sources(archive: Path, frame: ArrowStream) -> list[Source]:
     policy = RemotePolicy(max_bytes=2**20, timeout=5, protocols=["https", "s3"])
     return [
+        Folder("photos", exclude=["raw/"], include_hidden=True),
         Archive(archive, exclude=["raw/"], include_hidden=True, max_bytes=2**30),
         Remote(["https://example.org/a.jpg"], policy),
         Table("products.csv", image="photo", id="sku", metadata=["price"], remote=policy),

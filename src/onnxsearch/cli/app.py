@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -33,6 +32,17 @@ from onnxsearch.cli.options import (
     errors_end_the_command,
     note_other_models,
     records_of,
+)
+from onnxsearch.cli.sources import (
+    AllowPrivate,
+    Download,
+    Every,
+    IdColumn,
+    ImageColumn,
+    ImageRoot,
+    Scenes,
+    SourceArgument,
+    SourceOptions,
 )
 
 app = typer.Typer(
@@ -65,9 +75,7 @@ def main(
 
 @app.command(epilog=EXIT_CODES)
 def index(
-    source: Annotated[
-        Path, typer.Argument(metavar="DIR", help="A folder of images, or one image.")
-    ],
+    source: SourceArgument,
     location: Location = DEFAULT_LOCATION,
     records: Records = None,
     metadata: OldRecords = None,
@@ -79,39 +87,53 @@ def index(
     layout: Layouts = None,
     model_path: ModelPaths = None,
     prune: Annotated[
-        bool, typer.Option("--prune", help="Remove entries whose files are gone from DIR.")
+        bool, typer.Option("--prune", help="Remove entries whose files are gone from the folder.")
     ] = False,
     allow_empty: Annotated[
         bool,
-        typer.Option("--allow-empty", help="With --prune: even if DIR is now empty or gone."),
+        typer.Option("--allow-empty", help="With --prune: even if the folder is empty or gone."),
     ] = False,
     exclude: Excludes = None,
     include_hidden: IncludeHidden = False,
     root: Root = None,
+    image_column: ImageColumn = None,
+    id_column: IdColumn = None,
+    image_root: ImageRoot = None,
+    download: Download = False,
+    allow_private: AllowPrivate = False,
+    every: Every = None,
+    scenes: Scenes = None,
     as_json: AsJSON = False,
 ) -> None:
-    """Index the images in DIR and below. A second run does only what is left."""
+    """Index the images of a source. A second run over a folder does only what is left."""
+    reading = SourceOptions(
+        prune=prune,
+        allow_empty=allow_empty,
+        exclude=tuple(exclude or ()),
+        include_hidden=include_hidden,
+        root=root,
+        image_column=image_column,
+        id_column=id_column,
+        image_root=image_root,
+        download=download,
+        allow_private=allow_private,
+        every=every,
+        scenes=scenes,
+    )
     options = ModelOptions(model, profile, name, model_output, pooling, layout)
-    with (
-        errors_end_the_command(),
-        SearchEngine.open(
-            location,
-            embedders=options.embedders(),
-            records=records_of(location, records, metadata),
-            model_path=model_path,
-        ) as engine,
-        output.progress_bar() as progress,
-    ):
-        note_other_models(engine)
-        report = engine.index(
-            source,
-            progress=progress,
-            prune=prune,
-            allow_empty=allow_empty,
-            exclude=exclude or (),
-            include_hidden=include_hidden,
-            root=root,
-        )
+    with errors_end_the_command():
+        opened = reading.open(source)  # before an index is made that a mistake leaves empty
+        with (
+            SearchEngine.open(
+                location,
+                embedders=options.embedders(),
+                records=records_of(location, records, metadata),
+                model_path=model_path,
+            ) as engine,
+            output.progress_bar() as progress,
+        ):
+            note_other_models(engine)
+            report = reading.index(engine, opened, progress)
     if as_json:
         output.print_json(output.report_as_json(report, location))
     else:

@@ -26,6 +26,7 @@ _LONGEST_NAME = 4_096
 """Characters of a member's name: the longest path of Linux."""
 
 _ARCHIVE = re.compile(r"\.(7z|bz2|cb[7rtz]|gz|jar|lzma|rar|tar|tbz2?|tgz|txz|xz|zip|zst)$", re.I)
+_HERE = re.compile(r"^(\./)+")
 _DRIVE = re.compile(r"[A-Za-z]:")
 
 
@@ -47,7 +48,7 @@ class MemberSelection:
 
     def uri(self, name: str) -> str:
         """Return the address of a member: the path of the archive, `!/` and the name."""
-        return f"{self.archive}!/{name}"
+        return f"{self.archive}!/{_plain(name)}"
 
     def left_out(self, name: str, *, kind: str | None = None) -> list[Outcome] | None:
         """Return the outcomes of a member that is not taken; None if it is taken.
@@ -66,7 +67,7 @@ class MemberSelection:
             raise ImageTooLargeError(
                 f"{self.archive!r} has more than {MOST_MEMBERS:,} members; the others are not read"
             )
-        shown = name[:_LONGEST_NAME]
+        shown = _plain(name)[:_LONGEST_NAME]
         if shown in self._names:
             # Not its own address, under which the report has the earlier member.
             return [self.skipped(f"{shown}#{self._count}", "has the name of an earlier member")]
@@ -90,7 +91,7 @@ class MemberSelection:
         return Outcome(uri, Status.TOO_LARGE, error=f"member {uri!r} {reason}")
 
     def _by_name(self, name: str, kind: str | None) -> list[Outcome] | None:
-        path = "/".join(part for part in name.replace("\\", "/").split("/") if part != ".")
+        path = _plain(name).replace("\\", "/")
         outcomes = self._of_skipped_folder(path)
         if outcomes is not None:
             return outcomes
@@ -161,6 +162,11 @@ class Budget:
                 f"{self.archive!r} expands from {self.archive_size:,} to more than {limit:,} "
                 "bytes, as a bomb does: the rest of it is not read"
             )
+
+
+def _plain(name: str) -> str:
+    """Return a name without the `./` that tar writes before names in the current folder."""
+    return _HERE.sub("", name)
 
 
 def _unsafe(name: str) -> str | None:

@@ -27,7 +27,7 @@ from onnxsearch.indexing.sources.text_tables import CsvRows, JsonRows
 from onnxsearch.indexing.sources.urls import public_url
 from onnxsearch.types import Item, Metadata, Outcome
 
-_CSV = frozenset({".csv", ".tsv", ".tab", ".txt"})
+_CSV = frozenset({".csv", ".tsv", ".tab"})
 _JSON = frozenset({".jsonl", ".ndjson"})
 _PARQUET = frozenset({".parquet", ".pq", ".parq"})
 
