@@ -159,6 +159,7 @@ def targets(folder: Path) -> dict[str, Target]:
         archive.write(folder / "file.png", "file.png")
     (folder / "photos.csv").write_text("image\nfile.png\n")
     engine.save_snapshot(folder / "album.zip")
+    engine.export(folder / "album.parquet")
     results, comparison = engine.search(picture("a")), engine.compare(picture("a"))
     vectors, records = InMemoryVectorStore(), InMemoryMetadataStore()
     vectors.ensure_collection(SPEC)
@@ -203,6 +204,8 @@ def targets(folder: Path) -> dict[str, Target]:
         "verify": Target(engine.verify, {}),
         "copy_to": Target(engine.copy_to, {"other": engine}),
         "save_snapshot": Target(engine.save_snapshot, {"path": folder / "other.zip"}),
+        "export": Target(engine.export, {"path": folder / "album.csv"}),
+        "import_from": Target(engine.import_from, {"path": folder / "album.parquet"}),
         "load_snapshot": Target(engine.load_snapshot, {"path": folder / "album.zip"}),
         "results.contact_sheet": Target(results.contact_sheet, {}),
         "results.to_html": Target(results.to_html, {"path": folder / "page.html"}),

@@ -14,6 +14,8 @@ from onnxsearch._internal.lifetime import Lifetime, close_all
 from onnxsearch._internal.paths import target_path
 from onnxsearch._internal.validation import instance, integer
 from onnxsearch.catalog.catalog import Catalog
+from onnxsearch.catalog.exports.parquet_reader import ParquetExport
+from onnxsearch.catalog.exports.saving import save_export
 from onnxsearch.catalog.index_info import index_info
 from onnxsearch.catalog.integrity import verify
 from onnxsearch.catalog.keys import check_id, check_ids
@@ -1195,6 +1197,61 @@ class SearchEngine(Closeable):
         self._lifetime.check()
         with Snapshot(target_path(path)) as snapshot:
             return self.copy_from(snapshot, progress=progress)
+
+    def export(
+        self,
+        path: str | os.PathLike[str],
+        filter: Filter | None = None,
+        *,
+        progress: ProgressSink = False,
+    ) -> int:
+        """Write images to a file for other programs, in bounded memory; return their number.
+
+        The ending of the file decides: `.parquet` holds records and vectors, a column for each
+        model, and `import_from` reads it back (extra `[arrow]`). `.csv` and `.jsonl` hold the
+        records.
+
+        Args:
+            path: The file. An existing one is replaced when the new one is complete.
+            filter: Keeps only images whose metadata match.
+            progress: As for `copy_to`.
+
+        Raises:
+            InvalidArgumentError: `path` has another ending or is a folder, `filter` is not a
+                filter, or a `.csv` file would have more than 1,000 metadata fields.
+            MissingExtraError: pyarrow is not installed.
+            StoreError: The file cannot be written, or a store failed.
+
+        Example:
+            >>> engine.export("album.parquet")
+            >>> engine.export("best.csv", F("rating") == 5)
+        """
+        self._lifetime.check()
+        return save_export(self._catalog, path, filter, progress)
+
+    def import_from(
+        self, path: str | os.PathLike[str], *, progress: ProgressSink = False
+    ) -> TransferReport:
+        """Store the images of a `.parquet` file that `export` wrote, without running a model.
+
+        Images are stored as by `copy_to`: those with the same id are replaced, equal ones are
+        skipped. The file may come from an untrusted source.
+
+        Args:
+            path: The file.
+            progress: As for `copy_to`.
+
+        Raises:
+            InvalidArgumentError: `path` is not a path.
+            MissingExtraError: pyarrow is not installed.
+            UnknownModelError: The file has vectors, but none of a model of this engine.
+            StoreCorruptError: The file is not an export, is damaged, or has a later version.
+            SpaceMismatchError: The vectors are of another model, profile or output.
+            StoreError: The file cannot be read, or a store failed.
+        """
+        self._lifetime.check()
+        with ParquetExport(target_path(path)) as source:
+            return self.copy_from(source, progress=progress)
 
     def _pipeline(self) -> Pipeline:
         embedders = list(self._embedders.values())

@@ -57,6 +57,7 @@ from onnxsearch import (
     Table,
     Tensor,
     TextQueries,
+    TransferReport,
     Trial,
     Tunable,
     Tuning,
@@ -147,6 +148,9 @@ def compose() -> SearchEngine:
 def read(engine: SearchEngine) -> Vectors:
     records: Records = engine.records(F("year") >= 2020, order_by="-modified")
     changed: list[Record] = [engine.update(r.id, metadata={"year": 2021}) for r in records]
+    number: int = engine.export("album.parquet", F("year") >= 2020, progress=True)
+    moved: TransferReport = engine.import_from("album.parquet")
+    print(number, moved.copied)
     removed: list[str] = engine.remove(filter=F("year") < 2000)
     known: bool = "two" in engine
     rows: list[dict[str, JSONValue]] = records.to_dicts()

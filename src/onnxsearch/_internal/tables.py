@@ -101,17 +101,23 @@ def _by_column(
     known: Sequence[str], rows: Sequence[Mapping[str, JSONValue]]
 ) -> dict[str, list[JSONValue]]:
     """Return the values by column, None where a row has no such value."""
-    flat = [dict(_cells(row)) for row in rows]
+    flat = [dict(cells(row)) for row in rows]
     names = list(dict.fromkeys(chain(known, *flat)))
     if len(names) > len(known) + MOST_FIELDS:
-        raise InvalidArgumentError(
-            f"the metadata have {len(names) - len(known):,} different fields: a table has at most "
-            f"{MOST_FIELDS:,}. Use to_dicts(), or select images with fewer fields by a filter"
-        )
+        raise too_many_fields(len(names) - len(known))
     return {name: [row.get(name) for row in flat] for name in names}
 
 
-def _cells(row: Mapping[str, JSONValue]) -> Iterator[tuple[str, JSONValue]]:
+def too_many_fields(number: int) -> InvalidArgumentError:
+    """Return the error for metadata whose fields do not fit into a table."""
+    return InvalidArgumentError(
+        f"the metadata have {number:,} different fields: a table has at most {MOST_FIELDS:,}. Use "
+        "to_dicts() or a .jsonl file, or select images with fewer fields by a filter"
+    )
+
+
+def cells(row: Mapping[str, JSONValue]) -> Iterator[tuple[str, JSONValue]]:
+    """Yield the columns of a row with their values: each metadata field is one."""
     for name, value in row.items():
         if name == _METADATA and isinstance(value, Mapping):
             yield from ((f"{name}.{_text(field)}", _text(inner)) for field, inner in value.items())
@@ -119,10 +125,15 @@ def _cells(row: Mapping[str, JSONValue]) -> Iterator[tuple[str, JSONValue]]:
             yield name, _text(value)
 
 
+def readable(text: str) -> str:
+    """Return text as valid Unicode: bytes of a file name that are not UTF-8 become escapes."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
 def _text(value: JSONValue) -> JSONValue:
     """Return text that is valid Unicode; other values as they are."""
-    if isinstance(value, str) and not value.isascii():
-        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, str):
+        return readable(value)
     if isinstance(value, list):
         return [_text(each) for each in value]
     return value

@@ -20,11 +20,8 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import zipfile
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -32,17 +29,15 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from onnxsearch._internal.closeable import Closeable
-from onnxsearch._internal.new_file import new_file
 from onnxsearch._internal.open_files import StoreFileError, is_store_file
-from onnxsearch._internal.paths import target_path
 from onnxsearch._internal.progress import ProgressSink, reporter
-from onnxsearch._internal.validation import check_name, integer
+from onnxsearch._internal.validation import integer
+from onnxsearch.catalog.album_files import AlbumHeader, album_defects, new_album_file
 from onnxsearch.catalog.batching import BATCH, BATCH_BYTES
 from onnxsearch.catalog.catalog import NewImage
-from onnxsearch.catalog.keys import check_id
 from onnxsearch.catalog.model_entries import decode_models, encode_models
-from onnxsearch.catalog.root import NO_ROOT, Root
-from onnxsearch.catalog.serialization import check_metadata, decode_record, encode_record
+from onnxsearch.catalog.root import Root
+from onnxsearch.catalog.serialization import encode_record
 from onnxsearch.catalog.snapshot_archive import (
     check_members,
     read_matrix,
@@ -51,23 +46,18 @@ from onnxsearch.catalog.snapshot_archive import (
     write_member,
 )
 from onnxsearch.catalog.transfer import ImageSource
-from onnxsearch.errors import InvalidArgumentError, OnnxSearchError, StoreCorruptError, StoreError
-from onnxsearch.types import Metric, Progress, Record
+from onnxsearch.types import Progress
 from onnxsearch.vectors.base import CollectionSpec
 
 if TYPE_CHECKING:
     from onnxsearch.embedders.description import ModelDescription
     from onnxsearch.vectors.base import Vectors
 
-_FORMAT = "onnxsearch snapshot"
 _VERSION = 1
 _MANIFEST = "manifest.json"
 _MODELS = "models.json"
 _MAX_MANIFEST = 2**20
 """Bytes of a manifest, at most: thousands of models."""
-_MAX_PATH = 2**15
-"""Characters of a path, at most: the longest that an operating system has."""
-_CONTENT = re.compile("[0-9a-f]{32}")
 
 
 def save_snapshot(source: ImageSource, path: Path, progress: ProgressSink) -> int:
@@ -80,16 +70,8 @@ def save_snapshot(source: ImageSource, path: Path, progress: ProgressSink) -> in
         InvalidArgumentError: `path` is a folder.
         StoreError: The file cannot be written, or a store failed.
     """
-    if os.path.isdir(path):
-        raise InvalidArgumentError(f"snapshot {str(path)!r} is a folder: expected a file's path")
-    try:
-        with new_file(path) as file:
-            return _write(source, file, path.parent, progress)
-    except OSError as error:
-        raise StoreError(
-            f"snapshot {str(path)!r} cannot be written ({error.strerror or error}): choose a "
-            "place with room where this user may write"
-        ) from error
+    with new_album_file(path, "snapshot") as file:
+        return _write(source, file, path.parent, progress)
 
 
 def _write(source: ImageSource, stream: BinaryIO, folder: Path, progress: ProgressSink) -> int:
@@ -105,7 +87,9 @@ def _write(source: ImageSource, stream: BinaryIO, folder: Path, progress: Progre
             number, parts = number + len(batch), parts + 1
             report(Progress(number, total))
         write_member(file, _MODELS, encode_models(source.descriptions(), folder))
-        write_member(file, _MANIFEST, _manifest(spaces, root, number, parts))
+        header = AlbumHeader("snapshot", _VERSION, spaces, root).as_json()
+        values = header | {"pictures": number, "parts": parts}
+        write_member(file, _MANIFEST, json.dumps(values, indent=2).encode("ascii"))
     return number
 
 
@@ -124,36 +108,6 @@ def _write_part(
             write_matrix(file, f"{folder}/{part:05}.npy", np.stack(rows))
 
 
-def _manifest(spaces: Mapping[str, CollectionSpec], root: Root, images: int, parts: int) -> bytes:
-    models = [
-        {
-            "name": name,
-            "dimension": space.dimension,
-            "fingerprint": space.fingerprint,
-            "metric": space.metric.value,
-        }
-        for name, space in spaces.items()
-    ]
-    values: dict[str, object] = {
-        "format": _FORMAT,
-        "version": _VERSION,
-        "pictures": images,
-        "parts": parts,
-    }
-    values |= {} if root.path is None else {"root": root.path}
-    return json.dumps({**values, "models": models}, indent=2).encode("ascii")
-
-
-def _root_of(path: object) -> Root:
-    """Return the root of a manifest; it may be a path of another operating system."""
-    if path is None:
-        return NO_ROOT
-    if not isinstance(path, str) or len(path) > _MAX_PATH:
-        raise ValueError("its root is not a path")
-    target_path(path, "root")
-    return Root(path)
-
-
 class Snapshot(Closeable):
     """A snapshot to read; an `ImageSource`.
 
@@ -167,12 +121,12 @@ class Snapshot(Closeable):
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        with self._defects():
+        with album_defects(self._path, "snapshot"):
             if is_store_file(path):
                 raise StoreFileError(str(path))
             self._file = zipfile.ZipFile(path)
         try:
-            with self._defects():
+            with album_defects(self._path, "snapshot"):
                 check_members(self._file, os.path.getsize(path))
                 self._read_manifest()
         except BaseException:
@@ -185,45 +139,39 @@ class Snapshot(Closeable):
 
     def models(self) -> list[str]:
         """Return the models of the manifest."""
-        return list(self._spaces)
+        return list(self._header.spaces)
 
     def space(self, model: str) -> CollectionSpec:
         """Return the specification of a collection for this model's vectors."""
-        return self._spaces[model]
+        return self._header.spaces[model]
 
     def descriptions(self) -> list[ModelDescription]:
         """Return how to make the models again; of some, or all, it may not be known."""
         if _MODELS not in self._file.namelist():
             return []
-        with self._defects():
+        with album_defects(self._path, "snapshot"):
             data = read_member(self._file, _MODELS, _MAX_MANIFEST)
             return decode_models(data, self._path.parent)
 
     def root(self) -> str | None:
         """Return the root of the manifest."""
-        return self._root.path
+        return self._header.root.path
 
     def batches(self) -> Iterator[list[NewImage]]:
         """Yield all images."""
         images = 0
         for part in range(self._parts):
-            with self._defects():
+            with album_defects(self._path, "snapshot"):
                 batch = self._part(part)
             images += len(batch)
             yield batch
-        if images != self._images:
-            raise self._corrupt(f"it has {images} images, its manifest says {self._images}")
+        with album_defects(self._path, "snapshot"):
+            if images != self._images:
+                raise ValueError(f"it has {images} images, its manifest says {self._images}")
 
     def _read_manifest(self) -> None:
         values = json.loads(read_member(self._file, _MANIFEST, _MAX_MANIFEST))
-        if values["format"] != _FORMAT:
-            raise ValueError("its manifest is of another format")
-        if values["version"] != _VERSION:
-            raise StoreCorruptError(
-                f"snapshot {str(self._path)!r} is of version {values['version']!r:.20}, this "
-                f"onnxsearch reads {_VERSION}: use the onnxsearch that wrote it"
-            )
-        self._root = _root_of(values.get("root"))
+        self._header = AlbumHeader.read(values, "snapshot", _VERSION, self._path)
         self._images = integer("pictures", values["pictures"], least=0)
         self._parts = integer("parts", values["parts"], least=0)
         parts = sum(name.endswith(".jsonl") for name in self._file.namelist())
@@ -232,26 +180,15 @@ class Snapshot(Closeable):
                 f"its manifest says {self._images} images in {self._parts} parts, and it has "
                 f"{parts} parts"
             )
-        self._spaces: dict[str, CollectionSpec] = {}
-        for model in values["models"]:
-            name = check_name(model["name"])
-            if name in self._spaces:
-                raise ValueError(f"its manifest names model {name!r} twice")
-            self._spaces[name] = CollectionSpec(
-                "snapshot",
-                integer("dimension", model["dimension"], least=1),
-                str(model["fingerprint"]),
-                Metric(model["metric"]),
-            )
 
     def _part(self, part: int) -> list[NewImage]:
         name = f"{part:05}.jsonl"
         lines = read_member(self._file, name, BATCH_BYTES).split(b"\n")
         if len(lines) > BATCH:
             raise ValueError(f"{name} has {len(lines)} records")
-        records = [self._record(name, line) for line in lines]
+        records = [self._header.record(line) for line in lines]
         vectors: list[dict[str, Vectors]] = [{} for _ in records]
-        for folder, (model, space) in enumerate(self._spaces.items()):
+        for folder, (model, space) in enumerate(self._header.spaces.items()):
             holders = [n for n, record in enumerate(records) if model in record.models]
             if holders:
                 array = f"{folder}/{part:05}.npy"
@@ -262,40 +199,6 @@ class Snapshot(Closeable):
             NewImage(replace(record, models=tuple(found)), found)
             for record, found in zip(records, vectors, strict=True)
         ]
-
-    def _record(self, name: str, line: bytes) -> Record:
-        try:
-            record = decode_record(line, self._root.absolute)
-        except StoreCorruptError as error:
-            raise ValueError(f"{name} has {line[:60]!r} where a record was expected") from error
-        if not set(record.models) <= self._spaces.keys():
-            raise ValueError(f"its record of {record.id!r:.80} lists a model without vectors")
-        if record.content is not None and not _CONTENT.fullmatch(record.content):
-            raise ValueError(f"its record of {record.id!r:.80} has an unknown kind of hash")
-        return replace(record, id=check_id(record.id), metadata=check_metadata(record.metadata))
-
-    @contextmanager
-    def _defects(self) -> Iterator[None]:
-        """Turn whatever a damaged or hostile file makes Python raise into one of our errors."""
-        try:
-            yield
-        except StoreCorruptError:
-            raise
-        except OSError as error:
-            raise StoreError(
-                f"snapshot {str(self._path)!r} cannot be read: {error.strerror or error}"
-            ) from error
-        except (
-            ArithmeticError, AttributeError, EOFError, LookupError, NotImplementedError,
-            OnnxSearchError, RecursionError, RuntimeError, TypeError, ValueError,
-            zipfile.BadZipFile, zlib.error,
-        ) as error:  # fmt: skip
-            raise self._corrupt(str(error) or type(error).__name__) from error
-
-    def _corrupt(self, why: str) -> StoreCorruptError:
-        return StoreCorruptError(
-            f"{str(self._path)!r} is not a snapshot of onnxsearch, or is damaged: {why}"
-        )
 
     def close(self) -> None:
         """Close the file; closing twice is harmless."""

@@ -23,6 +23,7 @@ from onnxsearch.catalog.retries import contended
 from onnxsearch.catalog.root import NO_ROOT, Root
 from onnxsearch.catalog.serialization import encode_record
 from onnxsearch.errors import InvalidArgumentError, UnknownModelError
+from onnxsearch.filters import Filter, check_filter
 from onnxsearch.types import Progress, Record
 
 if TYPE_CHECKING:
@@ -86,10 +87,13 @@ class ImageTarget(Protocol):
 
 
 class CatalogSource:
-    """The images of a catalog."""
+    """The images of a catalog, or those whose metadata match a filter."""
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: Catalog, filter: Filter | None = None) -> None:
+        if filter is not None:
+            check_filter(filter)
         self._catalog = catalog
+        self._filter = filter
 
     def is_stored_in(self, target: Catalog) -> bool:
         """Return whether `target` has the same images: its store and namespace are these."""
@@ -101,11 +105,13 @@ class CatalogSource:
 
     def count(self) -> int:
         """Return the number of images."""
-        return self._catalog.records.count()
+        if self._filter is None:
+            return self._catalog.records.count()
+        return sum(1 for _ in self._images())
 
     def models(self) -> set[str]:
         """Return the models that records list and that have a collection."""
-        listed = {model for record in self._catalog.records.values() for model in record.models}
+        listed = {model for stored in self._images() for model in stored.record.models}
         collections = self._catalog.collections()
         return {model for model in listed if self._catalog.collection(model) in collections}
 
@@ -123,13 +129,18 @@ class CatalogSource:
 
     def batches(self) -> Iterator[list[NewImage]]:
         """Yield all images, with the vectors that are stored."""
-        for batch in batched(self._catalog.records.images(), BATCH):
+        for batch in batched(self._images(), BATCH):
             items = self._items(batch)
             records = self._catalog.records.with_paths([item.record for item in items])
             yield from record_batches(
                 replace(item, record=_with_short_paths(record))
                 for item, record in zip(items, records, strict=True)
             )
+
+    def _images(self) -> Iterator[StoredImage]:
+        for stored in self._catalog.records.images():
+            if self._filter is None or self._filter.matches(stored.record.metadata):
+                yield stored
 
     def _items(self, images: Sequence[StoredImage]) -> list[NewImage]:
         whole: list[NewImage] = []
