@@ -100,6 +100,7 @@ class TestSavesWhenClosed(VectorStoreContract):
 """
 
 BROKEN_EMBEDDERS = """
+import dataclasses
 import itertools
 import numpy as np
 from onnxsearch import Embedder
@@ -128,6 +129,13 @@ class Restless(FakeEmbedder):
     @property
     def fingerprint(self):
         return f"fake-{next(self.numbers)}"
+
+class Tuples(FakeEmbedder):
+    def describe(self):
+        return dataclasses.replace(super().describe(), settings={"size": (8, 8)})
+
+class TestTuples(EmbedderContract):
+    def make_embedder(self): return Tuples()
 
 class TestOnlyPillow(EmbedderContract):
     def make_embedder(self): return OnlyPillow()
@@ -207,6 +215,7 @@ def test_shows_what_differed_between_vector_stores(vector_stores: str) -> None:
         "TestRandom::test_repeats_itself",
         "TestConstant::test_tells_pictures_apart",
         "TestRestless::test_has_a_stable_fingerprint",
+        "TestTuples::test_describes_itself",
     ],
 )
 def test_finds_a_broken_embedder(embedders: str, failure: str) -> None:

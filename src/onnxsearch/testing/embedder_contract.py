@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -89,6 +90,17 @@ class EmbedderContract(ABC):
         fingerprint = embedder.fingerprint
         embedder.embed(pictures)
         assert embedder.fingerprint == fingerprint
+
+    def test_describes_itself(self, embedder: Embedder) -> None:
+        """An index remembers another model, or cannot store the description as JSON."""
+        description = embedder.describe()
+        assert (description.name, description.fingerprint) == (embedder.name, embedder.fingerprint)
+        assert (description.dimension, description.metric) == (embedder.dimension, embedder.metric)
+        settings = dict(description.settings)
+        assert json.loads(json.dumps(settings)) == settings
+        other = self.make_embedder()
+        assert other.describe() == description
+        other.close()
 
     def test_gives_unit_vectors(self, embedder: Embedder, pictures: list[Image.Image]) -> None:
         """Shape, type or length is not what stores expect: is `embed` overridden?"""
