@@ -457,6 +457,18 @@ def test_the_text_tower_can_come_later(hub: Hub, get: Run) -> None:
     )
 
 
+@pytest.mark.parametrize("package", ["huggingface_hub", "filelock"])
+def test_without_the_extra(
+    hub: Hub, get: Run, models: Run, monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    serve_dino(hub)
+    get(DINO.name)
+    monkeypatch.setitem(sys.modules, package, None)
+    fails(models("get", BASE.name), 'pip install "onnxsearch[hub]"')
+    OnnxEmbedder.hub(DINO.name)
+    assert models("verify").exit_code == models("list").exit_code == 0
+
+
 def test_arguments(models: Run, hub: Hub) -> None:
     fails(models("get", "siglip2-bass"), "Did you mean 'siglip2-base'?")
     fails(models("get", "no/such/name"), "owner/name")
