@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from onnxsearch.cli.hub import app
+from onnxsearch.embedders.hub.catalogue import catalogue
+from tests.embedders.hub.families import family
 from tests.hub_server import Hub, serve
 
 pytest.importorskip("huggingface_hub", reason="the extra [hub] is not installed")
@@ -21,6 +24,23 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         monkeypatch.setenv("HF_ENDPOINT", served.url)
         monkeypatch.delenv("HF_TOKEN", raising=False)
         yield served
+
+
+@pytest.fixture(scope="session")
+def downloads(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return a cache into which a model of the catalogue was downloaded, to be copied."""
+
+    @functools.cache
+    def download(name: str) -> Path:
+        folder, entry = tmp_path_factory.mktemp("downloads"), catalogue()[name]
+        with serve() as served:
+            served.add(entry.repository, family(name), entry.revision)
+            variables = {"HF_ENDPOINT": served.url, "ONNXSEARCH_HUB": str(folder)}
+            result = CliRunner().invoke(app, ["models", "get", name], env=variables)
+        assert result.exit_code == 0, result.output
+        return folder
+
+    return download
 
 
 @pytest.fixture
