@@ -60,7 +60,9 @@ class Hub:
     ) -> str:
         """Add a commit to a repository, the head of its main branch, and return it."""
         if revision is None:
-            digest = hashlib.sha1(repr(sorted(files.items())).encode())
+            digest = hashlib.sha1()
+            for file, content in sorted(files.items()):
+                digest.update(f"{file} {len(content)} ".encode() + content)
             revision = digest.hexdigest()
         repository = self.repositories.setdefault(name, Repository({}, revision, licence))
         repository.commits[revision] = dict(files)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from onnxsearch.cli.hub import app
+from onnxsearch.cli.hub import models as commands
 from onnxsearch.embedders.hub.catalogue import catalogue
 from tests.embedders.hub.families import family
 from tests.hub_server import Hub, serve
@@ -36,7 +36,7 @@ def downloads(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
         with serve() as served:
             served.add(entry.repository, family(name), entry.revision)
             variables = {"HF_ENDPOINT": served.url, "ONNXSEARCH_HUB": str(folder)}
-            result = CliRunner().invoke(app, ["models", "get", name], env=variables)
+            result = CliRunner().invoke(commands, ["get", name], env=variables)
         assert result.exit_code == 0, result.output
         return folder
 
@@ -53,7 +53,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def models(cache: Path) -> Callable[..., Result]:
     """Run `onnxsearch models`, and return how it ended."""
-    return lambda *arguments: CliRunner().invoke(app, ["models", *map(str, arguments)])
+    # Not the whole command line: typer reads the options of all commands, each time anew.
+    return lambda *arguments: CliRunner().invoke(commands, list(map(str, arguments)))
 
 
 @pytest.fixture
