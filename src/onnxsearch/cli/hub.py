@@ -54,11 +54,12 @@ def list_models(cache: Cache = None, as_json: AsJSON = False) -> None:
     if as_json:
         output.print_json({"models": entries})
         return
+    output.print_line(f"{'name':24}  {'licence':11}  text  state       repository", style="bold")
     for entry in entries:
         states = [
             f"{entry['name']:<24}",
             f"{entry['licence'] or 'not stated':<11}",
-            "text" if entry["text"] else "    ",
+            "yes " if entry["text"] else "    ",
             "downloaded" if entry["downloaded"] else "          ",
             f"{entry['repository']}",
         ]

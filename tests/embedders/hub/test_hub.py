@@ -149,7 +149,8 @@ def test_the_command_line_takes_names(clip: str, photos: Path, tmp_path: Path, m
 
 
 def test_the_list_says_what_is_downloaded(dino: OnnxEmbedder, models: Run) -> None:
-    lines = models("list").stdout.splitlines()
+    heading, *lines = models("list").stdout.splitlines()
+    assert heading.split() == ["name", "licence", "text", "state", "repository"]
     assert [line.split()[0] for line in lines if "downloaded" in line] == [DINO.name]
     entries = json.loads(models("list", "--json").stdout)["models"]
     assert {entry["name"] for entry in entries} == set(catalogue())

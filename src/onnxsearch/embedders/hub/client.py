@@ -77,8 +77,10 @@ class HubClient:
                 "begins with https:// or http://"
             )
 
-    def __repr__(self) -> str:
-        return f"<HubClient {without_secrets(self._endpoint)}>"
+    @property
+    def address(self) -> str:
+        """The hub's address, for messages."""
+        return without_secrets(self._endpoint)
 
     def listing(self, repository: str, revision: str | None) -> Listing:
         """Return the files of a repository at a commit, or at the head of its main branch.
@@ -100,10 +102,12 @@ class HubClient:
             licence = _licence(info.card_data)
         except (InvalidArgumentError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise DownloadError(
-                f"what {self!r} says about {what} cannot be understood: {_first_line(error)}"
+                f"what {self.address} says about {what} cannot be understood: {_first_line(error)}"
             ) from error
         if revision is not None and found != revision:
-            raise DownloadError(f"{self!r} gave commit {found} of {repository}, and not {revision}")
+            raise DownloadError(
+                f"{self.address} gave commit {found} of {repository}, and not {revision}"
+            )
         return Listing(repository, found, licence, {file.name: file for file in files})
 
     def fetch(self, listing: Listing, name: str, folder: Path, report: Report) -> Path:
@@ -150,7 +154,7 @@ class HubClient:
             except (OSError, ValueError, errors.HTTPError) as error:
                 if pause is None or not _is_transient(error):
                     raise DownloadError(
-                        f"{what} cannot be downloaded from {self!r}: {_first_line(error)}"
+                        f"{what} cannot be downloaded from {self.address}: {_first_line(error)}"
                     ) from error
             time.sleep(pause)
         raise AssertionError("the last attempt returns or raises")
@@ -169,7 +173,7 @@ class HubClient:
             reason = f"the hub answered {status} {len(_PAUSES) + 1} times: try again later"
         else:
             reason = f"the hub answered {status}"
-        return f"{what} cannot be downloaded from {self!r}: {reason}"
+        return f"{what} cannot be downloaded from {self.address}: {reason}"
 
 
 @contextmanager
