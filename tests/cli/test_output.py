@@ -64,7 +64,7 @@ def test_results_are_a_table(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_no_results(capsys: pytest.CaptureFixture[str]) -> None:
-    output.print_results(results())
+    output.print_results(results(), is_empty=True)
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "onnxsearch index" in captured.err

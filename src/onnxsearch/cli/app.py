@@ -17,6 +17,9 @@ from onnxsearch.cli.embedders import (
     Outputs,
     Poolings,
     Profiles,
+    TextModels,
+    TextProfiles,
+    Tokenizers,
 )
 from onnxsearch.cli.options import (
     DEFAULT_LOCATION,
@@ -85,6 +88,9 @@ def index(
     model_output: Outputs = None,
     pooling: Poolings = None,
     layout: Layouts = None,
+    text_model: TextModels = None,
+    tokenizer: Tokenizers = None,
+    text_profile: TextProfiles = None,
     model_path: ModelPaths = None,
     prune: Annotated[
         bool, typer.Option("--prune", help="Remove entries whose files are gone from the folder.")
@@ -120,7 +126,17 @@ def index(
         every=every,
         scenes=scenes,
     )
-    options = ModelOptions(model, profile, name, model_output, pooling, layout)
+    options = ModelOptions(
+        model,
+        profile,
+        name,
+        model_output,
+        pooling,
+        layout,
+        text_model,
+        tokenizer,
+        text_profile,
+    )
     with errors_end_the_command():
         opened = reading.open(source)  # before an index is made that a mistake leaves empty
         with (

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, TypedDict, TypeVar, cast, get_args
 
 import typer
 
-from onnxsearch import Embedder, InvalidArgumentError, OnnxEmbedder, Pooling
+from onnxsearch import Embedder, InvalidArgumentError, OnnxEmbedder, OnnxTextEmbedder, Pooling
 from onnxsearch._internal.validation import choice
 from onnxsearch.embedders.bundled import bundled_models
 from onnxsearch.embedders.hub.catalogue import catalogue
@@ -17,12 +18,19 @@ from onnxsearch.images.preprocessing.profile import Layout
 
 _Value = TypeVar("_Value")
 
+
+def known_models(incomplete: str) -> list[str]:
+    """Return the models whose names begin so, for a shell that completes them."""
+    return sorted(n for n in {*bundled_models(), *catalogue()} if n.startswith(incomplete))
+
+
 Models = Annotated[
     list[str] | None,
     typer.Option(
         "--model",
         "-m",
         help="A model's name, or an .onnx file; repeatable. Default: the models of the index.",
+        autocompletion=known_models,
     ),
 ]
 Profiles = Annotated[
@@ -55,6 +63,28 @@ Layouts = Annotated[
     ),
 ]
 
+TextModels = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--text-model",
+        metavar="FILE",
+        help="The text model that belongs to a model from a file, for --text. The index "
+        "remembers it.",
+    ),
+]
+Tokenizers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tokenizer",
+        metavar="FILE",
+        help="Its tokenizer. Default: tokenizer.json beside it.",
+    ),
+]
+TextProfiles = Annotated[
+    list[str] | None,
+    typer.Option("--text-profile", help="How it takes text: clip, siglip, siglip2, ..."),
+]
+
 _POOLINGS: Sequence[Pooling] = get_args(Pooling)
 _LAYOUTS: Sequence[Layout] = get_args(Layout)
 
@@ -79,6 +109,9 @@ class ModelOptions:
     outputs: Sequence[str] | None
     poolings: Sequence[str] | None
     layouts: Sequence[str] | None
+    text_models: Sequence[str] | None = None
+    tokenizers: Sequence[str] | None = None
+    text_profiles: Sequence[str] | None = None
 
     def embedders(self) -> list[Embedder] | None:
         """Return the models that the options name; None stands for those of the index.
@@ -89,20 +122,21 @@ class ModelOptions:
         """
         models = self.models or []
         files = [model for model in models if is_file(model)]
-        loaded = iter(self._loadings(files))
+        loaded = iter(zip(self._loadings(files), self._texts(files), strict=True))
         embedders: list[Embedder] = []
         for model in models:
             if not is_file(model):
                 embedders.append(_named(model))
                 continue
-            embedders.append(OnnxEmbedder(model, **next(loaded)))
+            arguments, text = next(loaded)
+            embedders.append(OnnxEmbedder(model, **arguments, text=text() if text else None))
         return embedders or None
 
     @property
     def load_files(self) -> bool:
         """Whether an option says how models from files are loaded."""
         given = (self.profiles, self.names, self.outputs, self.poolings, self.layouts)
-        return any(given)
+        return any((*given, self.text_models, self.tokenizers, self.text_profiles))
 
     def check_files(self, files: Sequence[str]) -> None:
         """Raise unless the options fit these models from files.
@@ -111,6 +145,26 @@ class ModelOptions:
             InvalidArgumentError: They do not.
         """
         self._loadings(files)
+        self._texts(files)
+
+    def _texts(self, files: Sequence[str]) -> list[Callable[[], OnnxTextEmbedder] | None]:
+        """Return for each model from a file what loads its text model."""
+        models = _for_each("--text-model", self.text_models, files)
+        tokenizers = _for_each("--tokenizer", self.tokenizers, files)
+        profiles = _for_each("--text-profile", self.text_profiles, files)
+        loads: list[Callable[[], OnnxTextEmbedder] | None] = []
+        for model, tokenizer, profile in zip(models, tokenizers, profiles, strict=True):
+            if (model is None) != (profile is None) or (tokenizer and model is None):
+                raise InvalidArgumentError(
+                    "a text model is given with --text-model FILE and --text-profile NAME, and its "
+                    "tokenizer with --tokenizer FILE if it is not tokenizer.json beside it"
+                )
+            if model is None or profile is None:
+                loads.append(None)
+                continue
+            beside = os.path.join(os.path.dirname(model), "tokenizer.json")
+            loads.append(partial(OnnxTextEmbedder, model, tokenizer or beside, profile=profile))
+        return loads
 
     def _loadings(self, files: Sequence[str]) -> list[_Loading]:
         """Return for each model from a file what else `OnnxEmbedder` is called with."""

@@ -10,7 +10,14 @@ from typing import Annotated
 
 import typer
 
-from onnxsearch import ImageNotFoundError, InvalidArgumentError, OnnxSearchError, SearchEngine
+from onnxsearch import (
+    F,
+    Filter,
+    ImageNotFoundError,
+    InvalidArgumentError,
+    OnnxSearchError,
+    SearchEngine,
+)
 from onnxsearch._internal.paths import absolute_path
 from onnxsearch.cli import output
 from onnxsearch.locations import missing_files
@@ -69,6 +76,14 @@ Root = Annotated[
         "--root",
         metavar="DIR",
         help="Store paths relative to this folder, so that it can be moved.",
+    ),
+]
+FilterText = Annotated[
+    str | None,
+    typer.Option(
+        "--filter",
+        metavar="FILTER",
+        help="Only images whose metadata match, such as \"price < 20 and tags contains 'cup'\".",
     ),
 ]
 AsJSON = Annotated[
@@ -130,6 +145,18 @@ def check_image(image: Path) -> None:
     path = absolute_path(image, "IMAGE")
     if not os.path.lexists(path):
         raise ImageNotFoundError(f"{path!r}: no such file")
+
+
+def filter_of(text: str | None) -> Filter | None:
+    """Return the filter that `--filter` describes; one that cannot be read is wrong usage."""
+    try:
+        return None if text is None else F.parse(text)
+    except InvalidArgumentError as error:
+        problem, *place = str(error).splitlines()
+        output.print_error(f"--filter: {problem}")
+        for line in place:
+            output.print_note(line)
+        raise typer.Exit(2) from error
 
 
 @contextmanager

@@ -111,14 +111,24 @@ def print_error(message: str) -> None:
     _print_aside(Text.assemble(("error: ", "bold red"), printable(message)))
 
 
-def print_results(results: SearchResults) -> None:
-    """Print a table: rank, distance, file."""
+def print_results(results: SearchResults, *, first: int = 1, is_empty: bool = False) -> None:
+    """Print a table: rank, distance, file.
+
+    Args:
+        results: What a search found.
+        first: The rank of the first hit.
+        is_empty: Whether the index holds no image.
+    """
     if not results:
-        print_note("nothing is indexed here yet: run `onnxsearch index DIR` first")
+        print_note(
+            "nothing is indexed here yet: run `onnxsearch index DIR` first"
+            if is_empty
+            else "no image matches"
+        )
         return
-    width = len(str(len(results)))
+    width = len(str(first + len(results) - 1))
     print_line(f"{'#':>{width}}  distance  file", style="bold")
-    for rank, hit in enumerate(results, 1):
+    for rank, hit in enumerate(results, first):
         file = hit.id if hit.uri is None else short_path(hit.uri)
         print_line(f"{rank:>{width}}  {hit.distance:8.4f}  {file}")
 
