@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from onnxsearch import (
+    Cell,
+    Defect,
     EmptySourceError,
     ImageNotFoundError,
     InMemoryMetadataStore,
@@ -24,8 +26,10 @@ from onnxsearch import (
     RedisMetadataStore,
     SearchEngine,
     SQLiteMetadataStore,
+    StoreCorruptError,
     VectorStore,
 )
+from onnxsearch.catalog.catalog import NewImage
 from onnxsearch.indexing import entries
 from onnxsearch.testing import FakeEmbedder, picture, picture_bytes, write_pictures
 from tests.engine.stores import assert_consistent
@@ -335,6 +339,47 @@ def test_another_engine_sees_that_the_album_has_moved(album: Album) -> None:
     assert other.search(picture("d"), limit=1)[0].uri == str(moved / "d.png")
     assert other.add(moved / "d.png") == "d.png"
     album.check()
+
+
+def test_what_was_stored_by_a_process_that_did_not_know_the_root_gets_its_id(
+    album: Album,
+) -> None:
+    path = album.folder / "d.png"
+    album.engine.index([path], metadata={"title": "D"})
+    catalog = album.engine._catalog
+    late = catalog.records.find([str(path)])[str(path)]
+    vectors = catalog.vectors_of([late])[late.key]
+    album.engine.remove(str(path))
+    album.engine.index(album.folder / "trip", root=album.folder)
+    catalog.put([NewImage(late.record, vectors)])
+
+    assert album.index() == {**UNCHANGED, "home/deep/c.png": "indexed", "d.png": "moved"}
+    assert album.engine.get("d.png").metadata == {"title": "D"}  # type: ignore[union-attr]
+    assert album.index() == UNCHANGED
+    album.check()
+
+
+def test_a_root_that_cannot_be_read_is_set_again(album: Album) -> None:
+    album.index(root=album.folder)
+    album.metadata.commit({Cell("onnxsearch:identity", "root"): b'{"path": 7}'})
+    other = SearchEngine(FakeEmbedder(), album.vectors, album.metadata)
+    for call in (lambda: other.get("d.png"), lambda: other.index(album.folder)):
+        with pytest.raises(StoreCorruptError, match="root of an index"):
+            call()
+    report = other.verify(repair=True)
+    assert report.counts[Defect.UNREADABLE_CELL] == 1
+    assert album.index(root=album.folder) == UNCHANGED
+    album.check()
+
+
+def test_info_says_where_the_album_is(album: Album) -> None:
+    album.index()
+    assert album.engine.info().root is None
+    album.index(root=album.folder)
+    moved = album.move("moved")
+    album.index(root=moved)
+    assert album.engine.info().root == str(moved)
+    assert f"paths relative to {str(moved)!r}" in str(album.engine.info())
 
 
 def test_a_root_that_was_set_half_is_set_by_the_next_run(

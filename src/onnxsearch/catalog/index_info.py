@@ -68,6 +68,7 @@ class IndexInfo:
         lines += [
             f"{name}: {count:,} vectors, model unknown" for name, count in self.others.items()
         ]
+        lines += [] if self.root is None else [f"paths relative to {self.root!r}"]
         lines += [f"vectors in {self.vectors}", f"records in {self.records}"]
         return "\n  ".join(lines)
 

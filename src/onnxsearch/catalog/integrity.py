@@ -28,6 +28,7 @@ from onnxsearch.catalog.integrity_report import Defect, Finding, VerifyReport
 from onnxsearch.catalog.keys import decode_key, decode_keys, key_of
 from onnxsearch.catalog.records import StoredImage
 from onnxsearch.catalog.root import NO_ROOT
+from onnxsearch.catalog.root_cell import decode_root
 from onnxsearch.catalog.serialization import decode_record
 from onnxsearch.errors import CollectionNotFoundError, StoreCorruptError
 from onnxsearch.metadata.base import Cell
@@ -70,6 +71,8 @@ class _Check:
     seen: Counter[str] = field(default_factory=Counter[str])
 
     def run(self) -> VerifyReport:
+        # Paths depend on the root, and recovery reads records.
+        self._check_root()
         if self.repair:
             self.catalog.recover()
         # Ids first, records next, vectors last: each repair may leave work for the next.
@@ -87,6 +90,15 @@ class _Check:
 
     def _rows(self) -> list[int]:
         return [self.catalog.vectors.count(name) for name in self.catalog.collections()]
+
+    def _check_root(self) -> None:
+        cell = self.catalog.records.root.cell
+        data = self.catalog.metadata.get(*cell)
+        if data is not None:
+            try:
+                decode_root(data)
+            except StoreCorruptError:
+                self._unreadable(cell, data)
 
     def _check_contents(self) -> None:
         table = self.catalog.records.contents_table

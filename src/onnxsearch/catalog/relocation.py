@@ -151,6 +151,8 @@ def _change(records: RecordIndex, stored: _Absolute, root: Root, id: str) -> Cha
     change, cell = Change(), Cell(records.records_table, stored.key)
     change.writes[cell] = encode_record(replace(stored.record, id=id), root)
     change.expect[cell] = stored.data
+    # It may have been a copy when it was last seen below the root.
+    change.writes[records.copies.cell(str(stored.record.uri), root)] = None
     if id != stored.record.id:
         old, new, key = records.current_cell(stored.record.id), records.current_cell(id), stored.key
         change.writes.update({old: None, new: key.encode()})

@@ -57,7 +57,7 @@ class RootCell:
     """
 
     def __init__(self, metadata: MetadataStore, cell: Cell, records_table: str) -> None:
-        self._metadata, self._cell, self._records_table = metadata, cell, records_table
+        self._metadata, self.cell, self._records_table = metadata, cell, records_table
         self._known: tuple[bytes, Root] | None = None
 
     def read(self) -> Root:
@@ -81,7 +81,7 @@ class RootCell:
 
     def stored(self) -> bytes | None:
         """Return what the cell holds, for `write` to expect."""
-        return self._metadata.get(*self._cell)
+        return self._metadata.get(*self.cell)
 
     def write(self, path: str, *, settled: bool, expect: bytes | None) -> bool:
         """Remember a root, if the cell holds what is expected; return whether it did."""
@@ -92,7 +92,7 @@ class RootCell:
                 relative = os.path.relpath(os.path.realpath(path), folder).replace(os.sep, "/")
         data = encode_root(RememberedRoot(path, folder, relative, settled))
         return data == expect or self._metadata.commit(
-            {self._cell: data}, expect={self._cell: expect}
+            {self.cell: data}, expect={self.cell: expect}
         )
 
     def sample(self) -> Sample:

@@ -154,7 +154,11 @@ class IndexingWorker:
             key=lambda s: (s.record.modified_ns != file.modified_ns, not s.record.metadata),
         )
         for other in likely:
-            if other.record.uri != file.path and not still_shows(other.record):
+            if other.record.uri == file.path:
+                left = self._has_old_id(other.record)
+            else:
+                left = not still_shows(other.record)
+            if left:
                 return self._move(candidate, other, file)
         if stored is not None and self.settle is Settle.MOVED:
             return ChangedFile(file.path, content)
@@ -166,6 +170,14 @@ class IndexingWorker:
             return Duplicate(entry, content, others[0], copy, stored)
         image.tensors = self._tensors((), file)
         return image
+
+    def _has_old_id(self, image: Record) -> bool:
+        """Return whether the id is that of a file which was stored before its index had a root.
+
+        A process that did not know the root yet may have stored it since.
+        """
+        root = self.catalog.records.root.read()
+        return root.gave_id(image) and image.id != root.id_of(str(image.uri))
 
     def _item(self, candidate: Candidate, read: ReadImage) -> Result:
         """Return the result of an item that is new or shows another image than before."""
