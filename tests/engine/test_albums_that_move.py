@@ -208,6 +208,17 @@ def test_of_a_file_that_was_added_again_at_its_new_path_the_last_record_stays(
     assert album.engine.get("d.png").metadata == {"title": "new"}  # type: ignore[union-attr]
 
 
+def test_a_copy_that_was_added_at_its_new_path_is_no_copy_any_more(album: Album) -> None:
+    shutil.copy(album.folder / "d.png", album.folder / "e.png")
+    album.index(root=album.folder)
+    moved = album.move("moved")
+    album.engine.add(moved / "e.png")
+    album.index(root=moved)
+    record = album.engine.get("d.png")
+    assert record is not None
+    assert record.paths == (str(moved / "d.png"),)
+
+
 def test_there_is_one_root(album: Album, tmp_path: Path) -> None:
     album.index(root=album.folder)
     write_pictures(tmp_path / "second", ["cat"])
