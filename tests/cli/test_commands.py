@@ -29,7 +29,9 @@ Run = Callable[..., Result]
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run a command in an empty folder, away from the caller's own settings."""
     monkeypatch.chdir(tmp_path)
-    for name in ("ONNXSEARCH_LOCATION", "ONNXSEARCH_RECORDS", "MILVUS_URI", "REDIS_URL"):
+    for name in ("LOCATION", "RECORDS", "METADATA", "MODELS"):
+        monkeypatch.delenv(f"ONNXSEARCH_{name}", raising=False)
+    for name in ("MILVUS_URI", "REDIS_URL"):
         monkeypatch.delenv(name, raising=False)
     return lambda *arguments, **env: CliRunner().invoke(app, list(map(str, arguments)), env=env)
 

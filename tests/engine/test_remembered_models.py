@@ -174,6 +174,26 @@ def test_index_and_model_move_together(home: Home, tmp_path: Path) -> None:
     SearchEngine.open(tmp_path / "alone").close()
 
 
+def test_an_index_moves_without_its_model(home: Home, tmp_path: Path) -> None:
+    home.fill(
+        OnnxEmbedder.bundled("efficientnet-lite0"), OnnxEmbedder(home.model, profile="keras-tf")
+    )
+    alone = home.album.rename(tmp_path / "alone")
+    SearchEngine.open(alone).close()
+
+
+def test_a_moved_index_that_is_opened_in_part_does_not_forget_the_rest(
+    home: Home, tmp_path: Path
+) -> None:
+    bundled = OnnxEmbedder.bundled("efficientnet-lite0")
+    home.fill(OnnxEmbedder(home.model, profile="keras-tf"), bundled)
+    home.path = home.path.rename(tmp_path / "moved")
+    SearchEngine.open(home.album, embedders=[bundled, FakeEmbedder("new")]).close()
+    with SearchEngine.open(home.album, embedders=bundled) as engine:
+        engine.drop_model("new")
+    assert home.finds() == ["colours", "efficientnet-lite0"]
+
+
 @pytest.mark.parametrize("how", ["folder", "file", "environment", "parent"])
 def test_a_model_with_another_name_is_found_by_its_bytes(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
@@ -484,6 +504,8 @@ HOSTILE: dict[str, Callable[[dict[str, Any]], bytes]] = {
     "weights": changed(lambda m: m["file"].update(weights=["0" * 64] * 5000)),
     "passwords": changed(lambda m: m["file"].update(path="/etc/passwd", name="/etc/passwd")),
     "passwords above": changed(lambda m: m["file"].update(path="../" * 40 + "etc/passwd")),
+    "passwords beside": changed(lambda m: m["file"].update(beside="../" * 40 + "etc/passwd")),
+    "a number beside": changed(lambda m: m["file"].update(beside=1)),
     "a device": changed(lambda m: m["file"].update(path="/dev/zero")),
     "another machine": changed(lambda m: m["file"].update(path=r"\\evil\share\x.onnx")),
     "a NUL": changed(lambda m: m["file"].update(path="\0.onnx", name="\0.onnx")),

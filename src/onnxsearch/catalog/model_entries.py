@@ -42,8 +42,8 @@ def encode_models(models: Sequence[ModelDescription], folder: Path | None) -> by
 
     Args:
         models: The models, the default one first.
-        folder: Where the index is on this machine. Paths in it or beside it are stored
-            relative to it, so that both can move.
+        folder: Where the index is on this machine. Of a file in it or beside it, the path
+            relative to it is stored too, so that both can move.
 
     Raises:
         InvalidArgumentError: An embedder describes itself by what JSON cannot hold, or at
@@ -118,7 +118,8 @@ def _file(file: ModelFile, folder: Path | None) -> dict[str, JSONValue]:
         sha256=file.sha256,
         size=file.size,
         name=file.name,
-        path=None if file.path is None else _anchored(file.path, folder),
+        path=file.path,
+        beside=_relative(file.beside or file.path, folder),
         weights=list(file.weights) or None,
     )
 
@@ -166,7 +167,8 @@ def _read_file(values: _Values, folder: Path | None) -> ModelFile:
         sha256=_hash(values["sha256"]),
         size=_whole(values["size"], least=0),
         name=name,
-        path=None if path is None else _absolute(path, folder),
+        path=path if path is not None and _is_local(path) else None,
+        beside=_absolute(_optional_text(values.get("beside")), folder),
         weights=tuple(weights),
     )
 
@@ -193,20 +195,25 @@ def _read_text_model(values: _Values, folder: Path | None) -> TextModelDescripti
     )
 
 
-def _anchored(path: str, folder: Path | None) -> str:
-    """Return a path relative to `folder` if it lies in it or beside it."""
-    if folder is None or not Path(path).is_relative_to(folder.parent):
-        return path
+def _relative(path: str | None, folder: Path | None) -> str | None:
+    """Return a path relative to `folder`; None if it is neither in it nor beside it."""
+    if path is None or folder is None or not Path(path).is_relative_to(folder.parent):
+        return None
     return PurePath(os.path.relpath(path, folder)).as_posix()
 
 
-def _absolute(path: str, folder: Path | None) -> str | None:
-    """Return the path that `_anchored` shortened; None if it cannot be told."""
-    if path.startswith(("\\\\", "//")):
-        return None  # Windows connects to the machine it names, and sends it the user's name
-    if os.path.isabs(path):
-        return path
-    return None if folder is None else os.path.normpath(folder / path)
+def _absolute(path: str | None, folder: Path | None) -> str | None:
+    """Return the absolute path that `_relative` shortened; None if it cannot be told."""
+    if path is None or folder is None:
+        return None
+    absolute = os.path.normpath(folder / path)
+    return absolute if _is_local(absolute) else None
+
+
+def _is_local(path: str) -> bool:
+    """Return whether a path is absolute, and surely leads to no other machine."""
+    # Windows connects to the machine that such a path names, and sends it the user's name.
+    return os.path.isabs(path) and not path.startswith(("\\\\", "//"))
 
 
 def _object(value: JSONValue) -> dict[str, JSONValue]:

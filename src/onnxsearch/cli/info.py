@@ -90,7 +90,8 @@ def _model_lines(model: ModelInfo) -> Iterator[str]:
 
 
 def _file_lines(label: str, file: ModelFile) -> Iterator[str]:
-    missing = ", not there" if file.path is not None and not os.path.isfile(file.path) else ""
-    place = file.path or file.name or "given as bytes"
+    there = [path for path in file.paths if os.path.isfile(path)]
+    missing = ", not there" if file.paths and not there else ""
+    place = next(iter([*there, *file.paths]), file.name or "given as bytes")
     yield f"  {label:<11} {place}{missing}, {file.size / 1e6:.1f} MB"
     yield f"  {'':<11} sha256 {file.sha256}"

@@ -27,6 +27,14 @@ class ModelFile:
     with the package."""
     weights: tuple[str, ...] = ()
     """Hashes of the files with weights that it refers to, in the order of their names."""
+    beside: str | None = field(default=None, compare=False)
+    """The absolute path that it has if it moved with the index, in or beside whose folder it
+    was; None if it was elsewhere."""
+
+    @property
+    def paths(self) -> list[str]:
+        """Where the file may be, the likelier path first."""
+        return list(dict.fromkeys(path for path in (self.beside, self.path) if path is not None))
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,8 +84,7 @@ class ModelFinder:
         self, file: ModelFile, source: ModelSource | None, endings: tuple[str, ...]
     ) -> Iterator[str]:
         """Yield paths that may be of the file, the most likely ones first."""
-        if file.path is not None and _ends(file.path, endings):
-            yield file.path
+        yield from (path for path in file.paths if _ends(path, endings))
         if source is not None and source.kind == "bundled" and source.name in bundled_models():
             yield str(bundled_model(source.name))
         if source is not None and source.kind == "hub":
@@ -100,13 +99,10 @@ class ModelFinder:
 
     def _missing(self, what: str, file: ModelFile, source: ModelSource | None) -> str:
         name = "" if file.name is None else f" {file.name!r:.200}"
-        tried = [*([file.path] if file.path else []), *map(str, self._places)]
+        tried = [*file.paths, *map(str, self._places)]
         looked = f" Looked at: {', '.join(map(repr, tried))}." if tried else ""
-        other = (
-            f" {file.path!r:.200} is another file now."
-            if file.path and os.path.isfile(file.path)
-            else ""
-        )
+        others = [path for path in file.paths if os.path.isfile(path)]
+        other = f" {others[0]!r:.200} is another file now." if others else ""
         comes = ""
         if source is not None and source.kind == "bundled":
             comes = f" It came with another version of onnxsearch, as {source.name!r:.200}."
