@@ -185,6 +185,7 @@ if TYPE_CHECKING:
         VectorStore as VectorStore,
     )
     from onnxsearch.vectors.capabilities import (
+        RangeJoin as RangeJoin,
         Tunable as Tunable,
         Variant as Variant,
     )

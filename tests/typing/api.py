@@ -30,6 +30,7 @@ from onnxsearch import (
     InMemoryVectorStore,
     Item,
     JSONValue,
+    LocalVectorStore,
     Metadata,
     MetadataInput,
     Metric,
@@ -44,6 +45,7 @@ from onnxsearch import (
     Outcome,
     Progress,
     Query,
+    RangeJoin,
     RankFusion,
     Record,
     Records,
@@ -229,6 +231,12 @@ def several_models(engine: SearchEngine) -> float:
     MilvusVectorStore("tuned.db", index=tuning.index)
     print(groups, report, engine.recall().low, tuning.recall.low, tuning.trials[0].milliseconds)
     return estimate.value + comparison.overlap(3)
+
+
+def joined(store: LocalVectorStore) -> RangeJoin:
+    pairs: Iterator[tuple[str, str]] | None = store.pairs_within("photos", max_distance=0.1)
+    print(pairs)
+    return store
 
 
 def tuned(store: MilvusVectorStore, trials: Tuning[MilvusIndex]) -> Tunable[MilvusIndex]:

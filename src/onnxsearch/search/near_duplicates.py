@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,7 @@ from onnxsearch._internal.validation import number, pairs
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.search.retriever import Retriever
 from onnxsearch.search.selection import Selection
+from onnxsearch.vectors.capabilities import RangeJoin
 from onnxsearch.vectors.exact_search import Floats, distances
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 _BATCH = 64
 """Images searched for at once."""
+_PAIRS = 1000
+"""Pairs whose records are read at once."""
 _FEW = 16
 """Neighbours asked for at first: nearly every image has fewer duplicates."""
 _ROUNDING = 1e-3
@@ -49,22 +53,21 @@ def clusters(
 ) -> list[tuple[str, ...]]:
     """Join all images that are at most `max_distance` from each other, or from a third one.
 
-    Each image is searched for, many at a time; a matrix of all pairs is never made. Exact copies
-    that are not stored belong to their image.
+    A store that can is asked for all pairs (`RangeJoin`). Otherwise each image is searched
+    for, many at a time; a matrix of all pairs is never made. Exact copies that are not stored
+    belong to their image.
 
     Raises:
         InvalidArgumentError: `max_distance` is not a number, or NaN.
     """
     max_distance = number("max_distance", max_distance)
     groups = _Groups()
-    for batch in batched(retriever.catalog.records.values(), _BATCH):
-        rows = retriever.rows(embedder, [record.id for record in batch])
-        for id, neighbours in _neighbours(retriever, embedder, rows, max_distance):
-            for other in neighbours:
-                groups.join(id, other)
-        for record in retriever.catalog.records.with_paths(batch) if max_distance >= 0 else ():
-            for path in record.paths:
-                groups.join(record.id, record.id if path == record.uri else path)
+    near = _joined(retriever, embedder, max_distance)
+    if near is None:
+        near = _searched(retriever, embedder, max_distance)
+    copies = _copies(retriever.catalog.records) if max_distance >= 0 else ()
+    for one, other in chain(near, copies):
+        groups.join(one, other)
     return groups.of_two_or_more()
 
 
@@ -99,6 +102,48 @@ def calibrate(
         )
     right = [_distance(embedder, *(rows[id] for id in pair)) for pair in known]
     return _best_border(np.array(right), np.array(_rivals(retriever, embedder, rows, partners)))
+
+
+def _joined(
+    retriever: Retriever, embedder: Embedder, max_distance: float
+) -> Iterator[tuple[str, str]] | None:
+    """Return the ids of all pairs that the store finds; None if it has to search for each row."""
+    if not isinstance(retriever.vectors, RangeJoin):
+        return None
+    retriever.catalog.identity.confirm()
+    collection = retriever.catalog.collection(embedder.name)
+    keys = retriever.vectors.pairs_within(collection, max_distance)
+    return None if keys is None else _with_records(retriever, keys)
+
+
+def _with_records(
+    retriever: Retriever, pairs: Iterator[tuple[str, str]]
+) -> Iterator[tuple[str, str]]:
+    """Yield the ids of pairs of keys. Rows without a record belong to no image, or not yet."""
+    for batch in batched(pairs, _PAIRS):
+        known = retriever.catalog.records.resolve([key for pair in batch for key in pair])
+        for one, other in batch:
+            if one in known and other in known:
+                yield known[one].record.id, known[other].record.id
+
+
+def _searched(
+    retriever: Retriever, embedder: Embedder, max_distance: float
+) -> Iterator[tuple[str, str]]:
+    """Yield the ids of all pairs, by a search for each image."""
+    for batch in batched(retriever.catalog.records.values(), _BATCH):
+        rows = retriever.rows(embedder, [record.id for record in batch])
+        for id, neighbours in _neighbours(retriever, embedder, rows, max_distance):
+            for other in neighbours:
+                yield id, other
+
+
+def _copies(records: RecordIndex) -> Iterator[tuple[str, str]]:
+    """Yield the id of each image with the path of each exact copy of its file."""
+    for batch in batched(records.values(), _PAIRS):
+        for record in records.with_paths(batch):
+            for path in record.paths:
+                yield record.id, record.id if path == record.uri else path
 
 
 def _neighbours(

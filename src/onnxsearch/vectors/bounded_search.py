@@ -97,7 +97,7 @@ class BoundedSearch:
             helped = False
             for place, scores in enumerate(self._scores(sketches[start:stop]), start):
                 if lengths[place]:
-                    query = _Query(queries[place], float(lengths[place]), limit)
+                    query = _Query(queries[place], lengths[place : place + 1], limit)
                     matches = self._nearest(sketcher, query, scores, live)
                     if matches is not None:
                         helped = True
@@ -122,7 +122,7 @@ class BoundedSearch:
             scores = scores[live]
         first = _high(scores, max(_FIRST, 4 * query.limit))
         self._compare(query, _places(first, live))
-        least = sketcher.least_score(query.length, query.distance, self._longest)
+        (least,) = sketcher.least_scores(query.length, query.distance, self._longest)
         scores[first] = -np.inf
         near = np.flatnonzero(scores >= least)
         if len(near) > len(scores) // _MANY:
@@ -132,7 +132,7 @@ class BoundedSearch:
         while start < len(near) and scores[near[start]] >= least:
             part = near[start : start + size]
             self._compare(query, _places(part[scores[part] >= least], live))
-            least = sketcher.least_score(query.length, query.distance, self._longest)
+            (least,) = sketcher.least_scores(query.length, query.distance, self._longest)
             start, size = start + size, 2 * size
         return in_order(self._rows.keys, query.rows, query.distances, query.limit)
 
@@ -154,7 +154,7 @@ class BoundedSearch:
 class _Query:
     """A query with the nearest rows so far, and all rows at the distance of the last of them."""
 
-    def __init__(self, vector: Vectors, length: float, limit: int) -> None:
+    def __init__(self, vector: Vectors, length: Floats, limit: int) -> None:
         self.vector, self.length, self.limit = vector, length, limit
         self.rows: Positions = np.empty(0, np.intp)
         self.distances: Floats = np.empty(0)

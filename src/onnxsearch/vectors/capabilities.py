@@ -1,8 +1,8 @@
-"""Optional capabilities of vector stores: approximate searches that can be tuned."""
+"""Optional capabilities of vector stores: searches that can be tuned, and range joins."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, runtime_checkable
 
@@ -43,6 +43,27 @@ class Tunable(Protocol[Index]):
 
         There is at least one way. The collection and the searches of the store itself do not
         change.
+
+        Raises:
+            CollectionNotFoundError: There is no such collection.
+        """
+        ...
+
+
+@runtime_checkable
+class RangeJoin(Protocol):
+    """Protocol of stores that find all pairs of near rows without a search for each row.
+
+    A `VectorStore` offers it by having this method; it need not inherit from this class.
+    """
+
+    def pairs_within(
+        self, collection: str, max_distance: float
+    ) -> Iterator[tuple[str, str]] | None:
+        """Return the keys of all pairs of rows that are at most `max_distance` apart.
+
+        The distances are those that `search` returns. Each pair comes at least once, its keys
+        in any order. None if there is no faster way than to search for each row.
 
         Raises:
             CollectionNotFoundError: There is no such collection.

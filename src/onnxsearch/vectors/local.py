@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from onnxsearch._internal.paths import target_path
 from onnxsearch._internal.sqlite import Database
+from onnxsearch._internal.validation import number
 from onnxsearch.errors import (
     CollectionNotFoundError,
     InvalidArgumentError,
@@ -19,7 +20,7 @@ from onnxsearch.errors import (
 from onnxsearch.filters import Filter
 from onnxsearch.types import Metric
 from onnxsearch.vectors.base import CollectionSpec, Match, Vectors, VectorStore
-from onnxsearch.vectors.local_rows import LocalRows, forget_file, matrix_of, remove_files
+from onnxsearch.vectors.local_rows import LocalRows, LocalView, forget_file, matrix_of, remove_files
 from onnxsearch.vectors.row_map import DamagedMapError
 
 _APPLICATION = 0x6F6E7876  # "onxv"; `file` and SQLite's own tools show it
@@ -152,20 +153,47 @@ class LocalVectorStore(VectorStore):
         self, spec: CollectionSpec, queries: Vectors, limit: int, filter: Filter | None
     ) -> list[list[Match]]:
         while True:
-            with self._database.read() as connection:
-                rows = self._rows(connection, spec)
-                try:
-                    rows.refresh(connection)
-                    view = rows.view(with_metadata=filter is not None)
-                except DamagedMapError:
-                    rows.distrust_file()
-                    continue
-            rows.publish(self._database)
+            view = self._view(spec, with_metadata=filter is not None)
             try:
                 return view.search(queries, limit, filter)
             except DamagedMapError:
-                with self._database.read():
-                    rows.distrust_file()
+                self._distrust(spec)
+
+    def pairs_within(
+        self, collection: str, max_distance: float
+    ) -> Iterator[tuple[str, str]] | None:
+        """Return the keys of all pairs of rows that are at most `max_distance` apart.
+
+        See `RangeJoin.pairs_within`. Pairs are those of the moment of the call.
+
+        Raises:
+            CollectionNotFoundError: The collection does not exist.
+            InvalidArgumentError: `max_distance` is not a number, or NaN.
+        """
+        max_distance = number("max_distance", max_distance)
+        spec = self.describe(collection)
+        try:
+            pairs = self._view(spec, with_metadata=False).pairs_within(max_distance)
+        except DamagedMapError:
+            self._distrust(spec)
+            return self.pairs_within(collection, max_distance)
+        return None if pairs is None else self._whole(pairs, spec, max_distance)
+
+    def _whole(
+        self, pairs: Iterator[tuple[str, str]], spec: CollectionSpec, max_distance: float
+    ) -> Iterator[tuple[str, str]]:
+        """Yield the pairs; begin again if the mapped file turns out to be damaged."""
+        try:
+            yield from pairs
+        except DamagedMapError:
+            self._distrust(spec)
+            again = self.pairs_within(spec.name, max_distance)
+            if again is None:
+                raise StoreUnavailableError(
+                    f"the copy of {spec.name!r} beside {self._database.path} was damaged while it "
+                    "was read. It is not used any more; call again"
+                ) from None
+            yield from again
 
     def _fetch(self, spec: CollectionSpec, keys: Sequence[str]) -> Mapping[str, Vectors]:
         found: dict[str, Vectors] = {}
@@ -216,6 +244,24 @@ class LocalVectorStore(VectorStore):
         """Close the file and free the memory; closing twice is harmless."""
         self._database.close()
         self._loaded.clear()
+
+    def _view(self, spec: CollectionSpec, *, with_metadata: bool) -> LocalView:
+        """Return the rows as they are now, all writes of other processes included."""
+        while True:
+            with self._database.read() as connection:
+                rows = self._rows(connection, spec)
+                try:
+                    rows.refresh(connection)
+                    view = rows.view(with_metadata=with_metadata)
+                except DamagedMapError:
+                    rows.distrust_file()
+                    continue
+            rows.publish(self._database)
+            return view
+
+    def _distrust(self, spec: CollectionSpec) -> None:
+        with self._database.read() as connection:
+            self._rows(connection, spec).distrust_file()
 
     def _rows(self, connection: sqlite3.Connection, spec: CollectionSpec) -> LocalRows:
         number = _number(connection, spec)

@@ -28,7 +28,8 @@ from onnxsearch.filters import Filter
 from onnxsearch.types import Metadata
 from onnxsearch.vectors.base import CollectionSpec, Match, Vectors
 from onnxsearch.vectors.bounded_search import BoundedSearch
-from onnxsearch.vectors.exact_search import Positions, by_distance_then_key
+from onnxsearch.vectors.exact_search import Floats, Positions, by_distance_then_key
+from onnxsearch.vectors.range_join import pairs_within
 from onnxsearch.vectors.row_map import DamagedMapError, MapState, RowMap
 from onnxsearch.vectors.row_map_writer import Batch, write_row_map
 from onnxsearch.vectors.row_table import RowTable, RowView
@@ -54,6 +55,7 @@ _TOKENS = (
 class LocalView:
     """The rows of a collection at one moment. A view needs no lock, and never changes."""
 
+    file: RowMap | None
     bounded: BoundedSearch | None
     """Searches the file; None if there is none."""
     live: Positions | None
@@ -83,6 +85,43 @@ class LocalView:
             sorted([*one, *other], key=by_distance_then_key)[:limit]
             for one, other in zip(self.bounded.search(queries, limit, live), recent, strict=True)
         ]
+
+    def pairs_within(self, max_distance: float) -> Iterator[tuple[str, str]] | None:
+        """Return all pairs of rows that are so near; see `RangeJoin.pairs_within`.
+
+        Raises:
+            DamagedMapError: The file is not what was written.
+        """
+        return pairs_within(self.recent.spec.metric, _ViewedRows(self), max_distance)
+
+
+class _ViewedRows:
+    """The rows of a view as one sequence: those in the file, then those in memory."""
+
+    def __init__(self, view: LocalView) -> None:
+        self._file, self._recent = view.file, view.recent
+        everything = np.arange(0 if view.file is None else view.file.rows)
+        self._in_file: Positions = everything if view.live is None else view.live
+        everything = np.arange(len(view.recent.matrix))
+        self._in_memory = everything if view.recent.live is None else view.recent.live
+        recent = view.recent.lengths[self._in_memory]
+        self.lengths: Floats = (
+            recent
+            if view.file is None
+            else np.concatenate([view.file.lengths[self._in_file], recent])
+        )
+        self.keys = [] if view.file is None else [view.file.keys[p] for p in self._in_file.tolist()]
+        self.keys += [view.recent.keys[place] for place in self._in_memory.tolist()]
+
+    def take(self, places: Positions) -> Vectors:
+        in_file = places < len(self._in_file)
+        recent = self._recent.matrix[self._in_memory[places[~in_file] - len(self._in_file)]]
+        if self._file is None:
+            return recent
+        vectors: Vectors = np.empty((len(places), recent.shape[1]), recent.dtype)
+        vectors[in_file] = self._file.take(self._in_file[places[in_file]])
+        vectors[~in_file] = recent
+        return vectors
 
 
 class LocalRows:
@@ -131,9 +170,10 @@ class LocalRows:
         """
         recent = self._table.snapshot(with_metadata=with_metadata)
         if self._file is None:
-            return LocalView(None, None, [], recent)
+            return LocalView(None, None, None, [], recent)
         metadata = self._file.metadata() if with_metadata else []
-        return LocalView(self._file.bounded, self._file.live(), metadata, recent)
+        file = self._file
+        return LocalView(file.file, file.bounded, file.live(), metadata, recent)
 
     def publish(self, database: Database) -> None:
         """Let the database name the file that the last refresh wrote, if it wrote one."""
@@ -282,7 +322,7 @@ class _FileRows:
     """The rows of a file, of which some are marked as gone."""
 
     def __init__(self, file: RowMap, spec: CollectionSpec) -> None:
-        self._file = file
+        self.file = file
         self.token, self.rows = file.state.token, file.rows
         self.bounded = BoundedSearch(file, spec.metric)
         self.marked = 0
@@ -292,7 +332,7 @@ class _FileRows:
 
     def mark(self, keys: Sequence[str]) -> None:
         """Mark the rows of the keys that exist."""
-        if len(places := self._file.places(keys)):
+        if len(places := self.file.places(keys)):
             self._marks[places] = True
             self.marked = int(np.count_nonzero(self._marks))
             self._live = None
@@ -306,7 +346,7 @@ class _FileRows:
     def metadata(self) -> list[Metadata]:
         """Return the metadata of every row."""
         if self._metadata is None:
-            self._metadata = [json.loads(text) for text in self._file.texts()]
+            self._metadata = [json.loads(text) for text in self.file.texts()]
         return self._metadata
 
 

@@ -118,20 +118,23 @@ class Sketcher:
         sketches[:, -1] = -1.0
         return sketches, norms
 
-    def least_score(self, length: float, distance: float, longest: float) -> np.float32:
-        """Return a number that the scores of all rows reach that are at most `distance` away.
+    def least_scores(self, lengths: Floats, distance: float, longest: float) -> Ranks:
+        """Return for each query what the scores of all rows reach that are at most so distant.
 
         Args:
-            length: Length of the query.
+            lengths: Lengths of the queries, (m,), as `of_queries` returns them.
             distance: A distance as `distances` measures it.
             longest: Length of the longest row.
         """
         margin = 16.0 * (self.basis.shape[1] + 8) * _DOUBLE
         if self.metric is Metric.L2:
-            score = (length**2 - distance**2) / 2.0 - margin * (length + longest) ** 2
+            # A negative distance is less than all others, and so is this.
+            signed_square = distance * abs(distance)
+            scores = (np.square(lengths) - signed_square) / 2.0
+            scores -= margin * np.square(lengths + longest)
         else:
-            score = 1.0 - distance - margin * (1.0 + length * longest)
-        lower: np.float32 = np.nextafter(np.float32(score), np.float32(-np.inf))
+            scores = 1.0 - distance - margin * (1.0 + lengths * longest)
+        lower: Ranks = np.nextafter(scores.astype(np.float32), np.float32(-np.inf))
         return lower
 
     def _coordinates(self, vectors: Vectors, lengths: Floats, sketches: Ranks) -> Floats:
