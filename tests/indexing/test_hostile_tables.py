@@ -72,6 +72,8 @@ FILES: Mapping[str, tuple[str, Callable[[Path], bytes], str]] = {
     "csv with one name twice": ("t.csv", lambda f: b"image,x,x\na.png,1,2", "different names"),
     "csv without the column": ("t.csv", lambda f: b"photo\na.png", "no such column"),
     "csv that is an image": ("t.csv", lambda f: (f / "a.png").read_bytes(), "column|not text"),
+    "csv of too many columns": (
+        "t.csv", lambda f: b"image," + b",".join(b"c%d" % n for n in range(20_000)), "20,001"),
     "csv of zeros": ("t.csv", lambda f: bytes(2**20), "column"),
     "line without an end": ("t.csv", lambda f: b"x" * (2**24 + 5), "a line of more than"),
     "json line without an end": ("t.jsonl", lambda f: b" " * (2**24 + 5), "a line of more than"),

@@ -88,7 +88,8 @@ def test_redirects_are_followed_from_where_they_are(web: Web) -> None:
     assert results(Remote(url, HERE)) == {url: "image"}
 
 
-def test_a_busy_server_is_asked_again(web: Web) -> None:
+def test_a_busy_server_is_asked_again(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onnxsearch.indexing.sources.downloads._PAUSES", (0.01, 0.02))
     answers = [429, 503, 200]
 
     def busy(request: BaseHTTPRequestHandler) -> None:

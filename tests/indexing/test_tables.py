@@ -244,11 +244,11 @@ def test_a_table_in_memory_names_paths_of_the_current_folder(
 def test_a_large_file_is_read_in_little_memory(folder: Path) -> None:
     path = folder / "t.jsonl"
     line = json.dumps({"image": "a.png", "text": "x" * 1000})
-    path.write_text("\n".join([line] * 3_000))
-    assert cost(lambda: sum(1 for _ in Table(path))) < 2**20
+    path.write_text("\n".join([line] * 1_000))
+    assert cost(lambda: sum(1 for _ in Table(path))) < 2**19
     csv = folder / "t.csv"
-    csv.write_text("image,text\n" + ("a.png," + "x" * 1000 + "\n") * 3_000)
-    assert cost(lambda: sum(1 for _ in Table(csv))) < 2**20
+    csv.write_text("image,text\n" + ("a.png," + "x" * 1000 + "\n") * 1_000)
+    assert cost(lambda: sum(1 for _ in Table(csv))) < 2**19
 
 
 def test_ids_of_several_types(folder: Path) -> None:

@@ -25,6 +25,9 @@ FREE_MEMBER = 2**26
 _LONGEST_NAME = 4_096
 """Characters of a member's name: the longest path of Linux."""
 
+_DEEPEST = 100
+"""Folders that a member is in, at most."""
+
 _ARCHIVE = re.compile(r"\.(7z|bz2|cb[7rtz]|gz|jar|lzma|rar|tar|tbz2?|tgz|txz|xz|zip|zst)$", re.I)
 _HERE = re.compile(r"^(\./)+")
 _DRIVE = re.compile(r"[A-Za-z]:")
@@ -43,8 +46,10 @@ class MemberSelection:
     exclusion: Exclusion
     _count: int = 0
     _names: set[str] = field(default_factory=set[str])
-    _folders: dict[str, str | None] = field(default_factory=dict[str, "str | None"])
-    """Why a folder is skipped, None if it is not."""
+    _skipped: set[str] = field(default_factory=set[str])
+    """Folders that have their outcome."""
+    _entered: str = ""
+    """The folder of the last member that is in no skipped folder."""
 
     def uri(self, name: str) -> str:
         """Return the address of a member: the path of the archive, `!/` and the name."""
@@ -106,15 +111,18 @@ class MemberSelection:
 
     def _of_skipped_folder(self, path: str) -> list[Outcome] | None:
         """Return the outcome of the skipped folder that a path is in, the first time."""
-        parts = path.split("/")
-        for depth in range(1, len(parts)):
-            folder = "/".join(parts[:depth])
-            known = folder in self._folders
-            if not known:
-                self._folders[folder] = self.exclusion.reason(folder, is_folder=True)
-            reason = self._folders[folder]
+        folder = path.rpartition("/")[0]
+        if folder == self._entered:
+            return None
+        for end in (place for place, letter in enumerate(path) if letter == "/"):
+            above = path[:end]
+            if above in self._skipped:
+                return []
+            reason = self.exclusion.reason(above, is_folder=True)
             if reason is not None:
-                return [] if known else [self.skipped(folder, f"is {reason}")]
+                self._skipped.add(above)
+                return [self.skipped(above, f"is {reason}")]
+        self._entered = folder
         return None
 
 
@@ -176,6 +184,8 @@ def _unsafe(name: str) -> str | None:
         return "has no usable name"
     if len(name) > _LONGEST_NAME:
         return f"has a name of {len(name):,} characters: expected at most {_LONGEST_NAME:,}"
+    if len(parts) > _DEEPEST:
+        return f"is in {len(parts):,} folders, one in another: expected at most {_DEEPEST}"
     if ".." in parts or not parts[0] or _DRIVE.match(name):
         return "has a name that leads out of the archive: expected names below its top folder"
     return None

@@ -27,6 +27,8 @@ from onnxsearch.indexing.sources.text_tables import CsvRows, JsonRows
 from onnxsearch.indexing.sources.urls import public_url
 from onnxsearch.types import Item, Metadata, Outcome
 
+_MOST_COLUMNS = 10_000
+
 _CSV = frozenset({".csv", ".tsv", ".tab"})
 _JSON = frozenset({".jsonl", ".ndjson"})
 _PARQUET = frozenset({".parquet", ".pq", ".parq"})
@@ -122,6 +124,10 @@ class Table:
         known = self._rows.columns
         if known is None:
             return
+        if len(known) > _MOST_COLUMNS:
+            raise InvalidArgumentError(
+                f"the table has {len(known):,} columns: expected at most {_MOST_COLUMNS:,}"
+            )
         for name, column in self._named():
             if column not in known:
                 shown = ", ".join(map(repr, known))
