@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -15,11 +16,15 @@ from hypothesis import given, settings, strategies as st
 from onnxsearch import (
     Archive,
     ImageNotFoundError,
+    InMemoryMetadataStore,
+    InMemoryVectorStore,
     InvalidArgumentError,
     Item,
     LocalVectorStore,
+    SearchEngine,
     UnsupportedImageError,
 )
+from onnxsearch.testing import FakeEmbedder, picture, picture_bytes, write_pictures
 from tests.indexing.reading import errors, jpeg, results
 
 IMAGE = jpeg()
@@ -77,6 +82,42 @@ def test_several_threads_read_one_zip_archive(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         read = list(pool.map(lambda item: item.image(), items))  # type: ignore[operator]
     assert read == list(images.values())
+
+
+def test_images_of_an_archive_stay_while_the_folder_around_it_is_pruned(tmp_path: Path) -> None:
+    engine = SearchEngine(FakeEmbedder(), InMemoryVectorStore(), InMemoryMetadataStore())
+    (image,) = write_pictures(tmp_path, ["other"])
+    path = packed(tmp_path / "a.zip", {"a.png": picture_bytes("a"), "b.png": b"broken"})
+    report = engine.add_many(Archive(path))
+    assert [o.status.value for o in report.outcomes] == ["indexed", "unsupported"]
+    report = engine.index(tmp_path, prune=True)
+    assert (report.counts["indexed"], report.counts["removed"]) == (1, 0)
+    assert engine.search(picture("a"), limit=1).ids == [f"{path}!/a.png"]
+    assert engine.add_many(Archive(path)).counts["unchanged"] == 1
+    # A copy of a stored image is a duplicate, as in a folder.
+    copy = packed(tmp_path / "b.zip", {"c.png": picture_bytes("a"), "d.png": image.read_bytes()})
+    assert engine.add_many(Archive(copy)).counts["duplicate"] == 2
+
+
+def test_zip_archives_that_were_streamed_or_are_large_are_read(tmp_path: Path) -> None:
+    """Their sizes stand behind the data, or in fields of 64 bits."""
+
+    class Pipe(io.RawIOBase):
+        def writable(self) -> bool:
+            return True
+
+        def write(self, data: Any) -> int:
+            written.extend(data)
+            return len(data)
+
+    written = bytearray()
+    with zipfile.ZipFile(Pipe(), "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.jpg", IMAGE)
+        with archive.open("b.jpg", "w", force_zip64=True) as member:
+            member.write(IMAGE)
+    path = tmp_path / "a.zip"
+    path.write_bytes(written)
+    assert results(Archive(path)) == {f"{path}!/a.jpg": "image", f"{path}!/b.jpg": "image"}
 
 
 def test_a_zip_archive_may_follow_a_program(tmp_path: Path) -> None:

@@ -22,10 +22,10 @@ READ_FROM_THE_WEB = RemotePolicy()
 class Remote:
     """The images at URLs: `http://` and `https://`, and those of fsspec such as `s3://`.
 
-    Needs the extra `[remote]`. Worker threads download the images side by side, each
-    within the limits of the policy; nothing is written to disk. The id of an image, and its
-    `uri`, is the URL without user, password, fragment, and parameters that are signatures or
-    tokens; so it stays the same when a URL is signed anew.
+    Needs the extra `[remote]`. The worker threads, one per core, download the images side by
+    side, each within the limits of the policy; nothing is written to disk. The id of an image,
+    and its `uri`, is the URL without user, password, fragment, and parameters that are
+    signatures or tokens; so it stays the same when a URL is signed anew.
 
     A URL of unknown origin cannot reach this machine or its network: the address of a host is
     checked when the connection is made, also after a redirect. Proxies of the environment
