@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, BinaryIO, ClassVar, TypeAlias
 
-from onnxsearch._internal.tables import Tabular, names_of, row
+from onnxsearch._internal.tables import Tabular, columns_of, row
 
 if TYPE_CHECKING:
     from datetime import date
@@ -215,7 +215,7 @@ class IndexReport(Tabular):
     seconds: float = 0.0
     """Duration of the run."""
 
-    _columns: ClassVar[tuple[str, ...]] = names_of(Outcome)
+    _columns: ClassVar[Mapping[str, str]] = columns_of(Outcome)
 
     def to_dicts(self) -> list[dict[str, JSONValue]]:
         """Return the outcomes as dictionaries with the fields of `Outcome`."""

@@ -86,6 +86,7 @@ def test_an_empty_table_has_columns() -> None:
         assert columns[:2] == ["id", "uri"]
     schema = records.to_arrow().schema
     assert schema.field("modified_ns").type == pa.int64()
+    assert schema.field("expires").type == pa.float64()
     assert schema.field("models").type == pa.list_(pa.string())
 
 
@@ -107,6 +108,13 @@ def test_a_field_of_several_types_is_json_in_arrow() -> None:
     arrow = engine.records(order_by="id").to_arrow()
     assert arrow["metadata.a"].to_pylist() == ["1", '"one"', "true", None, None]
     assert arrow["metadata.o"].to_pylist()[0] == '{"x": 1}'
+
+
+def test_records_that_expire_make_a_table() -> None:
+    engine = engine_with()
+    engine.add(picture("a"), id="a", ttl=1000)
+    (expires,) = engine.records().to_arrow()["expires"].to_pylist()
+    assert expires == engine.records().to_pandas()["expires"][0]
 
 
 def test_large_integers_stay_exact_beside_missing_values(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from enum import Enum
 from itertools import chain
@@ -19,10 +19,6 @@ if TYPE_CHECKING:
 
     from onnxsearch.types import JSONValue
 
-_INTEGERS = frozenset({"query", "rank", "size", "modified_ns"})
-_NUMBERS = frozenset({"distance", "score", "similarity", "value", "low", "high"})
-_LISTS = frozenset({"models", "paths"})
-"""Columns that are not text."""
 _METADATA = "metadata"
 """The column whose values are objects: each of its fields becomes a column."""
 MOST_FIELDS = 1000
@@ -35,8 +31,8 @@ class Tabular(ABC):
 
     __slots__ = ()
 
-    _columns: ClassVar[tuple[str, ...]]
-    """The columns that a table without rows has too."""
+    _columns: ClassVar[Mapping[str, str]]
+    """The columns that every table has, with the annotations of their values."""
 
     @abstractmethod
     def to_dicts(self) -> list[dict[str, JSONValue]]:
@@ -58,7 +54,9 @@ class Tabular(ABC):
         except ModuleNotFoundError as error:
             raise MissingExtraError.for_package("pandas", extra="pandas") from error
         found = _by_column(self._columns, self.to_dicts())
-        return pd.DataFrame({name: _series(name, values) for name, values in found.items()})
+        return pd.DataFrame(
+            {name: _series(values, self._columns.get(name)) for name, values in found.items()}
+        )
 
     def to_arrow(self) -> pa.Table:
         """Return the rows as a table of Apache Arrow; needs the extra `[arrow]`.
@@ -75,7 +73,9 @@ class Tabular(ABC):
         except ModuleNotFoundError as error:
             raise MissingExtraError.for_package("pyarrow", extra="arrow") from error
         found = _by_column(self._columns, self.to_dicts())
-        return pa.table({name: _array(name, values) for name, values in found.items()})
+        return pa.table(
+            {name: _array(values, self._columns.get(name)) for name, values in found.items()}
+        )
 
 
 def row(value: DataclassInstance) -> dict[str, JSONValue]:
@@ -92,13 +92,13 @@ def _plain(value: JSONValue | Enum) -> JSONValue:
     return list(value) if isinstance(value, tuple) else value
 
 
-def names_of(kind: type[DataclassInstance]) -> tuple[str, ...]:
-    """Return the columns of a dataclass, without that of the metadata."""
-    return tuple(field.name for field in fields(kind) if field.name != _METADATA)
+def columns_of(kind: type[DataclassInstance]) -> dict[str, str]:
+    """Return the columns of a dataclass without that of the metadata, and their annotations."""
+    return {field.name: str(field.type) for field in fields(kind) if field.name != _METADATA}
 
 
 def _by_column(
-    known: Sequence[str], rows: Sequence[Mapping[str, JSONValue]]
+    known: Collection[str], rows: Sequence[Mapping[str, JSONValue]]
 ) -> dict[str, list[JSONValue]]:
     """Return the values by column, None where a row has no such value."""
     flat = [dict(cells(row)) for row in rows]
@@ -139,21 +139,27 @@ def _text(value: JSONValue) -> JSONValue:
     return value
 
 
-def _series(name: str, values: list[JSONValue]) -> pd.Series:
+def _series(values: list[JSONValue], annotation: str | None) -> pd.Series:
+    """Return a column; `annotation` is that of its values, None for a metadata field."""
     import pandas as pd
 
     present = [value for value in values if value is not None]
-    whole = name in _INTEGERS or (
-        bool(present) and len(present) < len(values) and all(type(v) is int for v in present)
-    )
-    return pd.Series(values, dtype="Int64" if whole else None)
+    whole = bool(present) and len(present) < len(values) and all(type(v) is int for v in present)
+    exact = whole if annotation is None else _kind(annotation) == "int"
+    return pd.Series(values, dtype="Int64" if exact else None)
 
 
-def _array(name: str, values: list[JSONValue]) -> pa.Array:
+def _array(values: list[JSONValue], annotation: str | None) -> pa.Array:
+    """Return a column; `annotation` is that of its values, None for a metadata field."""
     import pyarrow as pa
 
-    if not name.startswith(f"{_METADATA}."):
-        return pa.array(values, _type(name))
+    if annotation is not None:
+        kinds = {
+            "int": pa.int64(),
+            "float": pa.float64(),
+            "tuple[str, ...]": pa.list_(pa.string()),
+        }
+        return pa.array(values, kinds.get(_kind(annotation), pa.string()))
     if not any(_is_nested(value) for value in values):
         try:
             return pa.array(values)
@@ -162,14 +168,8 @@ def _array(name: str, values: list[JSONValue]) -> pa.Array:
     return pa.array(_as_json(values), pa.string())
 
 
-def _type(name: str) -> pa.DataType:
-    import pyarrow as pa
-
-    if name in _INTEGERS:
-        return pa.int64()
-    if name in _NUMBERS:
-        return pa.float64()
-    return pa.list_(pa.string()) if name in _LISTS else pa.string()
+def _kind(annotation: str) -> str:
+    return annotation.removesuffix(" | None")
 
 
 def _is_nested(value: JSONValue) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
 
-from onnxsearch._internal.tables import Tabular, names_of, row
+from onnxsearch._internal.tables import Tabular, columns_of, row
 from onnxsearch.types import JSONValue
 
 
@@ -60,7 +60,7 @@ class VerifyReport(Tabular):
     repaired: bool
     """Whether the defects were mended."""
 
-    _columns: ClassVar[tuple[str, ...]] = names_of(Finding)
+    _columns: ClassVar[Mapping[str, str]] = columns_of(Finding)
 
     def to_dicts(self) -> list[dict[str, JSONValue]]:
         """Return the findings as dictionaries with the fields of `Finding`."""

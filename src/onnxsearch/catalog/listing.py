@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from onnxsearch._internal.external_sort import SortKey, sorted_names
-from onnxsearch._internal.tables import Tabular, names_of, row
+from onnxsearch._internal.tables import Tabular, columns_of, row
 from onnxsearch._internal.threads import batched
 from onnxsearch._internal.validation import text
 from onnxsearch.catalog.batching import BATCH
@@ -57,7 +57,7 @@ class Records(Tabular):
     was or as it is; without an order it may come twice.
     """
 
-    _columns = names_of(Record)
+    _columns = columns_of(Record)
 
     def __init__(
         self, index: RecordIndex, filter: Filter | None = None, order_by: str | None = None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, ClassVar, cast
 
-from onnxsearch._internal.tables import Tabular, names_of
+from onnxsearch._internal.tables import Tabular, columns_of
 from onnxsearch._internal.validation import integer
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.evaluation.rank_similarity import kendall_tau, overlap, rank_biased_overlap
@@ -69,7 +69,7 @@ class Comparison(Tabular):
     limit: int
     """Number of hits that each model was asked for."""
 
-    _columns: ClassVar[tuple[str, ...]] = ("query", "rank", *names_of(Hit))
+    _columns: ClassVar[Mapping[str, str]] = {"query": "int", "rank": "int", **columns_of(Hit)}
 
     def to_dicts(self) -> list[dict[str, JSONValue]]:
         """Return all hits as dictionaries with the fields of `Hit`.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxsearch._internal.tables import Tabular, names_of, row
+from onnxsearch._internal.tables import Tabular, columns_of, row
 from onnxsearch._internal.threads import batched
 from onnxsearch._internal.validation import integer, items, number
 from onnxsearch.errors import InvalidArgumentError
@@ -56,7 +56,11 @@ class Evaluation(Tabular):
     pictures: int
     """Number of images that were ranked for each of them."""
 
-    _columns: ClassVar[tuple[str, ...]] = ("model", "measure", *names_of(Estimate))
+    _columns: ClassVar[Mapping[str, str]] = {
+        "model": "str",
+        "measure": "str",
+        **columns_of(Estimate),
+    }
 
     def to_dicts(self) -> list[dict[str, JSONValue]]:
         """Return a dictionary for each model and measure, with the fields of `Estimate`.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, overload
 
-from onnxsearch._internal.tables import Tabular, names_of, row
+from onnxsearch._internal.tables import Tabular, columns_of, row
 from onnxsearch.images.reading import READ_STRICTLY, ReadPolicy
 from onnxsearch.reporting.rows import Card, Row
 from onnxsearch.types import Hit, JSONValue, Metric
@@ -29,7 +29,7 @@ class SearchResults(Sequence[Hit], Tabular):
     reading: ReadPolicy = field(default=READ_STRICTLY, compare=False)
     """How reports open image files for their thumbnails: the engine's policy."""
 
-    _columns: ClassVar[tuple[str, ...]] = ("rank", *names_of(Hit))
+    _columns: ClassVar[Mapping[str, str]] = {"rank": "int", **columns_of(Hit)}
 
     @overload
     def __getitem__(self, index: int) -> Hit: ...

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from onnxsearch._internal.progress import ProgressSink, reporter
-from onnxsearch._internal.tables import MOST_FIELDS, cells, names_of, row, too_many_fields
+from onnxsearch._internal.tables import MOST_FIELDS, cells, columns_of, row, too_many_fields
 from onnxsearch.catalog.album_files import new_album_file
 from onnxsearch.catalog.batching import BATCH
 from onnxsearch.catalog.listing import Records
@@ -29,7 +29,7 @@ def save_csv(records: Records, path: Path, progress: ProgressSink) -> int:
     Raises:
         InvalidArgumentError: There are more than 1,000 different metadata fields.
     """
-    known = names_of(Record)
+    known = columns_of(Record)
     # All columns have to be known before the first line.
     columns = dict.fromkeys(known)
     for record in records:
