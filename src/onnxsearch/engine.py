@@ -1235,7 +1235,9 @@ class SearchEngine(Closeable):
         """Store the images of a `.parquet` file that `export` wrote, without running a model.
 
         Images are stored as by `copy_to`: those with the same id are replaced, equal ones are
-        skipped. The file may come from an untrusted source.
+        skipped. An engine that was opened without embedders, and has no images yet, takes over
+        the models of the file, as `load_snapshot` does. The file may come from an untrusted
+        source.
 
         Args:
             path: The file.
@@ -1245,6 +1247,7 @@ class SearchEngine(Closeable):
             InvalidArgumentError: `path` is not a path.
             MissingExtraError: pyarrow is not installed.
             UnknownModelError: The file has vectors, but none of a model of this engine.
+            ModelNotFoundError: A model of the file that would be taken over is not found.
             StoreCorruptError: The file is not an export, is damaged, or has a later version.
             SpaceMismatchError: The vectors are of another model, profile or output.
             StoreError: The file cannot be read, or a store failed.

@@ -23,10 +23,13 @@ def main() -> None:
     try:
         from onnxsearch.cli import (  # they add their commands
             compare,  # noqa: F401
+            duplicates,  # noqa: F401
             hub,  # noqa: F401
+            imports,  # noqa: F401
             info,  # noqa: F401
             models,  # noqa: F401
             output,
+            records,  # noqa: F401
             search,  # noqa: F401
             verify,  # noqa: F401
             watch,  # noqa: F401

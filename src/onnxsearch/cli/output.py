@@ -61,11 +61,11 @@ def short_path(uri: str) -> str:
 
 
 @contextmanager
-def progress_bar() -> Iterator[Callable[[Moment], None]]:
+def progress_bar(title: str = "Indexing") -> Iterator[Callable[[Moment], None]]:
     """Show a bar on standard error, if that is a terminal; yield what moves it."""
     console = Console(stderr=True)
     bar = Progress(
-        TextColumn("Indexing"),
+        TextColumn(title),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),

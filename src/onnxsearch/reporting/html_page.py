@@ -16,8 +16,10 @@ from onnxsearch.reporting.labels import escaped
 from onnxsearch.reporting.rows import Card, Row, Section, TextTable
 from onnxsearch.reporting.thumbnails import Thumbnails
 
-_SIZE = 240
+THUMBNAIL = 240
 """Pixels of a thumbnail: sharp at 120 on a phone's screen."""
+
+_KEYS = "Arrow keys walk through the hits; left and right follow an image to the next model."
 
 # Nothing is ever fetched, whatever a browser or a file name may want.
 _POLICY = (
@@ -48,7 +50,7 @@ def write_page(path: str | os.PathLike[str], page: str) -> Path:
 
 def row_page(row: Row, reading: ReadPolicy) -> str:
     """Return the page of one ranking."""
-    return _page(f"Found by {row.title}", _columns([row], Thumbnails(_SIZE, reading)))
+    return page(f"Found by {row.title}", _columns([row], Thumbnails(THUMBNAIL, reading)), _KEYS)
 
 
 def comparison_page(
@@ -58,12 +60,19 @@ def comparison_page(
 
     A section per query, a column per ranking, and lines where ranks moved.
     """
-    thumbnails = Thumbnails(_SIZE, reading)
+    thumbnails = Thumbnails(THUMBNAIL, reading)
     body = "".join(_section(section, thumbnails) for section in sections)
-    return _page(title, f"{_table(summary)}{body}")
+    return page(title, f"{_table(summary)}{body}", _KEYS)
 
 
-def _page(title: str, body: str) -> str:
+def page(title: str, body: str, hint: str = "") -> str:
+    """Return a page that holds all that it needs.
+
+    Args:
+        title: Plain text.
+        body: HTML.
+        hint: Plain text under the title: how to use the page.
+    """
     package = files("onnxsearch.reporting")
     style = package.joinpath("page.css").read_text(encoding="utf-8")
     script = package.joinpath("page.js").read_text(encoding="utf-8")
@@ -81,8 +90,7 @@ def _page(title: str, body: str) -> str:
 <body>
 <header>
 <h1>{escaped(title)}</h1>
-<p class="keys">Arrow keys walk through the hits; left and right follow an image to the next
-model.</p>
+<p class="keys">{escaped(hint)}</p>
 </header>
 <main>
 {body}</main>

@@ -50,6 +50,28 @@ class Section:
 
 
 @dataclass(frozen=True, slots=True)
+class Tile:
+    """One image of a group."""
+
+    name: str
+    """A short name, such as that of a file without its folders."""
+    title: str
+    """The full name: the path, or without one the id."""
+    note: str
+    """What else is said of it, in a few words."""
+    path: str | None
+    """The image file; None if there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Images that belong together."""
+
+    title: str
+    tiles: tuple[Tile, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TextTable:
     """A table of texts, above the rows."""
 

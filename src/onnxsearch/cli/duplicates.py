@@ -1,0 +1,106 @@
+"""The command `duplicates`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from onnxsearch import ReadPolicy, SearchEngine
+from onnxsearch.cli import output
+from onnxsearch.cli.app import app
+from onnxsearch.cli.embedders import ModelOptions
+from onnxsearch.cli.options import (
+    DEFAULT_LOCATION,
+    EXIT_CODES,
+    AsJSON,
+    Location,
+    ModelPaths,
+    OldRecords,
+    Records,
+    check_indexed,
+    errors_end_the_command,
+    records_of,
+)
+from onnxsearch.cli.stored_models import searched_models
+from onnxsearch.reporting.group_page import group_page
+from onnxsearch.reporting.html_page import write_page
+from onnxsearch.reporting.rows import Group, Tile
+
+
+@app.command(epilog=EXIT_CODES)
+def duplicates(
+    max_distance: Annotated[
+        float,
+        typer.Option(
+            "--max-distance",
+            "-d",
+            min=0,
+            help="How far apart duplicates may be. The default finds images whose pixels are the "
+            "same; with the bundled model, 0.4 also finds most smaller or recompressed versions.",
+        ),
+    ] = 0.001,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", help="Also write a page with the groups side by side."),
+    ] = None,
+    location: Location = DEFAULT_LOCATION,
+    records: Records = None,
+    metadata: OldRecords = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model", "-m", help="The model to compare with: its name in the index, or its file."
+        ),
+    ] = None,
+    model_path: ModelPaths = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Show groups of images that look alike, exact copies of files included."""
+    options = ModelOptions([model] if model else None, None, None, None, None, None)
+    place = records_of(location, records, metadata)
+    with errors_end_the_command():
+        check_indexed(location, place)
+        embedders, names = searched_models(options, location, place)
+        with SearchEngine.open(
+            location, embedders=embedders, records=place, model_path=model_path
+        ) as engine:
+            groups = engine.duplicates(max_distance, model=names[0] if names else None)
+            if html is not None:
+                title = f"{len(groups):,} groups of duplicates"
+                write_page(html, group_page(title, _groups(engine, groups), ReadPolicy()))
+    if as_json:
+        output.print_json({"max_distance": max_distance, "groups": [list(g) for g in groups]})
+        return
+    _print(groups)
+    if html is not None:
+        output.print_note(f"the page is {html}")
+
+
+def _print(groups: Sequence[Sequence[str]]) -> None:
+    for number, group in enumerate(groups, 1):
+        output.print_line(f"{number}. {len(group)} images", style="bold")
+        for member in group:
+            output.print_line(f"   {output.short_path(member)}")
+    if not groups:
+        output.print_line("no duplicates")
+
+
+def _groups(engine: SearchEngine, groups: Sequence[Sequence[str]]) -> list[Group]:
+    return [
+        Group(f"{number}. {len(group)} images", tuple(_tile(engine, member) for member in group))
+        for number, group in enumerate(groups, 1)
+    ]
+
+
+def _tile(engine: SearchEngine, member: str) -> Tile:
+    """Return an image of a group: a stored one by its id, or an exact copy by its path."""
+    record = engine.get(member)
+    path = member if record is None else record.file
+    note = "exact copy" if record is None else ""
+    if path is not None and os.path.isfile(path):
+        note = f"{note + ', ' if note else ''}{os.path.getsize(path):,} bytes"
+    return Tile(os.path.basename(path or member) or member, path or member, note, path)
