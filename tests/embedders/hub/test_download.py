@@ -252,6 +252,33 @@ def test_a_lock_file_from_elsewhere(
     fails(models("get", BASE.name, "--lock", tmp_path / "missing.json"), "there is no such file")
 
 
+def test_a_lock_file_of_more_than_is_wanted(
+    hub: Hub, get: Run, models: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = catalogue()["clip-vit-b32"]
+    hub.add(entry.repository, family(entry.name), entry.revision)
+    get(entry.name)
+    lock = tmp_path / "project.lock.json"
+    models("lock", lock)
+    monkeypatch.setenv("ONNXSEARCH_HUB", str(tmp_path / "other machine"))
+    get(entry.name, "--without-text", "--lock", lock)
+    assert models("verify").exit_code == 0
+    OnnxEmbedder.hub(entry.name)
+    get(entry.name, "--lock", lock)
+    OnnxEmbedder.hub(entry.name).embed_text("red")
+
+
+def test_whatever_is_gone_comes_back(hub: Hub, get: Run, models: Run, cache: Path) -> None:
+    entry = catalogue()["clip-vit-b32"]
+    hub.add(entry.repository, family(entry.name), entry.revision)
+    get(entry.name)
+    for name in ("text_model.onnx", "config.json"):
+        next(cache.rglob(name)).unlink()
+    assert models("verify").exit_code == 1
+    get(entry.name, "--without-text")
+    assert models("verify").exit_code == 0
+
+
 @pytest.mark.parametrize("licence", ["cc-by-nc-4.0", "apple-amlr", "llama3", "other", None])
 def test_other_licences_have_to_be_accepted(
     hub: Hub, get: Run, models: Run, cache: Path, licence: str | None

@@ -221,6 +221,21 @@ def test_links_inside_the_cache_are_followed(dino: OnnxEmbedder, cache: Path) ->
     assert OnnxEmbedder.hub(DINO.name).fingerprint == dino.fingerprint
 
 
+def test_nothing_is_written_through_a_link(
+    dino: OnnxEmbedder, cache: Path, tmp_path: Path, models: Run, hub: Hub
+) -> None:
+    hub.add(DINO.repository, family(DINO.name), DINO.revision)
+    outside, stick = tmp_path / "outside", tmp_path / "stick"
+    for folder in (outside, stick):
+        folder.mkdir()
+    (stick / DINO.repository.replace("/", "--")).symlink_to(outside)
+    for arguments in (["export", stick], ["get", DINO.name, "--cache", stick]):
+        result = models(*arguments)
+        assert result.exit_code == 1
+        assert "leads out of the cache" in result.output
+    assert list(outside.iterdir()) == []
+
+
 @pytest.mark.parametrize("place", [".", "onnx"])
 def test_a_configuration_that_was_put_there_is_refused(
     dino: OnnxEmbedder, cache: Path, place: str

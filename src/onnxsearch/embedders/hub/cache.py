@@ -15,6 +15,7 @@ from onnxsearch.embedders.description import ModelSource
 from onnxsearch.embedders.hub.lock import LOCK_FILE, LockedFile, LockedModel, ModelLock
 from onnxsearch.embedders.hub.names import check_file, check_repository, check_revision
 from onnxsearch.errors import (
+    DownloadError,
     InvalidArgumentError,
     ModelChecksumError,
     ModelNotDownloadedError,
@@ -58,6 +59,22 @@ class ModelCache:
     def place(self, model: LockedModel) -> Path:
         """Return the folder of a model's files."""
         return self.folder / model.repository.replace("/", "--") / model.revision
+
+    def place_of_new(self, model: LockedModel, name: str) -> Path:
+        """Return where a file of a model is to be written; its folder is made.
+
+        Raises:
+            DownloadError: A link would lead out of the cache.
+            OSError: The folder cannot be made.
+        """
+        path = self.place(model) / name
+        if not Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(self.folder)):
+            raise DownloadError(
+                f"{str(path.parent)!r} leads out of the cache {str(self.folder)!r}: expected a "
+                "folder, not a link"
+            )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
 
     def verify(self, model: LockedModel, name: str) -> Path:
         """Return the path of a file of a model, after its bytes were compared with the lock.

@@ -78,21 +78,24 @@ def download(
             pinned = lock if pins is None else _merged(lock, pins)
             revision = request.revision or _pinned_revision(pinned, request)
             name = None if request.entry is None else request.entry.name
-            known = None if revision is None else lock.model(request.repository, revision)
-            if known is None or not cache.holds(known, {*known.files, *request.files}):
+            model = None if revision is None else lock.model(request.repository, revision)
+            if model is None or not cache.holds(model, {*model.files, *request.files}):
                 hub = HubClient()
                 listing = hub.listing(request.repository, revision)
                 licence = _accepted(listing, request.entry, accept_licence)
-                locked = pinned.model(request.repository, listing.revision)
-                known = locked or LockedModel(request.repository, listing.revision, licence)
+                new = LockedModel(request.repository, listing.revision, licence)
+                model = lock.model(new.repository, new.revision) or new
+                expected = pinned.model(new.repository, new.revision) or new
                 with _staging(cache.folder) as folder:
-                    arrival = _Arrival(hub, listing, known, cache, folder, report)
-                    known = known.with_files(arrival.files(request.files))
-                    _move(folder, cache.place(known), known.files)
-            changed = lock.with_model(known, name)
+                    arrival = _Arrival(hub, listing, expected, cache, folder, report)
+                    # Those that the lock file lists and that are gone come back as well.
+                    arrived = arrival.files([*request.files, *model.files])
+                    model = model.with_files(arrived)
+                    _move(folder, cache, model, arrived)
+            changed = lock.with_model(model, name)
             if changed != lock:
                 changed.write(cache.lock_path)
-            return known
+            return model
     except OSError as error:
         raise DownloadError(
             f"the cache {str(cache.folder)!r} cannot be written: {error.strerror or error}"
@@ -121,7 +124,7 @@ class _Arrival:
         self._folder = folder
         self._report = report
 
-    def files(self, wanted: Iterable[str]) -> dict[str, LockedFile]:
+    def files(self, wanted: Sequence[str]) -> dict[str, LockedFile]:
         """Download the wanted files, the configurations around them and their weights."""
         arrived: dict[str, LockedFile] = {}
         for name in dict.fromkeys((*wanted, *self._configurations(wanted))):
@@ -246,9 +249,8 @@ def _staging(cache: Path) -> Iterator[Path]:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def _move(folder: Path, place: Path, names: Iterable[str]) -> None:
+def _move(folder: Path, cache: ModelCache, model: LockedModel, names: Iterable[str]) -> None:
     for name in names:
-        source, target = folder / name, place / name
-        if source.exists():  # the others are there already
-            target.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(source, target)
+        # The others are there already.
+        if (folder / name).exists():
+            os.replace(folder / name, cache.place_of_new(model, name))

@@ -49,7 +49,7 @@ def export(
     try:
         for model in chosen:
             for name in model.files:
-                _copy(cache.verify(model, name), target.place(model) / name)
+                _copy(cache.verify(model, name), target.place_of_new(model, name))
         ModelLock(written.models, {**written.names, **kept}).write(target.lock_path)
     except OSError as error:
         raise DownloadError(
@@ -80,6 +80,5 @@ def _chosen(cache: ModelCache, lock: ModelLock, names: Sequence[str]) -> list[Lo
 
 
 def _copy(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
     with open_to_read(source) as file, new_file(target) as copy:
         shutil.copyfileobj(file, copy, 1 << 20)
