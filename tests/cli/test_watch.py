@@ -20,7 +20,11 @@ from onnxsearch.cli.app import app
 pytest.importorskip("watchfiles")
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
-COMMAND = "import sys; sys.argv[0] = 'onnxsearch'; from onnxsearch.cli import main; main()"
+# SIGINT counts also where the tests run in the background, whose processes ignore it.
+COMMAND = (
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "sys.argv[0] = 'onnxsearch'; from onnxsearch.cli import main; main()"
+)
 
 
 class Watcher:

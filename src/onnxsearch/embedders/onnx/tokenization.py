@@ -117,14 +117,15 @@ _CLEANERS: dict[Cleaning, Callable[[str], str]] = {
 
 # Sources: openai/CLIP simple_tokenizer.py (`basic_clean`, without ftfy) and clip.py
 # (`tokenize`); open_clip tokenizer.py (`canonicalize_text`); transformers' SigLIP and
-# SigLIP2 processors, which always pad to 64 and pass no mask; jina-clip-implementation
-# modeling_clip.py (`encode_text`); the configuration of sentence-transformers/all-MiniLM-L6-v2.
+# SigLIP2 processors, which always pad to 64 and pass no mask; the configuration of
+# sentence-transformers/all-MiniLM-L6-v2; jina-clip-implementation modeling_clip.py
+# (`encode_text`). Of those that fit a model, the first is suggested.
 _ALL = [
     TextProfile("clip", 77, pad=True, pad_token="<|endoftext|>", clean="clip"),
     TextProfile("siglip", 64, pad=True, pad_token="</s>", mask_padding=False, clean="canonical"),
     TextProfile("siglip2", 64, pad=True, pad_token="<pad>", mask_padding=False, clean="lower"),
-    TextProfile("jina-clip", 512),
     TextProfile("minilm", 256),
+    TextProfile("jina-clip", 512),
 ]
 _BY_NAME = {profile.name: profile for profile in _ALL}
 
