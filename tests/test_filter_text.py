@@ -109,9 +109,9 @@ def test_shows_where_text_is_no_filter(text: str, place: int, reason: str) -> No
 
 
 def test_a_filter_may_be_long_but_not_endless() -> None:
-    text = " or ".join(f"a == {number}" for number in range(50_000))
-    assert F.parse(text).matches({"a": 49_999})
-    with pytest.raises(InvalidArgumentError, match="1,048,576"):
+    text = " or ".join(f"a == {number}" for number in range(10_000))
+    assert F.parse(text).matches({"a": 9_999})
+    with pytest.raises(InvalidArgumentError, match="524,288"):
         F.parse("a" * (MOST_CHARACTERS + 1))
 
 
@@ -180,19 +180,19 @@ def test_hostile_text_is_a_filter_or_refused(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "'" + "\\x" * 500_000,
-        "a == " + "1" * 500_000 + "x",
-        "a == ." + "1" * 500_000 + "e",
-        " " * 1_000_000,
-        "a " * 500_000,
-        "a in [" + "1," * 500_000,
-        "a." * 500_000,
-        "`" + "\\\\" * 500_000,
+        "'" + "\\x" * 100_000,
+        "a == " + "1" * 100_000 + "x",
+        "a == ." + "1" * 100_000 + "e",
+        " " * 500_000,
+        "a " * 100_000,
+        "a in [" + "1," * 100_000,
+        "a." * 100_000,
+        "`" + "\\\\" * 100_000,
     ],
     ids=lambda text: text[:8],
 )
 def test_long_hostile_text_is_refused_soon(text: str) -> None:
-    # Anything but linear time would take hours.
+    # Anything but linear time would take minutes.
     with pytest.raises(InvalidArgumentError):
         F.parse(text)
 

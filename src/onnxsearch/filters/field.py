@@ -69,7 +69,7 @@ class F:
         language, is put in backticks.
 
         Args:
-            text: At most 1,048,576 characters. It may come from an untrusted source.
+            text: At most 524,288 characters. It may come from an untrusted source.
 
         Raises:
             InvalidArgumentError: The text is not a filter; the message shows where.

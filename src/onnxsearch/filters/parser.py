@@ -33,8 +33,8 @@ from onnxsearch.filters.conditions import (
 from onnxsearch.filters.syntax import WORDS, Token, syntax_error, tokens
 from onnxsearch.filters.values import Scalar, check_text
 
-MOST_CHARACTERS = 2**20
-"""Characters of a filter as text."""
+MOST_CHARACTERS = 2**19
+"""Characters of a filter as text: enough for 10,000 values, and read in about a second."""
 
 _MOST_NESTED = 48
 """Depth of parentheses, of which some may be superfluous."""
