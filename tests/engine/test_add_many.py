@@ -6,6 +6,7 @@ import io
 import itertools
 import shutil
 import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from onnxsearch import (
     SQLiteMetadataStore,
     Status,
 )
+from onnxsearch.indexing import bulk_addition
 from onnxsearch.testing import FakeEmbedder, picture, picture_bytes, write_pictures
 from tests.engine.stores import assert_consistent
 
@@ -150,6 +152,9 @@ def test_every_bad_item_is_an_outcome(house: House) -> None:
         3: "unsupported",
         "": "broken",
         "no such file.png": "missing",
+        "https://me:secret@host/a.png": "unsupported",
+        Outcome(3, Status.SKIPPED): "unsupported",  # type: ignore[arg-type]
+        Outcome("a.png", "skipped"): "unsupported",  # type: ignore[arg-type]
         "a\0b.png": "broken",
     }
     unhashable: list[tuple[Any, str]] = [
@@ -168,6 +173,7 @@ def test_every_bad_item_is_an_outcome(house: House) -> None:
         assert (outcome.error is None) == (expected == "indexed")
         assert outcome.uri
     assert report.outcomes[8].error == "'item 8' cannot be opened: TimeoutError: slow"
+    assert not [o for o in report.outcomes if "secret" in str(o.error)]
     assert house.engine.count() == 1
 
 
@@ -377,6 +383,27 @@ def test_an_endless_iterable_is_read_a_little_ahead(house: House) -> None:
         engine.add_many(camera())
     assert engine.count() == 1000, "what came before the error is stored"
     assert most <= 64
+
+
+def test_images_that_wait_have_a_limit_of_bytes(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released: list[int] = []
+    most = 0
+
+    def camera() -> Iterator[Item]:
+        nonlocal most
+        for number in range(100):
+            frame = np.asarray(picture(str(number))).copy()
+            weakref.finalize(frame, released.append, number)
+            most = max(most, number - len(released))
+            yield Item(frame, id=str(number))
+            del frame
+
+    engine = SearchEngine(house.fake, house.vectors, house.metadata, workers=4, batch_size=16)
+    monkeypatch.setattr(bulk_addition, "MOST_BYTES", 10 * np.asarray(picture("0")).nbytes)
+    assert engine.add_many(camera()).counts["indexed"] == 100
+    assert most <= 12
 
 
 def test_progress_has_a_total_as_soon_as_it_is_known(house: House) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -145,6 +149,55 @@ def test_a_call_is_as_many_calls_of_one_item_each(
         return [(o.status, o.uri, o.error) for o in outcomes], images
 
     assert seen([several]) == seen([[each] for each in several])
+
+
+NAMES = st.sampled_from(["a.png", "b.png", "c.png"])
+FILES = st.dictionaries(NAMES, SHOWN)
+
+
+@settings(max_examples=30)
+@given(FILES, FILES, st.lists(st.tuples(NAMES, METADATA), max_size=6), st.booleans())
+def test_files_in_one_call_are_as_in_calls_of_one_file_each(
+    before: dict[str, str], after: dict[str, str], calls: list[tuple[str, Any]], own: bool
+) -> None:
+    """Whatever they showed when they were indexed: moved, swapped, copied or gone since."""
+
+    def seen(folder: Path, one_by_one: bool) -> tuple[list[object], dict[str, object]]:
+        stores = InMemoryVectorStore(), InMemoryMetadataStore()
+        engine = engine_on(stores, workers=2, batch_size=2)
+        write(folder, before)
+        if before:
+            engine.index(folder, metadata=lambda path: {"of": path.name})
+        write(folder, after)
+        several = [
+            Item(folder / name, id=f"own {name}" if own else None, metadata=metadata)
+            for name, metadata in calls
+        ]
+        given = [[each] for each in several] if one_by_one else [several]
+        outcomes = [outcome for each in given for outcome in engine.add_many(each).outcomes]
+        assert_consistent(*stores)
+        shown = shown_in(engine, ["ant", "bee", "cat"])
+        images: dict[str, object] = {
+            record.id: (record.uri, record.metadata, shown[record.id])
+            for record in engine.records()
+        }
+        return [(o.status, o.uri) for o in outcomes], images
+
+    with tempfile.TemporaryDirectory() as name:
+        assert seen(Path(name), False) == seen(Path(name), True)
+
+
+def write(folder: Path, shown: dict[str, str]) -> None:
+    """Let a folder hold these pictures and no others, each with a time of its own."""
+    for path in folder.iterdir():
+        path.unlink()
+    for name, each in shown.items():
+        (folder / name).write_bytes(picture_bytes(each))
+        time = next(CLOCK) * 10**9
+        os.utime(folder / name, ns=(time, time))
+
+
+CLOCK = itertools.count(1)
 
 
 class House:

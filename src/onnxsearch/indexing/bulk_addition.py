@@ -14,13 +14,17 @@ from onnxsearch.catalog.batching import BATCH
 from onnxsearch.catalog.expiry import check_ttl
 from onnxsearch.catalog.retries import attempts, contended
 from onnxsearch.indexing.discovery import read_source
-from onnxsearch.indexing.entries import Entry
+from onnxsearch.indexing.entries import Entry, ItemEntry
 from onnxsearch.indexing.exclusion import Exclusion
 from onnxsearch.indexing.file_metadata import FileMetadata, ItemMetadata
 from onnxsearch.indexing.intake import check_items, entries_of
 from onnxsearch.indexing.pipeline import Pipeline
 from onnxsearch.indexing.worker import ChangedFile, Result
 from onnxsearch.types import IndexReport, Outcome, Progress
+
+MOST_BYTES = 2**30
+"""Bytes of images in memory that wait to be embedded, at most. Two workers have some 100 MB
+under way; many workers with large batches, of uncompressed images, would have more."""
 
 
 def add_images(
@@ -73,7 +77,7 @@ class BulkAddition:
         self._root = pipeline.catalog.records.root.read()
         self._under_way = _UnderWay()
         self._held: Entry | Outcome | None = None
-        """An entry that waits until the image under way with the same id is stored."""
+        """An entry that waits until those under way are stored."""
         self._error: BaseException | None = None
         self._taken = 0
         self._ended = False
@@ -89,7 +93,7 @@ class BulkAddition:
         """
         while self._held is not None or not self._ended:
             found = self._pipeline.detect(
-                self._until_an_id_returns(), self._metadata, self._pipeline.batch_size
+                self._until_full(), self._metadata, self._pipeline.batch_size
             )
             for result in self._pipeline.results(found, self._worker):
                 outcome = self._accept(result)
@@ -103,13 +107,15 @@ class BulkAddition:
         if self._error is not None:
             raise self._error
 
-    def _until_an_id_returns(self) -> Iterator[Entry | Outcome]:
-        """Yield entries up to one whose id an image under way has.
+    def _until_full(self) -> Iterator[Entry | Outcome]:
+        """Yield entries up to one for which there is no room, or whose id is under way.
 
-        It is looked up again when that image is stored, so that the last one counts.
+        The latter is looked up when the image with this id is stored, so that the last one
+        counts.
         """
         while (entry := self._next()) is not None:
-            if not self._under_way.begin(self._id(entry)):
+            size = entry.size if isinstance(entry, ItemEntry) else 0
+            if not self._under_way.begin(self._id(entry), size):
                 self._held = entry
                 return
             yield entry
@@ -168,20 +174,26 @@ class _UnderWay:
         self._begun: deque[str | None] = deque()
         """The id of each entry; None for an outcome of the caller."""
         self._ids: set[str] = set()
+        self._sizes: deque[int] = deque()
+        """Bytes of each image that is not embedded yet."""
+        self._bytes = 0
         self._finished: list[Outcome | None] = []
         """The outcome of each of the first entries; None if it is looked at again."""
 
-    def begin(self, id: str | None) -> bool:
-        """Add an entry; return False if one with the same id is under way."""
-        if id in self._ids:
+    def begin(self, id: str | None, size: int) -> bool:
+        """Add an entry; return False if its id is under way, or too many bytes are."""
+        if id in self._ids or (self._bytes and self._bytes + size > MOST_BYTES):
             return False
         self._begun.append(id)
+        self._sizes.append(size)
+        self._bytes += size
         if id is not None:
             self._ids.add(id)
         return True
 
     def finish(self, outcome: Outcome | None) -> int:
         """Note the outcome of the next entry; return how many wait to be stored."""
+        self._bytes -= self._sizes.popleft()
         self._finished.append(outcome)
         return len(self._finished)
 

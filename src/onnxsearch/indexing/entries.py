@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from typing import BinaryIO, TypeAlias, cast
 from uuid import uuid4
 
+import numpy as np
+from PIL import Image
+
 from onnxsearch.catalog.root import Root
 from onnxsearch.errors import BrokenImageError, ImageError, ImageNotFoundError
 from onnxsearch.images.image_file import ImageFile, read_image_file
@@ -71,6 +74,17 @@ class ItemEntry:
     def has_own_id(self) -> bool:
         """Whether the caller chose the id: the image is stored even if a twin of it is."""
         return self.id is not None
+
+    @property
+    def size(self) -> int:
+        """Number of bytes that the image takes in memory before it is needed, as far as known."""
+        if isinstance(self.image, bytes | bytearray):
+            return len(self.image)
+        if isinstance(self.image, memoryview | np.ndarray):
+            return self.image.nbytes
+        if isinstance(self.image, Image.Image):
+            return self.image.width * self.image.height * len(self.image.getbands())
+        return 0
 
     def id_below(self, root: Root) -> str:
         """Return the id to store it under, in an index with this root."""

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from onnxsearch._internal.paths import absolute_path
+from onnxsearch._internal.redaction import without_secrets
 from onnxsearch.catalog.keys import check_id
 from onnxsearch.catalog.serialization import check_metadata
 from onnxsearch.errors import InvalidArgumentError
@@ -47,7 +48,17 @@ def entries_of(items: Iterable[object]) -> Iterator[Entry | Outcome]:
     What cannot be stored gives an outcome that says why.
     """
     for number, item in enumerate(items):
-        yield item if isinstance(item, Outcome) else _entry(item, f"item {number}")
+        position = f"item {number}"
+        yield _outcome(item, position) if isinstance(item, Outcome) else _entry(item, position)
+
+
+def _outcome(outcome: Outcome, position: str) -> Outcome:
+    """Return the outcome of a source, or one that says why it is none."""
+    parts = cast("tuple[object, object]", (outcome.uri, outcome.status))
+    if isinstance(parts[0], str) and isinstance(parts[1], Status):
+        return outcome
+    error = f"an Outcome with uri {parts[0]!r:.80} and status {parts[1]!r:.80}: expected a str "
+    return Outcome(position, Status.UNSUPPORTED, error=f"{error}and a Status")
 
 
 def _entry(thing: object, position: str) -> Entry | Outcome:
@@ -61,6 +72,8 @@ def _entry(thing: object, position: str) -> Entry | Outcome:
         metadata = None if item.metadata is None else check_metadata(item.metadata)
         if isinstance(item.image, str | os.PathLike):
             path = absolute_path(item.image, "image")
+            if isinstance(item.image, str) and "://" in item.image and not os.path.lexists(path):
+                return Outcome(name, Status.UNSUPPORTED, error=_address(item.image))
             if uri in (None, path):
                 return FileEntry(path, path, id, metadata)
         return ItemEntry(item.image, name, id, uri, metadata)
@@ -80,6 +93,10 @@ def _not_an_image(image: object) -> str:
         "image or an array), a function that returns one, or an Item, which holds one with "
         "its id and metadata"
     )
+
+
+def _address(image: str) -> str:
+    return f"{without_secrets(image)!r} is an address, not a path: Remote([...]) reads addresses"
 
 
 def _name(item: Item) -> str | None:
