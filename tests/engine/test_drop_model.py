@@ -223,3 +223,14 @@ def test_a_record_that_changes_meanwhile_takes_another_pass(
     assert changed == ["ant"]
     assert house.models() == {("one",)}
     assert_consistent(house.vectors, house.metadata)
+
+
+@pytest.mark.parametrize(("moment", "left"), [("before", ["one", "two"]), ("after", ["one"])])
+def test_the_index_forgets_a_model_with_the_commit_that_begins_its_drop(
+    house: House, moment: Moment, left: list[str]
+) -> None:
+    house.faults.fail(at=0, moment=moment, error=ProcessDied())
+    with pytest.raises(ProcessDied):
+        house.dropping.drop_model("two")
+    house.faults.revive()
+    assert [model.name for model in house.engine("one").info().models] == left
