@@ -178,8 +178,8 @@ def stored_embedders(
     if collections and catalog.collection(DEFAULT_MODEL) not in collections:
         raise ModelNotFoundError(
             f"the index holds vectors in {', '.join(collections)}, and does not say of which "
-            "models: it was made by an earlier onnxsearch. Give the models as embedders=..., as "
-            "they were when it was filled; it remembers them from then on"
+            "models: it was made by an earlier onnxsearch. Give the models as embedders=... or "
+            "with --model, as they were when it was filled; it remembers them from then on"
         )
     return [OnnxEmbedder.bundled()]
 

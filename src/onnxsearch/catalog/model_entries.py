@@ -25,7 +25,7 @@ _Values: TypeAlias = "Mapping[str, JSONValue]"
 _FORMAT = 1
 _MAX_BYTES = 2**20
 """Bytes of a manifest, at most: a model takes about two thousand."""
-_MAX_TEXT = 4096
+_MAX_TEXT = 2**15
 """Characters of a path or another text, at most: the longest path that a system takes."""
 _MAX_WEIGHTS = 1000
 """Files with weights that a model refers to, at most."""
@@ -85,11 +85,11 @@ def decode_models(data: bytes, folder: Path | None) -> list[ModelDescription]:
     except (
         ArithmeticError, InvalidArgumentError, LookupError, RecursionError, TypeError, ValueError
     ) as error:  # fmt: skip
-        raise unreadable_manifest(str(error) or type(error).__name__) from error
+        raise _unreadable(str(error) or type(error).__name__) from error
     return models
 
 
-def unreadable_manifest(why: str) -> StoreCorruptError:
+def _unreadable(why: str) -> StoreCorruptError:
     """Return the error for a manifest that cannot be read."""
     return StoreCorruptError(
         f"what the index says of its models cannot be read: {why:.200}. Another program writes "
