@@ -170,6 +170,16 @@ def test_rows_that_may_not_be_found(metric: Metric) -> None:
             assert search.search(vectors[:5], limit, live) == store.search("c", vectors[:5], limit)
 
 
+@pytest.mark.parametrize("few", [0, 100, 10_000])
+def test_rows_are_the_same_however_they_are_read(monkeypatch: pytest.MonkeyPatch, few: int) -> None:
+    monkeypatch.setattr("onnxsearch.vectors.row_map._FEW", few)
+    vectors = clustered(4, 500, 80)
+    rows = mapped(CollectionSpec("c", 80, "f"), vectors)
+    for places in ([3], [499, 0, 7, 7], list(range(0, 500, 3)), []):
+        taken = rows.take(np.array(places, np.intp))
+        np.testing.assert_array_equal(taken, vectors[places])
+
+
 def test_most_rows_are_never_read(monkeypatch: pytest.MonkeyPatch) -> None:
     spec, vectors = CollectionSpec("c", 64, "f"), clustered(3, 5_000, 64)
     rows, read = mapped(spec, vectors), list[int]()

@@ -36,6 +36,8 @@ _CHECK = struct.Struct("=I")
 _PAGE = 4096
 _BLOCK = 1 << 22
 """Bytes that are checked at once."""
+_FEW = 8192
+"""Rows that are read one by one before rows are read through the mapping."""
 CHECKED = ("keys", "order", "lengths", "sums", "ends", "texts", "basis", "sketches")
 """Regions of which the header holds a checksum, in this order."""
 
@@ -118,6 +120,7 @@ class RowMap:
             raise DamagedMapError(f"{path} has {len(self._view)} bytes")
         self.rows = sizes.rows
         self._is_checked = False
+        self._read_so_far = 0
         self._vectors: Vectors = self._unchecked("vectors")
         self._raw_keys = self._array("keys")
         self._sorted_by: Positions = self._array("order")
@@ -140,16 +143,17 @@ class RowMap:
         return vectors
 
     def _read(self, places: Positions) -> Vectors:
-        if not hasattr(os, "pread"):  # Windows
+        self._read_so_far += len(places)
+        if self._read_so_far > _FEW or not hasattr(os, "pread"):  # Windows has none
             copied: Vectors = self._vectors[places]
             return copied
-        # Not from the mapping: each access to a row maps what the kernel holds around it, and in
-        # the end all of the file would count as memory of this process.
+        # Each access through the mapping maps what the kernel holds around a row, up to 2 MiB, and
+        # soon all of the file counts as memory of this process. Only many searches gain by it.
         width, start = self._vectors.strides[0], self._regions["vectors"].start
         try:
             rows = [os.pread(self._handle, width, at) for at in (start + width * places).tolist()]
             vectors: Vectors = np.frombuffer(b"".join(rows), self._vectors.dtype)
-            return vectors.reshape(len(places), -1)
+            return vectors.reshape(len(places), self._vectors.shape[1])
         except (OSError, ValueError) as error:
             raise DamagedMapError(f"the file cannot be read: {error}") from error
 
