@@ -37,6 +37,17 @@ def test_list(run: Run, indexed: Path) -> None:  # noqa: F811
     assert document["records"][0]["metadata"] == {"rating": 5, "name": "the sea"}
 
 
+def test_a_filter_chooses_what_is_listed_and_exported(run: Run, indexed: Path) -> None:  # noqa: F811
+    found = json.loads(run("list", "--json", "--filter", "rating > 4").stdout)
+    assert [record["id"] for record in found["records"]] == [str(indexed / "navy.png")]
+    nothing = run("list", "--filter", "rating > 5")
+    assert (nothing.stdout, nothing.stderr) == ("", "no image matches\n")
+    assert run("export", "best.csv", "--filter", "name = 'the sea'").exit_code != 0
+    exported = run("export", "best.csv", "--filter", "name == 'the sea'")
+    assert exported.stdout == "1 image in best.csv\n"
+    assert run("list", "--filter", "rating >").exit_code != 0
+
+
 def test_list_of_nothing(run: Run) -> None:  # noqa: F811
     found = run("list")
     assert (found.exit_code, "there is no index" in found.stderr) == (1, True)

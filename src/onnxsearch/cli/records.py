@@ -21,11 +21,13 @@ from onnxsearch.cli.options import (
     DEFAULT_LOCATION,
     EXIT_CODES,
     AsJSON,
+    FilterText,
     Location,
     OldRecords,
     Records,
     check_indexed,
     errors_end_the_command,
+    filter_of,
     records_of,
 )
 from onnxsearch.engine import DEFAULT_NAMESPACE
@@ -45,6 +47,7 @@ def list_images(
             help="id, uri, modified or a metadata field; with - before it, descending.",
         ),
     ] = None,
+    filter: FilterText = None,
     location: Location = DEFAULT_LOCATION,
     records: Records = None,
     metadata: OldRecords = None,
@@ -52,12 +55,12 @@ def list_images(
 ) -> None:
     """List the indexed images with their metadata. No model is loaded."""
     with _catalog(location, records_of(location, records, metadata)) as catalog:
-        stored = StoredRecords(catalog.records, None, order_by)
+        stored = StoredRecords(catalog.records, filter_of(filter), order_by)
         found = islice(stored, limit)
         if as_json:
             output.print_json({"records": [row(record) for record in found]})
         else:
-            _print(found)
+            _print(found, "nothing is indexed here" if filter is None else "no image matches")
 
 
 @app.command(epilog=EXIT_CODES)
@@ -69,6 +72,7 @@ def export(
             help="A file that ends in .parquet (records and vectors), .csv or .jsonl (records).",
         ),
     ],
+    filter: FilterText = None,
     location: Location = DEFAULT_LOCATION,
     records: Records = None,
     metadata: OldRecords = None,
@@ -79,11 +83,11 @@ def export(
         _catalog(location, records_of(location, records, metadata)) as catalog,
         output.progress_bar("Exporting") as progress,
     ):
-        number = save_export(catalog, path, None, progress)
+        number = save_export(catalog, path, filter_of(filter), progress)
     if as_json:
         output.print_json({"path": str(path), "images": number})
     else:
-        output.print_line(f"{number:,} images in {path}")
+        output.print_line(f"{number:,} {'image' if number == 1 else 'images'} in {path}")
 
 
 @contextmanager
@@ -96,14 +100,14 @@ def _catalog(location: str, records: str | None) -> Iterator[Catalog]:
             yield Catalog(vectors, store, DEFAULT_NAMESPACE)
 
 
-def _print(records: Iterator[Record]) -> None:
+def _print(records: Iterator[Record], nothing: str) -> None:
     empty = True
     for record in records:
         name = record.id if record.file is None else output.short_path(record.file)
         output.print_line("  ".join([name, *_notes(record)]))
         empty = False
     if empty:
-        output.print_note("nothing is indexed here")
+        output.print_note(nothing)
 
 
 def _notes(record: Record) -> Iterator[str]:
