@@ -99,6 +99,10 @@ FILES: Mapping[str, tuple[Callable[[Path], bytes], str]] = {
     ),  # the frames themselves are small
     "frames in another file": (lambda f: referring(written(f, "mp4")), ""),
     "matroska of nothing": (lambda f: written(f, "mkv")[:300], "not a video|no video|damaged"),
+    "codec that nobody knows": (
+        lambda f: written(f, "mkv").replace(b"V_MPEG4/ISO/ASP", b"V_XPEG9/ISO/ASP"),
+        "is not supported",
+    ),
     "frames of size zero": (lambda f: zeroed(written(f, "mp4")), ""),
 }
 

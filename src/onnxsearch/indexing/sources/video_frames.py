@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO, NoReturn
+from typing import BinaryIO, NoReturn, cast
 
 import av
 import av.error
@@ -13,6 +13,7 @@ import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Disposition
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
@@ -143,12 +144,17 @@ def _video_stream(container: InputContainer, path: str) -> VideoStream:
         UnsupportedImageError: There is none, or it cannot be decoded.
     """
     for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic:
-            _check_size(stream.codec_context.width, stream.codec_context.height, path)
-            # FFmpeg checks it too, before it reserves memory for a frame.
-            stream.codec_context.options = {"max_pixels": str(DEFAULT_MAX_PIXELS)}
-            stream.thread_type = "AUTO"
-            return stream
+        if stream.disposition & Disposition.attached_pic:
+            continue
+        # None of a codec that this FFmpeg does not know, whatever the types of PyAV say.
+        codec = cast("VideoCodecContext | None", stream.codec_context)
+        if codec is None:
+            raise UnsupportedImageError(f"the codec of video {path!r} is not supported")
+        _check_size(codec.width, codec.height, path)
+        # FFmpeg checks it too, before it reserves memory for a frame.
+        codec.options = {"max_pixels": str(DEFAULT_MAX_PIXELS)}
+        stream.thread_type = "AUTO"
+        return stream
     raise UnsupportedImageError(f"{path!r} holds no video")
 
 
