@@ -16,7 +16,7 @@ import threading
 from pathlib import Path
 from typing import get_args
 
-from onnxsearch import SearchEngine, StoreUnavailableError
+from onnxsearch import Item, SearchEngine, StoreUnavailableError
 from onnxsearch.locations import open_stores
 from onnxsearch.testing import (
     FakeEmbedder,
@@ -54,10 +54,14 @@ def tell(*words: object) -> None:
 def write(engine: SearchEngine, folder: str, ids: list[str], seed: int) -> None:
     dice = random.Random(seed)
     for version in range(seed * 100_000, (seed + 1) * 100_000):
-        operation = dice.choice(["put", "put", "put", "remove", "index" if folder else "put"])
+        operation = dice.choice(
+            ["put", "put", "put", "add_many", "remove", "index" if folder else "put"]
+        )
         chosen = [dice.choice(ids)]
         if operation == "index":
             chosen = [os.path.join(folder, f"{file}.png") for file in FILES]
+        elif operation == "add_many":
+            chosen = dice.sample(ids, min(len(ids), 4))
         what = (operation, version, json.dumps(chosen))
         tell("begin", *what)
         try:
@@ -66,6 +70,10 @@ def write(engine: SearchEngine, folder: str, ids: list[str], seed: int) -> None:
             elif operation == "put":
                 shown = picture(name(chosen[0], version))
                 engine.add(shown, id=chosen[0], metadata={"version": version})
+            elif operation == "add_many":
+                shown_by = {id: picture(name(id, version)) for id in chosen}
+                metadata = {"version": version}
+                engine.add_many(Item(shown_by[id], id, metadata) for id in chosen)
             else:
                 engine.remove(chosen)
         except StoreUnavailableError:

@@ -19,7 +19,7 @@ from onnxsearch.indexing.exclusion import Exclusion
 from onnxsearch.indexing.file_metadata import FileMetadata, ItemMetadata
 from onnxsearch.indexing.intake import check_items, entries_of
 from onnxsearch.indexing.pipeline import Pipeline
-from onnxsearch.indexing.worker import ChangedFile, Result
+from onnxsearch.indexing.worker import Duplicate, PreparedImage, Result
 from onnxsearch.types import IndexReport, Outcome, Progress
 
 MOST_BYTES = 2**30
@@ -145,8 +145,7 @@ class BulkAddition:
 
     def _accept(self, result: Result) -> Outcome | None:
         # Only the passes of `index` leave files that changed for later.
-        assert not isinstance(result, ChangedFile)
-        return self._writer.accept(result)
+        return self._writer.accept(cast("Outcome | PreparedImage | Duplicate", result))
 
     def _settled(self) -> list[Outcome]:
         """Return what is final, once what has to be looked at again is stored too."""
