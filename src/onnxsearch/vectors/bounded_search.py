@@ -29,6 +29,8 @@ _BLOCK = 1 << 22
 """Scores in memory at once: 16 MiB."""
 _MANY = 16
 """Where one row in so many may be near enough, reading all of them in a row is faster."""
+_AT_ONCE = 4
+"""By how much fewer rows that holds for several queries, whose product shares what it reads."""
 _FIRST = 64
 """Rows that are compared at first; twice as many each time after that."""
 _LONGEST_PAUSE = 64
@@ -92,13 +94,15 @@ class BoundedSearch:
         If they do not help with the first one, the others are not tried.
         """
         sketches, lengths = sketcher.of_queries(queries)
+        count = self._rows.rows if live is None else len(live)
+        most = count // (_MANY if len(queries) == 1 else _MANY * _AT_ONCE)
         start, stop = 0, 1
         while start < len(queries):
             helped = False
             for place, scores in enumerate(self._scores(sketches[start:stop]), start):
                 if lengths[place]:
                     query = _Query(queries[place], lengths[place : place + 1], limit)
-                    matches = self._nearest(sketcher, query, scores, live)
+                    matches = self._nearest(sketcher, query, scores, live, most)
                     if matches is not None:
                         helped = True
                         yield place, matches
@@ -115,9 +119,14 @@ class BoundedSearch:
         return sketches @ self._rows.sketches.T
 
     def _nearest(
-        self, sketcher: Sketcher, query: _Query, scores: Ranks, live: Positions | None
+        self,
+        sketcher: Sketcher,
+        query: _Query,
+        scores: Ranks,
+        live: Positions | None,
+        most: int,
     ) -> list[Match] | None:
-        """Compare rows by falling score; None if too many rows may be near enough."""
+        """Compare rows by falling score; None if more than `most` may be near enough."""
         if live is not None:
             scores = scores[live]
         first = _high(scores, max(_FIRST, 4 * query.limit))
@@ -125,7 +134,7 @@ class BoundedSearch:
         (least,) = sketcher.least_scores(query.length, query.distance, self._longest)
         scores[first] = -np.inf
         near = np.flatnonzero(scores >= least)
-        if len(near) > len(scores) // _MANY:
+        if len(near) > most:
             return None
         near = near[np.argsort(scores[near], kind="stable")[::-1]]
         start, size = 0, 4 * _FIRST
