@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.timing import table
-from onnxsearch import CollectionSpec, F, NewImage, Record, SearchEngine
+from onnxsearch import CollectionSpec, F, ModelDescription, NewImage, Record, SearchEngine
 from onnxsearch.testing import FakeEmbedder
 
 BATCH = 256
@@ -37,6 +37,12 @@ class Album:
 
     def space(self, model: str) -> CollectionSpec:
         return CollectionSpec("album", self.model.dimension, self.model.fingerprint)
+
+    def descriptions(self) -> list[ModelDescription]:
+        return []
+
+    def root(self) -> None:
+        return None
 
     def batches(self) -> Iterator[list[NewImage]]:
         vector = np.full(self.model.dimension, self.model.dimension**-0.5, np.float32)
