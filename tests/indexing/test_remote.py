@@ -122,9 +122,9 @@ def test_proxies_of_the_environment_are_not_used(web: Web, monkeypatch: pytest.M
 
 
 def test_file_systems_are_read_by_their_protocols() -> None:
-    fsspec.filesystem("memory").pipe("/album/cat.jpg", IMAGE)
+    fsspec.filesystem("memory").pipe("/shelf/cat.jpg", IMAGE)
     policy = RemotePolicy(protocols=["memory"], max_bytes=len(IMAGE))
-    urls = [f"memory://album/{name}.jpg" for name in ("cat", "dog")]
+    urls = [f"memory://shelf/{name}.jpg" for name in ("cat", "dog")]
     assert results(Remote(urls, policy)) == {urls[0]: "image", urls[1]: "missing"}
     small = RemotePolicy(protocols=["memory"], max_bytes=100)
     assert results(Remote(urls[0], small)) == {urls[0]: "too_large"}
