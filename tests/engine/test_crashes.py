@@ -45,14 +45,19 @@ class Account:
             elif moment == "done":
                 self.open.remove((ids, value))
                 self.versions |= dict.fromkeys(ids, value)
+                # What was begun before may be seen by its other ids only.
+                self.open = [([i for i in o if i not in ids], v) for o, v in self.open]
                 self.acknowledged += 1
 
     def settle(self, engine: SearchEngine) -> None:
         """Accept either ending of what was open, but not a half of it."""
-        for ids, value in self.open:
-            records = [engine.get(id) for id in ids]
+        settled: set[str] = set()
+        for ids, value in reversed(self.open):
+            left = [id for id in ids if id not in settled]
+            records = [engine.get(id) for id in left]
             if {record and record.metadata["version"] for record in records} == {value}:
-                self.versions |= dict.fromkeys(ids, value)
+                self.versions |= dict.fromkeys(left, value)
+                settled.update(left)
         self.open.clear()
 
 
