@@ -29,6 +29,8 @@ _TYPES: Mapping[str, type] = {
 }
 """Type by field of a `Record`, as JSON has it; fields that are None are not written."""
 
+_DECODER = json.JSONDecoder()
+
 MAX_METADATA = 2**20
 """Bytes of JSON that an image's metadata may take. Some hundred describe an image, and
 many records have to fit into one commit (`onnxsearch.metadata.base.MAX_BYTES`)."""
@@ -74,18 +76,29 @@ def decode_record(data: bytes, absolute: Callable[[str], str | None]) -> Record:
         StoreCorruptError: `encode_record` did not write these bytes.
     """
     try:
-        values = with_absolute_path(json.loads(data.decode()), absolute)
-        # Fields that a later version added are ignored.
-        known = {name: values[name] for name in _TYPES if values.get(name) is not None}
-        for name, value in known.items():
-            if type(value) is not _TYPES[name]:
-                raise TypeError("a field has the wrong type")
+        values = with_absolute_path(_json(data.decode()), absolute)
+        known: dict[str, Any] = {}
+        for name, value in values.items():
+            # Fields that a later version added are ignored.
+            if value is not None and (expected := _TYPES.get(name)):
+                if type(value) is not expected:
+                    raise TypeError("a field has the wrong type")
+                known[name] = value
         models, paths = (tuple(known.get(name, ())) for name in ("models", "paths"))
         if not all(isinstance(text, str) for text in models + paths):
             raise TypeError("the name of a model, or a path, is not text")
         return Record(**{**known, "models": models, "paths": paths})
     except (ValueError, TypeError) as error:
         raise unreadable_cell(data, "a record") from error
+
+
+def _json(text: str) -> Any:
+    # What `json.loads` does, without a look for blanks around the text, which takes half as
+    # long as the parsing.
+    value, end = _DECODER.raw_decode(text)
+    if end != len(text):
+        raise ValueError("something follows the object")
+    return value
 
 
 def with_stored_path(values: Mapping[str, object], root: Root) -> Mapping[str, object]:
