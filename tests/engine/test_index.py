@@ -237,6 +237,15 @@ def test_metadata_are_told_by_a_function_or_for_all(house: House, folder: Path) 
     assert_consistent(house.vectors, house.metadata)
 
 
+def test_metadata_of_another_type_are_other_metadata(house: House, folder: Path) -> None:
+    engine = house.engine()
+    for given in ({"x": 1, "y": [2]}, {"x": True, "y": [2]}, {"y": [2.0], "x": True}):
+        assert engine.index(folder, metadata=given).counts["unchanged"] == 0
+        for record in engine.records():
+            assert repr(dict(record.metadata)) == repr(given)
+    assert engine.index(folder, metadata={"x": True, "y": [2.0]}).counts["indexed"] == 0
+
+
 def test_metadata_that_json_cannot_say_stop_the_run(house: House, folder: Path) -> None:
     with pytest.raises(InvalidArgumentError, match="metadata"):
         house.engine().index(folder, metadata={"path": Path()})  # type: ignore[dict-item]

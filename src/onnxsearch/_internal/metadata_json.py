@@ -9,7 +9,7 @@ from datetime import date
 
 from onnxsearch._internal.iso_time import iso_text
 from onnxsearch.errors import InvalidArgumentError
-from onnxsearch.types import JSONValue, MetadataInput, MetadataValue
+from onnxsearch.types import JSONValue, Metadata, MetadataInput, MetadataValue
 
 
 def metadata_text(metadata: MetadataInput) -> str:
@@ -33,6 +33,19 @@ def metadata_text(metadata: MetadataInput) -> str:
             "metadata are nested too deeply, or hold themselves: expected at most some hundred "
             "levels"
         ) from error
+
+
+def same_metadata(one: Metadata, other: Metadata) -> bool:
+    """Return whether stored metadata are the same in every store.
+
+    Python finds 1, 1.0 and True equal, also inside lists and mappings.
+    """
+    # The texts settle the rare case; most often the values differ, or there are none.
+    return one == other and (not one or _sorted_text(one) == _sorted_text(other))
+
+
+def _sorted_text(metadata: Metadata) -> str:
+    return json.dumps(metadata, sort_keys=True)
 
 
 def _plain(value: MetadataValue, where: str) -> JSONValue:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+from onnxsearch._internal.metadata_json import same_metadata
 from onnxsearch._internal.threads import batched
 from onnxsearch.catalog.batching import BATCH
 from onnxsearch.catalog.copies import Copy
@@ -120,7 +121,7 @@ def _detect(
         _is_as(status, stored.record)
         and stored.record.uri is not None
         and root.id_of(stored.record.uri) == root.id_of(path)
-        and given in (None, stored.record.metadata)
+        and (given is None or same_metadata(given, stored.record.metadata))
         and models.issubset(stored.record.models)
         and metadata.ttl is None
     ):

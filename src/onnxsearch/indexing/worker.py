@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, TypeAlias
 
+from onnxsearch._internal.metadata_json import same_metadata
 from onnxsearch.catalog.catalog import Catalog
 from onnxsearch.catalog.copies import Copy
 from onnxsearch.catalog.records import StoredImage
@@ -248,9 +249,10 @@ class IndexingWorker:
             candidate.entry.name, record, status=Status.UNCHANGED, stored=stored, amends=True
         )
         image.tensors = self._tensors(before.models, read)
-        if not image.tensors and replace(record, models=before.models) == before:
+        same = same_metadata(record.metadata, before.metadata)
+        if not image.tensors and same and replace(record, models=before.models) == before:
             return Outcome(image.name, Status.UNCHANGED, id=before.id)
-        if image.tensors or (record.metadata, record.uri) != (before.metadata, before.uri):
+        if image.tensors or not same or record.uri != before.uri:
             image.status = Status.INDEXED
         return image
 
