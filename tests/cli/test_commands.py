@@ -271,6 +271,7 @@ def test_options_of_models_from_files(run: Run, pictures: Path, tmp_path: Path) 
 PIPED = "import sys; sys.argv[0] = 'onnxsearch'; from onnxsearch.cli import main; main()"
 
 
+@pytest.mark.integration
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes of POSIX")
 @pytest.mark.parametrize("json", [[], ["--json"]], ids=["table", "json"])
 def test_output_that_cannot_be_written(
@@ -296,6 +297,7 @@ def test_output_that_cannot_be_written(
         assert "cannot be written: No space left" in message
 
 
+@pytest.mark.integration
 @pytest.mark.skipif(sys.platform == "win32", reason="descriptors of POSIX")
 def test_streams_that_are_closed(run: Run, pictures: Path, tmp_path: Path) -> None:
     run("index", pictures)
@@ -309,6 +311,7 @@ def test_streams_that_are_closed(run: Run, pictures: Path, tmp_path: Path) -> No
     assert exit_code("pictures/none.png") == 1
 
 
+@pytest.mark.integration
 def test_installed_command(tmp_path: Path, album: Path) -> None:
     def onnxsearch(*arguments: object) -> subprocess.CompletedProcess[str]:
         command = [Path(sys.executable).with_name("onnxsearch"), *map(str, arguments)]

@@ -66,6 +66,7 @@ def folder(tmp_path: Path) -> Path:
     return paint(tmp_path / "pictures" / "gold.png", "gold").parent
 
 
+@pytest.mark.integration
 def test_it_prints_a_line_for_each_report_until_ctrl_c(folder: Path) -> None:
     watcher = Watcher(folder, "-l", str(folder / ".onnxsearch"))
     assert watcher.line().startswith("1 indexed")

@@ -71,6 +71,7 @@ def test_perceptual_hash(run: Callable[..., str]) -> None:
     assert int(mirrored.split()[0]) > 10
 
 
+@pytest.mark.integration
 def test_milvus_and_redis(run: Callable[..., str], tmp_path: Path) -> None:
     pytest.importorskip("milvus_lite", reason="the extra [lite] is not installed")
     with RedisServer(tmp_path / "redis").start() as server:
@@ -90,6 +91,7 @@ def test_article(run: Callable[..., str], shared: Callable[[str], Path], album: 
     assert printed.count("0.000  cat.jpg") == 2
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("name", ["test_my_application.py", "test_own_store.py"])
 def test_tests(name: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", name]

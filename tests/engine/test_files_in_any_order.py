@@ -9,6 +9,7 @@ import tempfile
 from collections import Counter, defaultdict
 from pathlib import Path
 
+import pytest
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -409,9 +410,9 @@ def _learn_contents() -> None:
 
 _learn_contents()
 
-TestFilesInAnyOrder = FilesInAnyOrder.TestCase
+TestFilesInAnyOrder = pytest.mark.integration(FilesInAnyOrder.TestCase)
 TestFilesInAnyOrder.settings = settings(stateful_step_count=25)
-TestAlbumsThatMove = AlbumsThatMove.TestCase
+TestAlbumsThatMove = pytest.mark.integration(AlbumsThatMove.TestCase)
 TestAlbumsThatMove.settings = settings(
     max_examples=settings().max_examples // 3, stateful_step_count=25
 )

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+# Each starts pytest in a process of its own.
+pytestmark = pytest.mark.integration
+
 BROKEN_STORES = """
 from onnxsearch import InMemoryMetadataStore
 from onnxsearch.testing import MetadataStoreContract

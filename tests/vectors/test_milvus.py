@@ -82,6 +82,7 @@ def nearest(store: VectorStore, number: int) -> str:
     return matches[0].key
 
 
+@pytest.mark.integration
 def test_what_four_threads_wrote_survives_kill_9(tmp_path: Path) -> None:
     path = tmp_path / "vectors.db"
     command = [sys.executable, "-c", WRITER, str(path)]
@@ -98,6 +99,7 @@ def test_what_four_threads_wrote_survives_kill_9(tmp_path: Path) -> None:
         assert all(nearest(store, start) == key(start) for start in acknowledged[::10])
 
 
+@pytest.mark.integration
 def test_stores_share_a_file_and_the_last_one_frees_it(tmp_path: Path) -> None:
     path = tmp_path / "vectors.db"
     (tmp_path / "link.db").symlink_to(path)
