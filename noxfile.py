@@ -37,7 +37,8 @@ def tests(session: nox.Session) -> None:
 def integration(session: nox.Session) -> None:
     """Real servers, killed processes."""
     session.install("-e", ".[all]", *group("tests"), *group("servers"))
-    session.run("pytest", "-m", "integration", *session.posargs)
+    # By file, so that the tests of one share its server.
+    session.run("pytest", "-m", "integration", "-n", "2", "--dist", "loadfile", *session.posargs)
 
 
 @nox.session(python=OLDEST)
