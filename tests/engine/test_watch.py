@@ -29,6 +29,9 @@ from tests.engine.stores import assert_consistent
 
 watchfiles = pytest.importorskip("watchfiles")
 
+# They wait for events of a real file system.
+pytestmark = pytest.mark.integration
+
 PATIENCE = 30.0
 """Seconds after which a test gives up; what it waits for takes less than one."""
 
