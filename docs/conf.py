@@ -50,9 +50,15 @@ napoleon_numpy_docstring = False
 
 # Names of other projects: a link to their documentation would need a network.
 nitpick_ignore_regex = [
-    ("py:.*", r"(collections\.abc|numpy|os|pathlib|PIL|pymilvus|redis|typing)\..*"),
+    (
+        "py:.*",
+        r"(collections\.abc|datetime|numpy|os|pathlib|PIL|pymilvus|redis|threading|typing)\..*",
+    ),
     # The same names as they are written in annotations that are imported for type checkers only.
-    ("py:class", r"Client|HFBackend|Image\.Image|np\.\w+|Path|tuple\[str"),
+    ("py:class", r"Client|HFBackend|Image\.Image|np\.\w+|pa\.\w+|pd\.\w+|Path|timedelta"),
+    ("py:class", r"Mapping\[str|tuple\[str"),
+    # `SearchEngine.records` makes them, not the reader.
+    ("py:class", r"onnxsearch\.catalog\.records\.RecordIndex"),
     # A type variable.
     ("py:.*", r"(onnxsearch\.vectors\.capabilities\.)?Index"),
 ]

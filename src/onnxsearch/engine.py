@@ -626,8 +626,8 @@ class SearchEngine(Closeable):
             model: Name of the model; by default the first one.
 
         Returns:
-            A matrix with a row for each id, in their order: (n, dimension) float32, or for
-            `Metric.HAMMING` (n, dimension / 8) uint8.
+            A matrix of shape (n, dimension) and type float32 with a row for each id, in their
+            order; for `Metric.HAMMING` of shape (n, dimension / 8) and type uint8.
 
         Raises:
             InvalidArgumentError: An image is not stored, or has no vector of the model.
