@@ -18,7 +18,7 @@ def main(dist: Path) -> None:
     source = {
         path.relative_to(PACKAGE.parent).as_posix()
         for path in PACKAGE.rglob("*")
-        if path.is_file() and "cache" not in str(path.relative_to(PACKAGE))
+        if path.is_file() and "__pycache__" not in path.parts
     }
     package = {name for name in shipped if ".dist-info/" not in name}
     assert package == source, f"the wheel differs from the package by {package ^ source}"
