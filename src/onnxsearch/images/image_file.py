@@ -96,13 +96,38 @@ def open_image_file(path: str) -> Iterator[BufferedReader]:
         UnsupportedImageError: It is a folder, a device, or a file of an index that is open in
             this process.
     """
-    try:
+    with open_regular_file(path, refusal=": expected an image file") as file:
+        yield file
+
+
+@contextmanager
+def open_regular_file(path: str, *, refusal: str) -> Iterator[BufferedReader]:
+    """Open a file to read, with the errors of `file_errors`."""
+    with file_errors(path, refusal=refusal):
         check_regular(path, os.stat(path))  # opening a pipe would wait for its other end
         with open_to_read(path) as file:
             yield file
+
+
+@contextmanager
+def file_errors(path: str, *, refusal: str) -> Iterator[None]:
+    """Raise what the system says of a file as an error of an image.
+
+    Args:
+        path: The file.
+        refusal: How the message ends if the file belongs to an index that is open in this
+            process.
+
+    Raises:
+        ImageNotFoundError: There is no such file.
+        BrokenImageError: It cannot be read.
+        UnsupportedImageError: It belongs to such an index.
+    """
+    try:
+        yield
     except StoreFileError as error:
         raise UnsupportedImageError(
-            f"{path!r} belongs to an index that is open in this process: expected an image file"
+            f"{path!r} belongs to an index that is open in this process{refusal}"
         ) from error
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ImageNotFoundError(f"there is no file {path!r}") from error

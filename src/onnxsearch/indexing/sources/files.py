@@ -7,11 +7,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
 
-from onnxsearch._internal.open_files import StoreFileError, is_store_file, open_to_read
+from onnxsearch._internal.open_files import StoreFileError, is_store_file
 from onnxsearch._internal.paths import absolute_path
-from onnxsearch.errors import BrokenImageError, ImageNotFoundError, UnsupportedImageError
 from onnxsearch.images.formats import HEAD, has_image_name, looks_like_image
-from onnxsearch.images.image_file import NotAnImageError, check_regular
+from onnxsearch.images.image_file import (
+    NotAnImageError,
+    check_regular,
+    file_errors,
+    open_regular_file,
+)
+
+_REFUSAL = ", and is not read as a source of images"
 
 
 def source_file(path: str | os.PathLike[str], name: str = "path") -> str:
@@ -29,7 +35,7 @@ def source_file(path: str | os.PathLike[str], name: str = "path") -> str:
         BrokenImageError: It cannot be looked at.
     """
     absolute = absolute_path(path, name)
-    with _errors_named(absolute):
+    with file_errors(absolute, refusal=_REFUSAL):
         status = os.stat(absolute)
         check_regular(absolute, status)
         if is_store_file(absolute, status):
@@ -46,10 +52,8 @@ def open_source(path: str) -> Iterator[BufferedReader]:
         UnsupportedImageError: It is a folder or a device, or belongs to such an index.
         BrokenImageError: It cannot be read.
     """
-    with _errors_named(path):
-        check_regular(path, os.stat(path))  # opening a pipe would wait for its other end
-        with open_to_read(path) as file:
-            yield file
+    with open_regular_file(path, refusal=_REFUSAL) as file:
+        yield file
 
 
 def check_head(head: bytes, name: str, label: str) -> None:
@@ -62,18 +66,3 @@ def check_head(head: bytes, name: str, label: str) -> None:
     """
     if not looks_like_image(head[:HEAD]) and not has_image_name(name):
         raise NotAnImageError(f"{label!r} is not an image, by its content and by its name")
-
-
-@contextmanager
-def _errors_named(path: str) -> Iterator[None]:
-    try:
-        yield
-    except StoreFileError as error:
-        raise UnsupportedImageError(
-            f"{path!r} belongs to an index that is open in this process, and is not read as a "
-            "source of images"
-        ) from error
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise ImageNotFoundError(f"there is no file {path!r}") from error
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        raise BrokenImageError(f"file {path!r} cannot be read: {error}") from error
