@@ -1,0 +1,1 @@
+"""The search engine for asyncio: the same operations, awaited."""

@@ -1,0 +1,1 @@
+"""HTTP service and page over an engine; needs the extra `serve`."""
