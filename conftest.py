@@ -60,7 +60,7 @@ pytest_runtest_setup = pytest_runtest_teardown = pytest_runtest_call
 
 pytest_collect_file = Sybil(
     parsers=[PythonCodeBlockParser(), SkipParser()],
-    patterns=["README.md", "docs/*.md"],
+    patterns=["README.md", "docs/**/*.md"],
     excludes=["docs/_build/*"],
     setup=enter,
     teardown=leave,

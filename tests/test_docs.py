@@ -13,11 +13,11 @@ import onnxsearch.filters
 import onnxsearch.testing
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
 
 
 def test_every_public_name_is_in_the_reference() -> None:
-    reference = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+    reference = (ROOT / "docs" / "reference" / "api.md").read_text(encoding="utf-8")
     documented = set(re.findall(r"^\.\. auto\w+:: (?:[\w.]+\.)?(\w+)$", reference, re.M))
     errors = {name for name in onnxsearch.__all__ if hasattr(onnxsearch.errors, name)}
     assert ".. automodule:: onnxsearch.errors" in reference
@@ -27,7 +27,7 @@ def test_every_public_name_is_in_the_reference() -> None:
 
 
 def test_the_reference_names_things_by_where_they_are_imported_from() -> None:
-    reference = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+    reference = (ROOT / "docs" / "reference" / "api.md").read_text(encoding="utf-8")
     paths = re.findall(r"^\.\. auto(?:class|function|data):: ([\w.]+)$", reference, re.M)
     assert paths
     for path in paths:
@@ -36,7 +36,7 @@ def test_the_reference_names_things_by_where_they_are_imported_from() -> None:
 
 
 def test_every_error_has_a_remedy() -> None:
-    page = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "reference" / "errors.md").read_text(encoding="utf-8")
     told = set(re.findall(r"^\| `(\w+)` \|", page, re.M))
     errors = {name for name in onnxsearch.errors.__all__ if name.endswith("Error")}
     groups = {"OnnxSearchError", "ImageError", "ModelError"}

@@ -22,7 +22,7 @@ _HEAD = 512
 """Bytes at the beginning of a file that show its format."""
 
 _DOWNLOAD_AGAIN = "download the file itself (on Hugging Face the address has /resolve/, not /blob/)"
-_EXPORT = "export the model to ONNX, see docs/exporting.md"
+_EXPORT = "export the model to ONNX, see docs/how-to/exporting.md"
 _FETCH_POINTER = "run `git lfs pull` in its repository, or download the file that it stands for"
 _OTHER_FORMATS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"version https://git-lfs.github.com/spec/", f"a git-lfs pointer: {_FETCH_POINTER}"),

@@ -343,7 +343,7 @@ def _about_names(model: str) -> str:
     return (
         f". If {name!r} is a model's name: OnnxEmbedder.bundled(...) has "
         f"{' and '.join(bundled_models())}, and OnnxEmbedder.hub(...) those that `onnxsearch "
-        "models get` has downloaded; docs/exporting.md describes how to get other files"
+        "models get` has downloaded; docs/how-to/exporting.md describes how to get other files"
     )
 
 
