@@ -57,10 +57,8 @@ if TYPE_CHECKING:
     )
     from onnxsearch.embedders.onnx.parity import Verification as Verification
     from onnxsearch.embedders.onnx.pooling import Pooling as Pooling
-    from onnxsearch.embedders.onnx.session import (
-        Provider as Provider,
-        RuntimeOptions as RuntimeOptions,
-    )
+    from onnxsearch.embedders.onnx.providers import Provider as Provider
+    from onnxsearch.embedders.onnx.session import RuntimeOptions as RuntimeOptions
     from onnxsearch.embedders.onnx.signature import ImageInputSpec as ImageInputSpec
     from onnxsearch.embedders.onnx.suggestion import (
         MissingArgument as MissingArgument,

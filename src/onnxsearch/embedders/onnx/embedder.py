@@ -37,13 +37,9 @@ from onnxsearch.embedders.onnx.model_files import described_file
 from onnxsearch.embedders.onnx.parity import Reference, Verification, compare
 from onnxsearch.embedders.onnx.pooling import Pooling, check_pooling, pool
 from onnxsearch.embedders.onnx.profile_lookup import PROFILE_KEY, resolve_profile, usual_layout
-from onnxsearch.embedders.onnx.session import (
-    CPU,
-    Provider,
-    RuntimeOptions,
-    Sessions,
-    check_providers,
-)
+from onnxsearch.embedders.onnx.provider_choice import start_sessions
+from onnxsearch.embedders.onnx.providers import CPU, Provider, provider_name
+from onnxsearch.embedders.onnx.session import RuntimeOptions
 from onnxsearch.embedders.onnx.signature import ImageInputSpec
 from onnxsearch.embedders.onnx.text_embedder import OnnxTextEmbedder
 from onnxsearch.errors import InvalidArgumentError, ModelOutputError, ProfileError
@@ -91,8 +87,13 @@ class OnnxEmbedder(Embedder):
             it open. By default the names of the axes and of the input decide, then the
             profile.
         metric: How distances are measured. By default as the class says, `Metric.L2`.
-        providers: ONNX Runtime's execution providers, the preferred provider first.
-            Unlike ONNX Runtime, this never falls back to another provider.
+        providers: ONNX Runtime's execution providers, the preferred provider first; or
+            `auto`, which is CUDA where it starts, else the CPU. This is decided once, and
+            the attribute `providers` names the choice: unlike ONNX Runtime, an embedder
+            never falls back to another provider.
+        device_ids: The GPUs to use, by number, such as [0, 1]. Each gets a session of its
+            own, and each batch goes to the GPU with the fewest batches on it. By default
+            the first one.
         threads: Cores for one run. By default all that this process may use.
         runtime: How ONNX Runtime uses the machine otherwise.
         reading: How image files are opened.
@@ -105,7 +106,7 @@ class OnnxEmbedder(Embedder):
         ModelOutputError: Which output to take, or how to pool it, is unclear; or it has
             another dimension than the text model's.
         ProfileError: No profile is known, or it does not fit the model.
-        ProviderError: A provider is not available.
+        ProviderError: A provider is not available, or does not start.
         InvalidArgumentError: An argument is of another type or range.
 
     Example:
@@ -145,6 +146,7 @@ class OnnxEmbedder(Embedder):
         layout: Layout | None = None,
         metric: Metric | None = None,
         providers: str | Sequence[Provider] = _ONE_PROVIDER,
+        device_ids: Sequence[int] | None = None,
         threads: int | None = None,
         runtime: RuntimeOptions = _FAIR_SHARE,
         reading: ReadPolicy = READ_STRICTLY,
@@ -161,7 +163,7 @@ class OnnxEmbedder(Embedder):
         if metric is not None:
             self.metric = choice("metric", metric, tuple(Metric))
         options = instance("runtime", runtime, RuntimeOptions, "RuntimeOptions")
-        sessions = Sessions(source, check_providers(providers), options)
+        sessions = start_sessions(source, providers, options, cores, device_ids)
         carried = sessions.metadata(cores).get(PROFILE_KEY)
         self._model = ImageModel(
             sessions, cores, self._name, layout, usual_layout(profile, carried, path)
@@ -183,6 +185,7 @@ class OnnxEmbedder(Embedder):
         name: str = DEFAULT_MODEL,
         *,
         providers: str | Sequence[Provider] = _ONE_PROVIDER,
+        device_ids: Sequence[int] | None = None,
         threads: int | None = None,
         reading: ReadPolicy = READ_STRICTLY,
     ) -> OnnxEmbedder:
@@ -191,6 +194,7 @@ class OnnxEmbedder(Embedder):
         Args:
             name: `efficientnet-lite2`, or the smaller `efficientnet-lite0`.
             providers: See `OnnxEmbedder`.
+            device_ids: See `OnnxEmbedder`.
             threads: See `OnnxEmbedder`.
             reading: See `OnnxEmbedder`.
 
@@ -201,6 +205,7 @@ class OnnxEmbedder(Embedder):
             bundled_model(name),
             name=name,
             providers=providers,
+            device_ids=device_ids,
             threads=threads,
             reading=reading,
         )
@@ -221,6 +226,7 @@ class OnnxEmbedder(Embedder):
         pooling: Pooling | None = None,
         text: bool = True,
         providers: str | Sequence[Provider] = _ONE_PROVIDER,
+        device_ids: Sequence[int] | None = None,
         threads: int | None = None,
         runtime: RuntimeOptions = _FAIR_SHARE,
         reading: ReadPolicy = READ_STRICTLY,
@@ -249,6 +255,7 @@ class OnnxEmbedder(Embedder):
             text: Whether the text tower is loaded as well, if the catalogue has one and it
                 is in the cache. `onnxsearch models get` downloads it.
             providers: See `OnnxEmbedder`.
+            device_ids: See `OnnxEmbedder`.
             threads: See `OnnxEmbedder`.
             runtime: See `OnnxEmbedder`.
             reading: See `OnnxEmbedder`.
@@ -273,7 +280,12 @@ class OnnxEmbedder(Embedder):
         tower = None
         if text and found.has_text:
             tower = OnnxTextEmbedder.hub(
-                name, found.source.revision, cache=cache, providers=providers, threads=threads
+                name,
+                found.source.revision,
+                cache=cache,
+                providers=providers,
+                device_ids=device_ids,
+                threads=threads,
             )
         embedder = cls(
             found.path,
@@ -282,6 +294,7 @@ class OnnxEmbedder(Embedder):
             output=output,
             pooling=found.pooling if pooling is None else pooling,
             providers=providers,
+            device_ids=device_ids,
             threads=threads,
             runtime=runtime,
             reading=reading,
@@ -302,6 +315,15 @@ class OnnxEmbedder(Embedder):
     def input(self) -> ImageInputSpec:
         """What the model is fed: layout, number type, and what sizes it fixes."""
         return self._model.input
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """Names of the execution providers in use, the preferred one first.
+
+        They are not part of the fingerprint: vectors of a GPU and of a CPU differ by
+        rounding only, and an index that was filled on one is searched on the other.
+        """
+        return tuple(map(provider_name, self._model.sessions.providers))
 
     @property
     def profile(self) -> PreprocessingProfile:

@@ -16,7 +16,8 @@ from onnxsearch.embedders.onnx.profile_lookup import (
     resolve_profile,
     usual_layout,
 )
-from onnxsearch.embedders.onnx.session import CPU, RuntimeOptions, Sessions
+from onnxsearch.embedders.onnx.providers import CPU
+from onnxsearch.embedders.onnx.session import RuntimeOptions, Sessions
 from onnxsearch.embedders.onnx.signature import Node
 from onnxsearch.embedders.onnx.suggestion import MissingArgument, ModelKind, suggest
 from onnxsearch.images.preprocessing.profile import Layout, PreprocessingProfile

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onnxsearch._internal.validation import boolean, items
+from onnxsearch._internal.validation import boolean
 from onnxsearch.embedders.base import Tensor
 from onnxsearch.embedders.bundled import bundled_models
+from onnxsearch.embedders.onnx.devices import DeviceTurns
 from onnxsearch.embedders.onnx.editing import open_batch
 from onnxsearch.embedders.onnx.external_data import (
     external_data,
@@ -24,6 +25,13 @@ from onnxsearch.embedders.onnx.external_data import (
     loadable_path,
 )
 from onnxsearch.embedders.onnx.header import other_format, other_format_of, text_instead
+from onnxsearch.embedders.onnx.providers import (
+    CPU,
+    Provider,
+    on_each_device,
+    provider_name,
+    provider_options,
+)
 from onnxsearch.errors import (
     EmbeddingError,
     InvalidArgumentError,
@@ -33,13 +41,6 @@ from onnxsearch.errors import (
 
 if TYPE_CHECKING:
     import onnxruntime as ort
-
-Provider: TypeAlias = "str | tuple[str, Mapping[str, str]]"
-"""Name of an execution provider, alone or with its options."""
-
-CPU = "CPUExecutionProvider"
-
-_PROVIDERS = "names of execution providers, each alone or as (name, options)"
 
 _SOURCE_POSITIONS = re.compile(
     r"\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : |Load model from .+? failed:|"
@@ -123,7 +124,7 @@ class RuntimeOptions:
 
 
 class Sessions:
-    """The sessions of one model, one for each number of threads asked for.
+    """The sessions of one model: one on each device, for each number of threads asked for.
 
     A session is made when it is first needed. Pickling keeps what to load, not the
     sessions.
@@ -136,6 +137,7 @@ class Sessions:
         options: RuntimeOptions,
         *,
         any_batch: bool = False,
+        devices: Sequence[int] = (),
     ) -> None:
         """Remember what to load; nothing is loaded yet.
 
@@ -144,35 +146,56 @@ class Sessions:
             providers: Execution providers, the preferred one first.
             options: How the machine is used.
             any_batch: Load the model as `open_batch` edits it.
+            devices: The GPUs, by number; none for the provider's default.
+
+        Raises:
+            InvalidArgumentError: The preferred provider has no devices.
         """
         self.model = model
         self.providers = tuple(providers)
         self.options = options
         self.any_batch = any_batch
-        self._sessions: dict[int, ort.InferenceSession] = {}
-        self._lock = threading.Lock()
+        self.devices = tuple(devices)
+        self._prepare()
 
     def with_open_batch(self) -> Sessions:
         """Return sessions of the same model, edited to take any batch."""
-        return Sessions(self.model, self.providers, self.options, any_batch=True)
+        return Sessions(
+            self.model, self.providers, self.options, any_batch=True, devices=self.devices
+        )
 
     @property
     def on_cpu(self) -> bool:
         """Whether the CPU is the preferred provider."""
-        return _name(self.providers[0]) == CPU
+        return provider_name(self.providers[0]) == CPU
 
-    def get(self, threads: int) -> ort.InferenceSession:
+    def start(self, threads: int) -> None:
+        """Make the sessions of all devices that compute with `threads` threads.
+
+        Raises:
+            ModelLoadError: ONNX Runtime refuses the model.
+            ProviderError: A provider is not available, or could not start.
+        """
+        for place in range(len(self._places)):
+            self.get(threads, place)
+
+    def get(self, threads: int, place: int = 0) -> ort.InferenceSession:
         """Return the session that computes with `threads` threads.
+
+        Args:
+            threads: Cores for one run.
+            place: Which one of the devices, from 0.
 
         Raises:
             ModelLoadError: ONNX Runtime refuses the model.
             ProviderError: A provider is not available, or could not start.
         """
         with self._lock:
-            if threads not in self._sessions:
+            if (threads, place) not in self._sessions:
                 model = open_batch(self.model) if self.any_batch else self.model
-                self._sessions[threads] = _open(model, self.providers, threads, self.options)
-            return self._sessions[threads]
+                providers = self._places[place]
+                self._sessions[threads, place] = _open(model, providers, threads, self.options)
+            return self._sessions[threads, place]
 
     def metadata(self, threads: int) -> Mapping[str, str]:
         """Return what the file says about itself, by key.
@@ -191,9 +214,10 @@ class Sessions:
         Raises:
             EmbeddingError: ONNX Runtime failed.
         """
-        session = self.get(threads)
         try:
-            values = session.run(list(outputs), dict(inputs), self._run_options())
+            with self._turns.turn() as place:
+                session = self.get(threads, place)
+                values = session.run(list(outputs), dict(inputs), self._run_options(place))
         except runtime_errors() as error:
             given = ", ".join(f"{value.dtype} {value.shape}" for value in inputs.values())
             raise EmbeddingError(f"model {model!r} failed on input {given}: {error}") from error
@@ -205,59 +229,29 @@ class Sessions:
             self._sessions.clear()
 
     def __getstate__(self) -> dict[str, object]:
-        kept = ("model", "providers", "options", "any_batch")
+        kept = ("model", "providers", "options", "any_batch", "devices")
         return {name: getattr(self, name) for name in kept}
 
     def __setstate__(self, state: dict[str, object]) -> None:
         self.__dict__.update(state)
-        self._sessions = {}
+        self._prepare()
+
+    def _prepare(self) -> None:
+        self._places = on_each_device(self.providers, self.devices)
+        self._turns = DeviceTurns(len(self._places))
+        self._sessions: dict[tuple[int, int], ort.InferenceSession] = {}
         self._lock = threading.Lock()
 
-    def _run_options(self) -> ort.RunOptions | None:
+    def _run_options(self, place: int) -> ort.RunOptions | None:
         if not self.options.shrink:
             return None
-        on_gpu = any(_name(provider).startswith("CUDA") for provider in self.providers)
+        cuda = [p for p in self._places[place] if provider_name(p).startswith("CUDA")]
+        gpus = [f"gpu:{provider_options(p).get('device_id', 0)}" for p in cuda]
         options = onnx_runtime().RunOptions()
         options.add_run_config_entry(
-            "memory.enable_memory_arena_shrinkage", "cpu:0;gpu:0" if on_gpu else "cpu:0"
+            "memory.enable_memory_arena_shrinkage", ";".join(["cpu:0", *gpus])
         )
         return options
-
-
-def check_providers(providers: str | Sequence[Provider]) -> tuple[Provider, ...]:
-    """Return `providers` as a tuple, if all of them are installed.
-
-    ONNX Runtime itself would print a line and go on with the CPU.
-
-    Raises:
-        ProviderError: A provider is not installed, or none is named.
-    """
-    asked: list[Provider] = (
-        [providers] if isinstance(providers, str) else items("providers", providers, _PROVIDERS)
-    )
-    if not all(map(_is_provider, asked)):
-        raise InvalidArgumentError(f"providers {providers!r:.80}: expected {_PROVIDERS}")
-    available = onnx_runtime().get_available_providers()
-    missing = [name for name in map(_name, asked) if name not in available]
-    if missing or not asked:
-        raise ProviderError(
-            f"execution provider {', '.join(missing) or '(none)'} is not available here; "
-            f"installed: {', '.join(available)}. CUDA and TensorRT come with the package "
-            "onnxruntime-gpu, which replaces onnxruntime"
-        )
-    return tuple(asked)
-
-
-def _is_provider(provider: object) -> bool:
-    match provider:
-        case str() | (str(), Mapping()):
-            return True
-        case _:
-            return False
-
-
-def _name(provider: Provider) -> str:
-    return provider if isinstance(provider, str) else provider[0]
 
 
 def _open(
@@ -275,7 +269,7 @@ def _open(
             session = onnx_runtime().InferenceSession(
                 source,
                 options,
-                providers=[_with_options(provider) for provider in providers],
+                providers=[(provider_name(p), dict(provider_options(p))) for p in providers],
                 enable_fallback=0,
             )
         _read_texts(session)
@@ -283,7 +277,7 @@ def _open(
         raise ModelLoadError(
             f"ONNX Runtime cannot load {label}: {_reason(error)}{_remedy(model, error)}"
         ) from error
-    unavailable = {_name(provider) for provider in providers} - set(session.get_providers())
+    unavailable = {provider_name(provider) for provider in providers} - set(session.get_providers())
     if unavailable:
         raise ProviderError(
             f"execution provider {', '.join(sorted(unavailable))} is installed but could not "
@@ -366,7 +360,3 @@ def _weights(model: str) -> Sequence[Path]:
         return list(external_data(model).values())
     except ModelLoadError:  # ONNX Runtime has given a reason already
         return []
-
-
-def _with_options(provider: Provider) -> str | tuple[str, dict[str, str]]:
-    return provider if isinstance(provider, str) else (provider[0], dict(provider[1]))

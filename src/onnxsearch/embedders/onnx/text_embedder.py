@@ -19,13 +19,9 @@ from onnxsearch.embedders.hub.resolution import text_model
 from onnxsearch.embedders.onnx.fingerprint import file_digest, model_digest
 from onnxsearch.embedders.onnx.model_files import described_file
 from onnxsearch.embedders.onnx.pooling import Pooling, check_pooling, pool
-from onnxsearch.embedders.onnx.session import (
-    CPU,
-    Provider,
-    RuntimeOptions,
-    Sessions,
-    check_providers,
-)
+from onnxsearch.embedders.onnx.provider_choice import start_sessions
+from onnxsearch.embedders.onnx.providers import CPU, Provider, provider_name
+from onnxsearch.embedders.onnx.session import RuntimeOptions
 from onnxsearch.embedders.onnx.signature import (
     Node,
     OutputShape,
@@ -67,6 +63,7 @@ class OnnxTextEmbedder:
         pooling: How to make a vector of tokens: `mean` or `max` over the tokens without
             padding, or the first token, `cls`.
         providers: ONNX Runtime's execution providers, as of `OnnxEmbedder`.
+        device_ids: The GPUs to use, as of `OnnxEmbedder`.
         threads: Cores for one run. By default all that this process may use.
 
     Raises:
@@ -96,6 +93,7 @@ class OnnxTextEmbedder:
         output: str | None = None,
         pooling: Pooling | None = None,
         providers: str | Sequence[Provider] = (CPU,),
+        device_ids: Sequence[int] | None = None,
         threads: int | None = None,
     ) -> None:
         self._threads = (
@@ -109,7 +107,9 @@ class OnnxTextEmbedder:
         if output is not None:
             instance("output", output, str, "the name of an output")
         self._label = "text model" if isinstance(source, bytes) else os.path.basename(source)
-        self._sessions = Sessions(source, check_providers(providers), RuntimeOptions())
+        self._sessions = start_sessions(
+            source, providers, RuntimeOptions(), self._threads, device_ids
+        )
         self._pooling: Pooling | None = check_pooling(pooling)
         session = self._sessions.get(self._threads)
         self._inputs = read_inputs(session.get_inputs())
@@ -142,6 +142,7 @@ class OnnxTextEmbedder:
         output: str | None = None,
         pooling: Pooling | None = None,
         providers: str | Sequence[Provider] = (CPU,),
+        device_ids: Sequence[int] | None = None,
         threads: int | None = None,
     ) -> Self:
         """Return a text model that `onnxsearch models get` has downloaded.
@@ -159,6 +160,7 @@ class OnnxTextEmbedder:
             output: See `OnnxTextEmbedder`.
             pooling: See `OnnxTextEmbedder`.
             providers: See `OnnxTextEmbedder`.
+            device_ids: See `OnnxTextEmbedder`.
             threads: See `OnnxTextEmbedder`.
 
         Raises:
@@ -188,10 +190,16 @@ class OnnxTextEmbedder:
             output=output,
             pooling=pooling,
             providers=providers,
+            device_ids=device_ids,
             threads=threads,
         )
         embedder.source, embedder._digest = found.source, found.digest
         return embedder
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """Names of the execution providers in use, the preferred one first."""
+        return tuple(map(provider_name, self._sessions.providers))
 
     @property
     def dimension(self) -> int:
