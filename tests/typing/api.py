@@ -167,9 +167,10 @@ def where_models_are() -> SearchEngine:
 def by_words(engine: SearchEngine) -> Vectors:
     text = OnnxTextEmbedder("text.onnx", "tokenizer.json", profile="clip")
     clip = OnnxEmbedder("vision.onnx", text=text, runtime=RuntimeOptions(shrink=True))
+    chosen: tuple[str, ...] = OnnxEmbedder.bundled(providers="auto", device_ids=[0]).providers
     tower: OnnxTextEmbedder = OnnxTextEmbedder.hub("a/b", revision="0" * 40, file="t.onnx")
     sources: list[ModelSource | None] = [OnnxEmbedder.hub("siglip2-base").source, tower.source]
-    print(sources)
+    print(sources, chosen)
     found: SearchResults = engine.search(text="a red apple")
     queries: TextQueries = clip
     report: Verification = clip.verify("reference.npz")
