@@ -24,6 +24,10 @@ from onnxsearch._internal.version import VERSION
 if TYPE_CHECKING:
     from onnxsearch._internal.progress import ProgressSink as ProgressSink
     from onnxsearch._internal.tables import Tabular as Tabular
+    from onnxsearch.async_engine import (
+        AsyncSearchEngine as AsyncSearchEngine,
+        Opening as Opening,
+    )
     from onnxsearch.catalog.catalog import NewImage as NewImage
     from onnxsearch.catalog.index_info import IndexInfo as IndexInfo, ModelInfo as ModelInfo
     from onnxsearch.catalog.integrity_report import (

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from onnxsearch import (
     Archive,
     ArrowStream,
+    AsyncSearchEngine,
     CollectionSpec,
     Comparison,
     Embedder,
@@ -258,3 +259,19 @@ def sources(archive: Path, frame: ArrowStream) -> list[Source]:
         Table(frame, root="photos"),
         Video("clip.mp4", every=2, scene_threshold=0.3, metadata={"place": "beach"}),
     ]
+
+
+async def awaited(engine: SearchEngine) -> list[str]:
+    async with AsyncSearchEngine.open("album", concurrency=8, batching=False) as opened:
+        report: IndexReport = await opened.index("pictures", progress=show)
+        print(report)
+    ours = AsyncSearchEngine(engine)
+    stored: str = await ours.add("cat.jpg", id="cat", metadata={"name": "Tom"})
+    record: Record | None = await ours.get(stored)
+    results: SearchResults = await ours.search(text="a cat", limit=5, filter=F("name") == "Tom")
+    async for outcome in ours.index_iter("pictures"):
+        status: Status = outcome.status
+        print(status, record)
+    names: list[str] = [record.id async for record in ours.records(order_by="id")]
+    await (await AsyncSearchEngine.open("album")).close()
+    return names + results.ids
