@@ -84,11 +84,16 @@ def typing(session: nox.Session) -> None:
 
 @nox.session(python=OLDEST)
 def docs(session: nox.Session) -> None:
-    """The documentation, with warnings as errors."""
+    """The documentation, with warnings as errors, then its links and its search."""
+    shutil.rmtree("docs/_build", ignore_errors=True)
     session.install("-e", ".[all]", *group("docs"))
     session.run(
         "sphinx-build", "--fail-on-warning", "--keep-going", "--nitpicky", "--fresh-env", "--quiet",
         "docs", "docs/_build/html", *session.posargs,
+    )  # fmt: skip
+    session.run(
+        "pytest", "-m", "integration", "tests/docs/test_site.py",
+        env={"ONNXSEARCH_TEST_SITE": "docs/_build/html"},
     )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
+    "sphinx_llms_txt",
 ]
 exclude_patterns = ["_build"]
 html_theme = "furo"
