@@ -200,7 +200,7 @@ def test_file_that_is_gone_or_replaced(tmp_path: Path) -> None:
 
 def test_ids_that_are_not_valid_unicode() -> None:
     with SearchEngine(FakeEmbedder(), InMemoryVectorStore(), InMemoryMetadataStore()) as engine:
-        strange = ["caf\udce9.png", "a/b//c", "?&#%", "é ü", "\ud800"]
+        strange = ["beach-\udce9.png", "a/b//c", "?&#%", "é ü", "\ud800"]
         for id in strange:
             engine.add(picture_bytes(repr(id)), id=id)
         with TestClient(create_app(engine), base_url="http://localhost") as client:
@@ -308,7 +308,6 @@ PART = b'--b\r\nContent-Disposition: form-data; name="id"\r\n\r\ncat.png\r\n'
         multipart(PART.replace(b"cat", b"\xff") + b"--b--"),
         multipart(PART.replace(b"Content", b"X" * 100_000) + b"--b--"),
         multipart(PART * 1_001 + b"--b--"),
-        multipart(PART.replace(b"cat", b"x" * 2**19).replace(b"id", b"model")[:150_000] + b"\r\n--b--"),
     ],
 )  # fmt: skip
 def test_damaged_forms(client: TestClient, request_: dict[str, Any]) -> None:
@@ -407,7 +406,7 @@ def test_token(engine: SearchEngine) -> None:
 
 @pytest.mark.parametrize("token", ["", "short", "with a blank in it", "ümläut-" * 4, 3])
 def test_tokens_that_cannot_be_used(engine: SearchEngine, token: Any) -> None:
-    with pytest.raises(InvalidArgumentError, match="^token") as refused:
+    with pytest.raises(InvalidArgumentError, match=r"^token") as refused:
         create_app(engine, token=token)
     assert token == 3 or "blank in it" not in str(refused.value)
 

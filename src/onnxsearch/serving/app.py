@@ -10,10 +10,10 @@ from starlette.middleware import Middleware
 
 from onnxsearch._internal.validation import instance, items, text
 from onnxsearch.engine import SearchEngine
+from onnxsearch.serving.browsing import Browsing
 from onnxsearch.serving.failures import HANDLERS
 from onnxsearch.serving.guards import Gate, SecurityHeaders, checked_token
 from onnxsearch.serving.limits import ServiceLimits
-from onnxsearch.serving.listing import Listing
 from onnxsearch.serving.load import Admission, UploadLimits
 from onnxsearch.serving.metrics import Measuring, ServiceMetrics
 from onnxsearch.serving.openapi import openapi_document
@@ -70,7 +70,7 @@ def create_app(
     )
     operations += state.operations()
     operations += Searching(engine, workers, limits).operations()
-    operations += Listing(engine, workers, limits).operations()
+    operations += Browsing(engine, workers, limits).operations()
     operations += StoredImages(engine, workers, limits, metrics).operations()
 
     @asynccontextmanager

@@ -53,7 +53,7 @@ _TYPES = {
 _OTHER = "application/octet-stream"
 
 
-class _Found(NamedTuple):
+class _ShownFile(NamedTuple):
     """The file of a stored image, as it is now."""
 
     path: str
@@ -128,7 +128,7 @@ class StoredImages:
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
         return _FileResponse(found.path, self._workers, headers)
 
-    def _find(self, id: str) -> _Found:
+    def _find(self, id: str) -> _ShownFile:
         record = self._engine.get(id)
         if record is None:
             raise not_found(f"no image {id!r:.200} is stored: GET /api/records lists all")
@@ -140,7 +140,7 @@ class StoredImages:
             raise _gone(record.file) from error
         if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for its other end
             raise _gone(record.file)
-        return _Found(record.file, status)
+        return _ShownFile(record.file, status)
 
     def _make(self, key: ThumbnailKey) -> bytes:
         image = Thumbnails(key.size, self._reading).image(key.path)

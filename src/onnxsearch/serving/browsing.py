@@ -29,7 +29,7 @@ _SAMPLE_SECONDS = 60.0
 """Seconds for which a sample is shown before another one is taken."""
 
 
-class Listing:
+class Browsing:
     """Records and description of one index.
 
     Args:
