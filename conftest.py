@@ -6,6 +6,10 @@ cannot run everywhere is preceded by a line that says why:
 
     <!--- skip: next "needs a Milvus server" -->
 
+or that says which package it needs, and is skipped only where that is not installed:
+
+    <!--- skip: next if(missing("haystack"), reason="needs the extra haystack") -->
+
 No test and no block may connect to another machine.
 """
 
@@ -15,6 +19,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Generator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +35,7 @@ QUERIES = ALBUM.with_name("queries")
 
 def enter(namespace: dict[str, Any]) -> None:
     folder = Path(tempfile.mkdtemp(prefix="onnxsearch-docs-"))
+    namespace["missing"] = lambda package: find_spec(package) is None
     namespace["_before"] = Path.cwd(), os.environ.get("HOME"), folder
     shutil.copytree(ALBUM, folder / "photos")
     shutil.copytree(ALBUM, folder / "Pictures")

@@ -17,8 +17,10 @@ PYTHONS = nox.project.python_versions(PYPROJECT)
 OLDEST = PYTHONS[0]
 EXTRAS = (
     "lite", "cli", "onnx", "text", "hub", "heif", "patterns", "arrow", "pandas", "remote", "watch",
-    "video", "serve",
+    "video",
 )  # fmt: skip
+
+FRAMEWORKS = ("langchain", "llamaindex", "haystack", "sklearn")
 
 
 def group(name: str) -> tuple[str, ...]:
@@ -124,6 +126,21 @@ def wheel(session: nox.Session) -> None:
     session.install("--force-reinstall", "--no-deps", str(built))
     session.run("python", "tests/smoke.py", *EXTRAS)
     session.run("python", "tests/distributions.py", str(dist))
+
+
+@nox.session(python=OLDEST)
+def frameworks(session: nox.Session) -> None:
+    """The adapters to frameworks: the frameworks' own tests, ours, the types and the guide."""
+    session.install(
+        "-e", f".[{','.join(FRAMEWORKS)}]", *group("tests"), *group("frameworks"), "mypy>=2,<3"
+    )
+    # No framework reports the run to anybody.
+    quiet = {"HAYSTACK_TELEMETRY_ENABLED": "false", "LANGSMITH_TRACING": "false"}
+    session.run("mypy", "src/onnxsearch/integrations")
+    session.run(
+        "pytest", "-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function",
+        "tests/integrations", "docs/how-to/frameworks.md", *session.posargs, env=quiet,
+    )  # fmt: skip
 
 
 @nox.session(python=OLDEST)

@@ -30,6 +30,8 @@ myst_heading_anchors = 3
 
 # Docstrings are Markdown in spirit: single backquotes mean code.
 default_role = "code"
+# Frameworks that the environment of the documentation does not have.
+autodoc_mock_imports = ["haystack", "langchain_core", "llama_index", "pydantic"]
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 autodoc_type_aliases = {
@@ -60,6 +62,8 @@ nitpick_ignore_regex = [
     ("py:class", r"Mapping\[str|tuple\[str"),
     # `SearchEngine.records` makes them, not the reader.
     ("py:class", r"onnxsearch\.catalog\.records\.RecordIndex"),
+    # The forms of arguments of adapters, which their docstrings describe.
+    ("py:class", r"QueryKind|HaystackFilters|Secret|NDArray"),
     # A type variable.
     ("py:.*", r"(onnxsearch\.vectors\.capabilities\.)?Index"),
 ]

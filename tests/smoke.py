@@ -22,6 +22,13 @@ from onnxsearch.embedders.hub.client import HubClient
 from onnxsearch.embedders.onnx.tokenization import TextEncoder
 
 COLOURS = ("crimson", "forestgreen", "gold", "navy", "white")
+FRAMEWORKS = {
+    "langchain": "langchain_core",
+    "llamaindex": "llama_index",
+    "haystack": "haystack",
+    "sklearn": "sklearn",
+}
+"""Extras of adapters, and the packages that they need."""
 
 
 def main(extras: set[str]) -> None:
@@ -50,8 +57,9 @@ def main(extras: set[str]) -> None:
         reads_videos("video" in extras, folder / "clip.mp4")
         reads_tables("arrow" in extras, folder / "table.parquet")
         excludes(bool({"cli", "patterns"} & extras), str(folder / "excluding"), pictures)
-        serves("serve" in extras, str(folder / "serving"), pictures)
         watches("watch" in extras, str(folder / "watching"), pictures)
+    for extra, package in FRAMEWORKS.items():
+        adapts(extra, package, extra in extras)
     print(f"onnxsearch {onnxsearch.__version__} works with: {sorted(extras) or 'no extras'}")
 
 
@@ -64,18 +72,6 @@ def finds_itself(location: str, pictures: Path) -> None:
         assert first.uri is not None
         assert Path(first.uri).name == query.name, first
         assert first.distance < 1e-3, first
-
-
-def serves(installed: bool, location: str, pictures: Path) -> None:
-    try:
-        from onnxsearch.serving import create_app
-    except onnxsearch.MissingExtraError as error:
-        assert not installed
-        assert "onnxsearch[serve]" in str(error), error
-        return
-    with onnxsearch.SearchEngine.open(location) as engine:
-        engine.index(pictures)
-        assert create_app(engine).routes
 
 
 def watches(installed: bool, location: str, pictures: Path) -> None:
@@ -97,6 +93,18 @@ def makes_tables(extra: str, package: str, installed: bool) -> None:
     assert present or not installed
     try:
         report.to_arrow() if extra == "arrow" else report.to_pandas()
+    except onnxsearch.MissingExtraError as error:
+        assert not present
+        assert f"onnxsearch[{extra}]" in str(error), error
+    else:
+        assert present
+
+
+def adapts(extra: str, package: str, installed: bool) -> None:
+    present = importlib.util.find_spec(package) is not None
+    assert present or not installed
+    try:
+        importlib.import_module(f"onnxsearch.integrations.{extra}")
     except onnxsearch.MissingExtraError as error:
         assert not present
         assert f"onnxsearch[{extra}]" in str(error), error

@@ -71,6 +71,8 @@ from onnxsearch import (
     exif,
     inspect_model,
 )
+from onnxsearch.integrations.langchain import ImageSearchEmbeddings
+from onnxsearch.integrations.sklearn import ImageEmbedder
 
 
 class MeanColour(Embedder):
@@ -275,3 +277,9 @@ async def awaited(engine: SearchEngine) -> list[str]:
     names: list[str] = [record.id async for record in ours.records(order_by="id")]
     await (await AsyncSearchEngine.open("album")).close()
     return names + results.ids
+
+
+def adapters(embedder: Embedder, paths: list[Path]) -> NDArray[np.float32]:
+    rows: list[list[float]] = ImageSearchEmbeddings(embedder).embed_image(paths)
+    print(rows)
+    return ImageEmbedder("efficientnet-lite0", batch_size=4).fit(paths).transform(paths)

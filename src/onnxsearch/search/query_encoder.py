@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxsearch._internal.telemetry.observation import ObservedStep
 from onnxsearch.catalog.catalog import Catalog
 from onnxsearch.embedders.base import Embedder, TextQueries
 from onnxsearch.errors import ImageNotFoundError, InvalidArgumentError
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from onnxsearch.vectors.base import Vectors
-
-_EMBED_TEXT = ObservedStep("embed_text", "onnxsearch.embedders")
 
 _UNLIKE_WEIGHT = 0.2
 """Weight of the negative examples, where the positive ones have 1: Rocchio's gamma / beta
@@ -53,7 +50,7 @@ class QueryEncoder:
             case IdQuery(wanted):
                 return {e.name: stored_vectors(self.catalog, e, [wanted])[0] for e in embedders}
             case TextQuery(words):
-                return {e.name: _text_vector(e, words) for e in embedders}
+                return {e.name: text_tower(e).embed_text(words)[0] for e in embedders}
             case VectorQuery(row):
                 return _given(row, embedders)
             case ExamplesQuery(like, unlike):
@@ -91,15 +88,18 @@ class QueryEncoder:
         }
 
 
-def _text_vector(embedder: Embedder, words: str) -> Vectors:
+def text_tower(embedder: Embedder) -> TextQueries:
+    """Return the embedder as one that embeds text.
+
+    Raises:
+        InvalidArgumentError: It embeds images only.
+    """
     if not isinstance(embedder, TextQueries):
         raise InvalidArgumentError(
             f"model {embedder.name!r} embeds images only: a query by text needs a model with a "
             "text tower, such as CLIP. Name it with model=..."
         )
-    with _EMBED_TEXT(1, {"onnxsearch.model": embedder.name}):
-        vector: Vectors = embedder.embed_text(words)[0]
-    return vector
+    return embedder
 
 
 def _given(row: NDArray[np.generic], embedders: Sequence[Embedder]) -> dict[str, Vectors]:

@@ -11,7 +11,6 @@ import numpy as np
 
 from onnxsearch._internal.closeable import Closeable
 from onnxsearch._internal.metadata_json import metadata_text
-from onnxsearch._internal.telemetry.observation import ObservedStep
 from onnxsearch._internal.validation import boolean, instance, integer, items
 from onnxsearch.errors import (
     CollectionNotFoundError,
@@ -20,11 +19,6 @@ from onnxsearch.errors import (
 from onnxsearch.filters import Filter, check_filter
 from onnxsearch.types import Metadata, Metric, Vectors as Vectors
 from onnxsearch.vectors.collection import NAME, CollectionSpec as CollectionSpec, check_same
-
-_SEARCH, _UPSERT, _FETCH, _DELETE = (
-    ObservedStep(f"vectors.{name}", "onnxsearch.vectors")
-    for name in ("search", "upsert", "fetch", "delete")
-)
 
 _KEY = re.compile(r"[0-9a-f]{32}")
 
@@ -155,8 +149,7 @@ class VectorStore(Closeable):
         if keys:
             if whole:
                 self._check_whole(rows)
-            with _UPSERT(len(keys), _attributes(spec)):
-                self._upsert(spec, keys, matrix, rows)
+            self._upsert(spec, keys, matrix, rows)
 
     def search(
         self,
@@ -188,8 +181,7 @@ class VectorStore(Closeable):
         matrix = _checked_matrix("queries", queries, spec)
         if not len(matrix):
             return []
-        with _SEARCH(len(matrix), _attributes(spec)):
-            return self._search(spec, matrix, limit, filter)
+        return self._search(spec, matrix, limit, filter)
 
     def fetch(self, collection: str, keys: Iterable[str]) -> Mapping[str, Vectors]:
         """Return the vectors stored under `keys`, each of shape (columns,).
@@ -201,10 +193,7 @@ class VectorStore(Closeable):
         """
         spec = self.describe(collection)
         keys = _checked_keys(keys)
-        if not keys:
-            return {}
-        with _FETCH(len(keys), _attributes(spec)):
-            return self._fetch(spec, keys)
+        return self._fetch(spec, keys) if keys else {}
 
     def delete(self, collection: str, keys: Iterable[str]) -> None:
         """Remove rows; absent keys are skipped.
@@ -215,8 +204,7 @@ class VectorStore(Closeable):
         spec = self.describe(collection)
         keys = _checked_keys(keys)
         if keys:
-            with _DELETE(len(keys), _attributes(spec)):
-                self._delete(spec, keys)
+            self._delete(spec, keys)
 
     def ids(self, collection: str) -> Iterator[str]:
         """Yield the key of every row, in undefined order, in bounded memory.
@@ -235,10 +223,6 @@ class VectorStore(Closeable):
             CollectionNotFoundError: The collection does not exist.
         """
         return self._count(self.describe(collection))
-
-    def bytes_on_disk(self) -> int | None:
-        """Return the size of the store's files; None, the default, for one without files."""
-        return None
 
     @abstractmethod
     def _describe(self, name: str) -> CollectionSpec | None:
@@ -297,10 +281,6 @@ class VectorStore(Closeable):
     @abstractmethod
     def _count(self, spec: CollectionSpec) -> int:
         """Count the rows."""
-
-
-def _attributes(spec: CollectionSpec) -> dict[str, str]:
-    return {"db.collection.name": spec.name}
 
 
 def _can_exist(collection: str) -> bool:
