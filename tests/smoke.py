@@ -57,6 +57,7 @@ def main(extras: set[str]) -> None:
         reads_videos("video" in extras, folder / "clip.mp4")
         reads_tables("arrow" in extras, folder / "table.parquet")
         excludes(bool({"cli", "patterns"} & extras), str(folder / "excluding"), pictures)
+        serves("serve" in extras, str(folder / "serving"), pictures)
         watches("watch" in extras, str(folder / "watching"), pictures)
     for extra, package in FRAMEWORKS.items():
         adapts(extra, package, extra in extras)
@@ -72,6 +73,18 @@ def finds_itself(location: str, pictures: Path) -> None:
         assert first.uri is not None
         assert Path(first.uri).name == query.name, first
         assert first.distance < 1e-3, first
+
+
+def serves(installed: bool, location: str, pictures: Path) -> None:
+    try:
+        from onnxsearch.serving import create_app
+    except onnxsearch.MissingExtraError as error:
+        assert not installed
+        assert "onnxsearch[serve]" in str(error), error
+        return
+    with onnxsearch.SearchEngine.open(location) as engine:
+        engine.index(pictures)
+        assert create_app(engine).routes
 
 
 def watches(installed: bool, location: str, pictures: Path) -> None:

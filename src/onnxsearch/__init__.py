@@ -24,12 +24,15 @@ from onnxsearch._internal.version import VERSION
 if TYPE_CHECKING:
     from onnxsearch._internal.progress import ProgressSink as ProgressSink
     from onnxsearch._internal.tables import Tabular as Tabular
+    from onnxsearch._internal.telemetry.timings import Timing as Timing
     from onnxsearch.async_engine import (
         AsyncSearchEngine as AsyncSearchEngine,
+        AsyncStats as AsyncStats,
         Opening as Opening,
     )
     from onnxsearch.catalog.catalog import NewImage as NewImage
     from onnxsearch.catalog.index_info import IndexInfo as IndexInfo, ModelInfo as ModelInfo
+    from onnxsearch.catalog.index_stats import ModelStats as ModelStats, Stats as Stats
     from onnxsearch.catalog.integrity_report import (
         Defect as Defect,
         Finding as Finding,

@@ -15,6 +15,7 @@ from collections.abc import (
     Sequence,
     Sized,
 )
+from dataclasses import dataclass, fields
 from functools import partial, wraps
 from inspect import signature
 from types import TracebackType
@@ -27,6 +28,7 @@ from onnxsearch._internal.cpu import available_cores
 from onnxsearch._internal.lifetime import Lifetime
 from onnxsearch._internal.validation import boolean, instance, integer
 from onnxsearch.catalog.batching import BATCH
+from onnxsearch.catalog.index_stats import Stats
 from onnxsearch.engine import DEFAULT_NAMESPACE, SearchEngine
 from onnxsearch.images.reading import READ_STRICTLY, ReadPolicy
 
@@ -130,6 +132,18 @@ def _either(stop: threading.Event, other: threading.Event | None) -> threading.E
     if other is None:
         return stop
     return _EitherEvent(stop, instance("stop_event", other, threading.Event, "a threading.Event"))
+
+
+@dataclass(frozen=True, slots=True)
+class AsyncStats(Stats):
+    """What `AsyncSearchEngine.stats` returns."""
+
+    running: int = 0
+    """Operations that run now, at most `concurrency`."""
+    waiting: int = 0
+    """Operations that wait for a slot now."""
+    abandoned: int = 0
+    """Operations that were cancelled and run on, on threads of their own."""
 
 
 class AsyncSearchEngine:
@@ -288,6 +302,15 @@ class AsyncSearchEngine:
     def __repr__(self) -> str:
         closed = ", closed" if self._lifetime.is_over else ""
         return f"<AsyncSearchEngine {', '.join(self.models)}{closed}>"
+
+    async def stats(self) -> AsyncStats:
+        """Return what `SearchEngine.stats` returns, and how busy the slots are."""
+        found = await self._pool.run(self._engine.stats)
+        own = {each.name: getattr(found, each.name) for each in fields(found)}
+        pool = self._pool
+        return AsyncStats(
+            **own, running=pool.running, waiting=pool.waiting, abandoned=pool.abandoned
+        )
 
     add = _awaited(SearchEngine.add)
     add_many = _reported(SearchEngine.add_many)

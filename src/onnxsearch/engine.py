@@ -12,11 +12,14 @@ from onnxsearch._internal.closeable import Closeable
 from onnxsearch._internal.cpu import available_cores
 from onnxsearch._internal.lifetime import Lifetime, close_all
 from onnxsearch._internal.paths import target_path
+from onnxsearch._internal.telemetry.observation import iterated_operation, operation
+from onnxsearch._internal.telemetry.timings import Recorder
 from onnxsearch._internal.validation import instance, integer
 from onnxsearch.catalog.catalog import Catalog
 from onnxsearch.catalog.exports.parquet_reader import ParquetExport
 from onnxsearch.catalog.exports.saving import save_export
 from onnxsearch.catalog.index_info import index_info
+from onnxsearch.catalog.index_stats import index_stats
 from onnxsearch.catalog.integrity import verify
 from onnxsearch.catalog.keys import check_id, check_ids
 from onnxsearch.catalog.listing import Records
@@ -70,6 +73,7 @@ if TYPE_CHECKING:
 
     from onnxsearch._internal.progress import ProgressSink
     from onnxsearch.catalog.index_info import IndexInfo
+    from onnxsearch.catalog.index_stats import Stats
     from onnxsearch.catalog.integrity_report import VerifyReport
     from onnxsearch.catalog.transfer import ImageSource, ImageTarget, TransferReport
     from onnxsearch.embedders.base import Embedder
@@ -170,6 +174,7 @@ class SearchEngine(Closeable):
             self._embedders, encoder, self._retriever, self._workers, self._batch_size
         )
         self._lifetime = Lifetime("this engine")
+        self._recorder = Recorder()
         self._make_embedders: MakeEmbedders | None = None
         # Compare first: whatever comes later may delete vectors.
         self._catalog.identity.open(self._embedders)
@@ -267,6 +272,7 @@ class SearchEngine(Closeable):
         """
         self._lifetime.end()
 
+    @operation
     def index(
         self,
         source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
@@ -321,13 +327,13 @@ class SearchEngine(Closeable):
             >>> report = engine.index("~/Pictures")
             >>> report.counts["indexed"], report.failures
         """
-        self._lifetime.check()
         excluded = Exclusion(exclude, include_hidden=include_hidden)
         files = read_source(source, excluded, allow_empty=prune and allow_empty)
         return self._pipeline().run(
             files, metadata, progress, root=root, prune=prune, allow_empty=allow_empty
         )
 
+    @iterated_operation
     def watch(
         self,
         folder: str | os.PathLike[str],
@@ -379,7 +385,6 @@ class SearchEngine(Closeable):
             >>> for report in engine.watch("~/Pictures"):
             ...     print(report)
         """
-        self._lifetime.check()
         excluded = Exclusion(exclude, include_hidden=include_hidden)
         return FolderWatch(
             self._pipeline(),
@@ -394,6 +399,7 @@ class SearchEngine(Closeable):
             stop_event=stop_event,
         ).reports()
 
+    @operation
     def add(
         self,
         image: ImageInput,
@@ -422,11 +428,11 @@ class SearchEngine(Closeable):
             EmbeddingError: A model returned no usable vector.
             StoreError: A store failed; the image is not stored.
         """
-        self._lifetime.check()
         return add_image(
             self._catalog, self._embedders, self._reading, image, id=id, metadata=metadata, ttl=ttl
         )
 
+    @operation
     def add_many(
         self,
         items: Source | Iterable[Item | Outcome | ImageInput],
@@ -474,9 +480,9 @@ class SearchEngine(Closeable):
             ...     Item(data, id=name, metadata={"price": price}) for name, data, price in rows
             ... )
         """
-        self._lifetime.check()
         return add_images(self._pipeline(), items, metadata, ttl, progress)
 
+    @iterated_operation
     def index_iter(
         self,
         source: str | os.PathLike[str] | Source | Iterable[Item | Outcome | ImageInput],
@@ -506,14 +512,14 @@ class SearchEngine(Closeable):
             >>> for outcome in engine.index_iter(camera_frames()):
             ...     print(outcome.id, outcome.status)
         """
-        self._lifetime.check()
         return stream_images(self._pipeline(), source, metadata)
 
+    @operation
     def get(self, id: str) -> Record | None:
         """Return the record of `id`, or None."""
-        self._lifetime.check()
         return self._catalog.records.record(check_id(id))
 
+    @operation
     def update(self, id: str, *, metadata: MetadataInput, merge: bool = True) -> Record:
         """Change the metadata of a stored image; its vectors stay, and no model runs.
 
@@ -539,9 +545,9 @@ class SearchEngine(Closeable):
             >>> engine.update("cat", metadata={"rating": 5, "draft": None}).metadata
             {'name': 'Tom', 'rating': 5}
         """
-        self._lifetime.check()
         return update_metadata(self._catalog, id, metadata, merge=merge)
 
+    @operation
     def remove(
         self, id: str | Iterable[str] | None = None, *, filter: Filter | None = None
     ) -> list[str]:
@@ -563,9 +569,9 @@ class SearchEngine(Closeable):
         Example:
             >>> engine.remove(filter=F("year") < 2000)
         """
-        self._lifetime.check()
         return remove_images(self._catalog, id, filter)
 
+    @operation
     def sweep(self) -> int:
         """Remove all expired images from the stores; return their number.
 
@@ -576,12 +582,11 @@ class SearchEngine(Closeable):
         Raises:
             StoreError: A store failed.
         """
-        self._lifetime.check()
         return self._catalog.sweeper.sweep()
 
+    @operation
     def count(self) -> int:
         """Return the number of stored images that have not expired."""
-        self._lifetime.check()
         return self._catalog.records.count()
 
     def __len__(self) -> int:
@@ -618,6 +623,7 @@ class SearchEngine(Closeable):
         self._lifetime.check()
         return Records(self._catalog.records, filter, order_by)
 
+    @operation
     def vectors(self, ids: str | Iterable[str], model: str | None = None) -> Vectors:
         """Return the stored vectors of images.
 
@@ -638,9 +644,9 @@ class SearchEngine(Closeable):
             >>> engine.vectors(["cat", "dog"]).shape
             (2, 1280)
         """
-        self._lifetime.check()
         return stored_vectors(self._catalog, self._embedders.named(model), check_ids(ids))
 
+    @operation
     def info(self) -> IndexInfo:
         """Return what the index is: its models, its stores, and how much they hold.
 
@@ -654,9 +660,25 @@ class SearchEngine(Closeable):
             >>> engine.info().models[0].profile
             'keras-caffe'
         """
-        self._lifetime.check()
         return index_info(self._catalog)
 
+    def stats(self) -> Stats:
+        """Return how much the engine holds, and what it has done since it was opened.
+
+        Counts and latencies are those of this engine object, in this process.
+
+        Raises:
+            StoreError: A store failed.
+
+        Example:
+            >>> stats = engine.stats()
+            >>> stats.images, stats.operations["search"].p95, stats.steps["embed"].items
+            (6, 0.021, 9)
+        """
+        self._lifetime.check()
+        return index_stats(self._catalog, self._embedders.values(), self._recorder)
+
+    @operation
     def search(
         self,
         query: QueryInput | None = None,
@@ -723,7 +745,6 @@ class SearchEngine(Closeable):
             >>> engine.search(Query.examples(like=["rose.jpg"], unlike=["cactus.jpg"]))
             >>> engine.search("query.jpg", models=["vgg16", "resnet50"])
         """
-        self._lifetime.check()
         selection = Selection(
             limit=limit,
             offset=offset,
@@ -740,6 +761,7 @@ class SearchEngine(Closeable):
             one_query(query, text), selection, model=model, models=models, fusion=fusion
         )
 
+    @iterated_operation
     def search_many(
         self,
         images: Iterable[ImageInput],
@@ -763,7 +785,6 @@ class SearchEngine(Closeable):
             InvalidArgumentError: `limit` is below 1, or `images` is a single image.
             StoreError: A store failed.
         """
-        self._lifetime.check()
         selection = Selection(
             limit=limit,
             filter=filter,
@@ -773,6 +794,7 @@ class SearchEngine(Closeable):
         )
         return self._searcher.search_many(images, selection, model=model)
 
+    @operation
     def compare(
         self,
         query: QueryInput | Sequence[QueryInput],
@@ -807,12 +829,12 @@ class SearchEngine(Closeable):
             >>> comparison.results["vgg16"][0].distance
             >>> comparison.overlap(5)
         """
-        self._lifetime.check()
         selection = Selection(
             limit=limit, filter=filter, exclude=exclude, exclude_query=exclude_query
         )
         return compare(self._searcher, query, self._embedders.selected(models), selection)
 
+    @operation
     def evaluate(
         self,
         labels: Labels | None = None,
@@ -857,12 +879,12 @@ class SearchEngine(Closeable):
             >>> evaluation = engine.evaluate(lambda record: Path(record.uri).parent.name)
             >>> evaluation.scores["vgg16"].mean_average_precision.value
         """
-        self._lifetime.check()
         embedders = self._embedders.selected(models)
         evaluator = Evaluator(self._retriever, embedders, fusion, k, depth)
         truth = GroundTruth.of(self._catalog.records, labels=labels, pairs=pairs)
         return evaluator.evaluate(truth, confidence=confidence, resamples=resamples, seed=seed)
 
+    @operation
     def recall(
         self, *, model: str | None = None, limit: int = 10, sample: int = 100, seed: int = 0
     ) -> Estimate:
@@ -884,10 +906,10 @@ class SearchEngine(Closeable):
             InvalidArgumentError: Nothing is stored, or a number is below 1.
             StoreError: A store failed.
         """
-        self._lifetime.check()
         store, collection = self._catalog.vectors, self._collection(model)
         return index_recall(store, collection, limit=limit, sample=sample, seed=seed)
 
+    @operation
     def tune(
         self,
         target_recall: float,
@@ -927,10 +949,10 @@ class SearchEngine(Closeable):
             >>> tuning = engine.tune(0.99)
             >>> store = MilvusVectorStore("http://localhost:19530", index=tuning.index)
         """
-        self._lifetime.check()
         store, collection = self._catalog.vectors, self._collection(model)
         return tune(store, collection, target_recall, limit=limit, sample=sample, seed=seed)
 
+    @operation
     def duplicates(self, max_distance: float, *, model: str | None = None) -> list[tuple[str, ...]]:
         """Return groups of near-duplicates.
 
@@ -955,9 +977,9 @@ class SearchEngine(Closeable):
             >>> for group in engine.duplicates(max_distance=0.25):
             ...     print(*group)
         """
-        self._lifetime.check()
         return clusters(self._retriever, self._embedders.named(model), max_distance)
 
+    @operation
     def copies(self) -> list[tuple[str, ...]]:
         """Return groups of files that have the same bytes.
 
@@ -975,9 +997,9 @@ class SearchEngine(Closeable):
             >>> for kept, *others in engine.copies():
             ...     print(kept, "is also", *others)
         """
-        self._lifetime.check()
         return exact_copies(self._catalog.records)
 
+    @operation
     def duplicate_threshold(
         self, pairs: Iterable[tuple[str, str]], *, model: str | None = None
     ) -> Threshold:
@@ -996,9 +1018,9 @@ class SearchEngine(Closeable):
             UnknownModelError: The engine has no model of this name.
             StoreError: A store failed.
         """
-        self._lifetime.check()
         return calibrate(self._retriever, self._embedders.named(model), pairs)
 
+    @operation
     def backfill(self, model: str, *, progress: ProgressSink = False) -> IndexReport:
         """Compute the missing vectors of a model that was added later.
 
@@ -1022,10 +1044,10 @@ class SearchEngine(Closeable):
             >>> with SearchEngine.open("album", embedders=[old, resnet50]) as engine:
             ...     engine.backfill("resnet50", progress=True)
         """
-        self._lifetime.check()
         instance("model", model, str, "the name of a model")
         return self._backfill(self._embedders.named(model)).run(progress)
 
+    @operation
     def drop_model(self, model: str) -> None:
         """Remove a model and its vectors from the engine; images and records stay.
 
@@ -1038,9 +1060,9 @@ class SearchEngine(Closeable):
             StoreError: A store failed; the next call continues, and so does the next engine
                 that opens.
         """
-        self._lifetime.check()
         drop_model(self._catalog, self._embedders, model)
 
+    @operation
     def migrate(
         self, old: str, new: str | Embedder, *, progress: ProgressSink = False
     ) -> IndexReport:
@@ -1068,10 +1090,10 @@ class SearchEngine(Closeable):
             InvalidArgumentError: Both have the same name.
             StoreError: A store failed.
         """
-        self._lifetime.check()
         embedder = begin_migration(self._catalog, self._embedders, old, new, self._reading)
         return migrate(self._embedders, old, self._backfill(embedder), progress)
 
+    @operation
     def verify(self, *, repair: bool = False) -> VerifyReport:
         """Check every vector against the records, and every record against the vectors.
 
@@ -1090,12 +1112,12 @@ class SearchEngine(Closeable):
             StoreCorruptError: A journal entry, or the key of a vector, cannot be read.
             StoreError: A store failed.
         """
-        self._lifetime.check()
         report = verify(self._catalog, repair=repair)
         if repair:
             ensure_collections(self._catalog, self._embedders.values(), self._reading)
         return report
 
+    @operation
     def copy_to(self, other: ImageTarget, *, progress: ProgressSink = False) -> TransferReport:
         """Copy all images to another engine, between any stores, without running a model.
 
@@ -1126,9 +1148,9 @@ class SearchEngine(Closeable):
             ...     with SearchEngine.open("http://milvus:19530", records=redis_url) as there:
             ...         here.copy_to(there, progress=True)
         """
-        self._lifetime.check()
         return copy(CatalogSource(self._catalog), other, progress)
 
+    @operation
     def copy_from(self, source: ImageSource, *, progress: ProgressSink = False) -> TransferReport:
         """Store the images of a source, as `copy_to` and `load_snapshot` do.
 
@@ -1146,12 +1168,12 @@ class SearchEngine(Closeable):
             SpaceMismatchError: The source has vectors of another model, profile or output.
             StoreError: A store failed; images that were copied before stay.
         """
-        self._lifetime.check()
         make = self._make_embedders
         adopted = adopt_models(self._catalog, self._embedders, source, make, self._reading)
         self._lifetime.own(adopted)
         return transfer(source, self._catalog, self.models, progress)
 
+    @operation
     def save_snapshot(self, path: str | os.PathLike[str], *, progress: ProgressSink = False) -> int:
         """Write the records and vectors of all images to one file; return their number.
 
@@ -1168,9 +1190,9 @@ class SearchEngine(Closeable):
             InvalidArgumentError: `path` is not a path, or is a folder.
             StoreError: The file cannot be written, or a store failed.
         """
-        self._lifetime.check()
         return save_snapshot(CatalogSource(self._catalog), target_path(path), progress)
 
+    @operation
     def load_snapshot(
         self, path: str | os.PathLike[str], *, progress: ProgressSink = False
     ) -> TransferReport:
@@ -1194,10 +1216,10 @@ class SearchEngine(Closeable):
             SpaceMismatchError: The vectors are of another model, profile or output.
             StoreError: The file cannot be read, or a store failed.
         """
-        self._lifetime.check()
         with Snapshot(target_path(path)) as snapshot:
             return self.copy_from(snapshot, progress=progress)
 
+    @operation
     def export(
         self,
         path: str | os.PathLike[str],
@@ -1226,9 +1248,9 @@ class SearchEngine(Closeable):
             >>> engine.export("album.parquet")
             >>> engine.export("best.csv", F("rating") == 5)
         """
-        self._lifetime.check()
         return save_export(self._catalog, path, filter, progress)
 
+    @operation
     def import_from(
         self, path: str | os.PathLike[str], *, progress: ProgressSink = False
     ) -> TransferReport:
@@ -1252,7 +1274,6 @@ class SearchEngine(Closeable):
             SpaceMismatchError: The vectors are of another model, profile or output.
             StoreError: The file cannot be read, or a store failed.
         """
-        self._lifetime.check()
         with ParquetExport(target_path(path)) as source:
             return self.copy_from(source, progress=progress)
 

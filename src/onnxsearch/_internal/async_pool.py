@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
-from typing import TypeVar
+from typing import Any, TypeVar
 from weakref import WeakSet
 
 from onnxsearch._internal.closeable import Closeable
@@ -33,9 +33,19 @@ class AsyncPool:
     def __init__(self, slots: int, lifetime: Lifetime) -> None:
         self.open: WeakSet[Closeable] = WeakSet()
         """What is closed before the threads end."""
+        self.waiting = 0
+        """Calls that wait for a slot."""
+        self.running = 0
+        """Calls that run in a slot."""
+        self._abandoned: set[Future[Any]] = set()
         self._lifetime = lifetime
         self._slots = asyncio.Semaphore(slots)
         self._threads = ThreadPoolExecutor(2 * slots, thread_name_prefix="onnxsearch-async")
+
+    @property
+    def abandoned(self) -> int:
+        """Calls that run on after their callers were cancelled."""
+        return len(self._abandoned)
 
     async def run(
         self, function: Callable[[], T], *, abandoned: Callable[[T], None] | None = None
@@ -53,15 +63,32 @@ class AsyncPool:
             ClosedError: The owner was closed, or belongs to another process.
         """
         self._lifetime.check()
-        async with self._slots:
+        self.waiting += 1
+        try:
+            await self._slots.acquire()
+        finally:
+            self.waiting -= 1
+        self.running += 1
+        try:
             self._lifetime.check()
-            running = self._threads.submit(copy_context().run, function)
-            try:
-                return await asyncio.wrap_future(running)
-            except asyncio.CancelledError:
-                if abandoned is not None:
-                    self._threads.submit(_pass_on, running, abandoned)
-                raise
+            return await self._on_thread(function, abandoned)
+        finally:
+            self.running -= 1
+            self._slots.release()
+
+    async def _on_thread(
+        self, function: Callable[[], T], abandoned: Callable[[T], None] | None
+    ) -> T:
+        call = self._threads.submit(copy_context().run, function)
+        try:
+            return await asyncio.wrap_future(call)
+        except asyncio.CancelledError:
+            if not call.cancelled():
+                self._abandoned.add(call)
+                call.add_done_callback(self._abandoned.discard)
+            if abandoned is not None:
+                self._threads.submit(_pass_on, call, abandoned)
+            raise
 
     def begin(self, function: Callable[[], None]) -> Future[None]:
         """Call `function` on a thread at once, without a slot."""

@@ -113,6 +113,16 @@ class Database:
             with _transaction(self._writer, "BEGIN IMMEDIATE"):
                 yield self._writer
 
+    def bytes_on_disk(self) -> int:
+        """Return the size of the file and of those beside it that are named after it."""
+        name, size = self.path.name, 0
+        with suppress(OSError), os.scandir(self.path.parent) as entries:
+            for entry in entries:
+                if entry.name == name or entry.name.startswith(f"{name}-"):
+                    with suppress(OSError):  # it was deleted meanwhile
+                        size += entry.stat(follow_symlinks=False).st_size
+        return size
+
     def close(self) -> None:
         """Close both connections; closing twice is harmless."""
         with self._reading, self._writing:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from itertools import islice
 from typing import TypeVar
 
@@ -21,8 +22,9 @@ def ordered_map(
     """Yield `function(item)` for every item, in order, computed by `workers` threads.
 
     Items are taken only a few ahead of the results, so that a long iterator never
-    fills the memory. An exception of the function or of the iterator ends the map: running
-    calls are waited for, and calls that have not begun are dropped.
+    fills the memory. The threads see the context variables of the caller. An exception
+    of the function or of the iterator ends the map: running calls are waited for, and
+    calls that have not begun are dropped.
 
     Example:
         >>> list(ordered_map(len, ["a", "bc"], workers=2))
@@ -32,7 +34,7 @@ def ordered_map(
         running: deque[Future[_Result]] = deque()
         try:
             for item in items:
-                running.append(pool.submit(function, item))
+                running.append(pool.submit(copy_context().run, function, item))
                 if len(running) >= AHEAD * workers:
                     yield running.popleft().result()
             while running:

@@ -31,6 +31,7 @@ def main() -> None:
             output,
             records,  # noqa: F401
             search,  # noqa: F401
+            serve,  # noqa: F401
             verify,  # noqa: F401
             watch,  # noqa: F401
         )

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxsearch._internal.closeable import Closeable
+from onnxsearch._internal.telemetry.observation import ObservedStep
 from onnxsearch._internal.threads import batched
 from onnxsearch._internal.validation import instance, integer, items
 from onnxsearch.embedders.description import ModelDescription, class_path
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 Tensor: TypeAlias = "NDArray[np.number]"
 """A model's input or output: an array of any shape and type."""
+
+_EMBED = ObservedStep("embed", "onnxsearch.embedders")
 
 DEFAULT_BATCH = 8
 """Images per run of the model. On a CPU larger batches are no faster and take more
@@ -174,7 +177,8 @@ class Embedder(Closeable):
                 f"prepare() of model {self.name!r} made tensors of shapes {shapes}: expected "
                 "one shape for all images"
             ) from error
-        return self._checked(self.run(batch), len(tensors))
+        with _EMBED(len(tensors), {"onnxsearch.model": self.name}):
+            return self._checked(self.run(batch), len(tensors))
 
     @property
     def columns(self) -> int:

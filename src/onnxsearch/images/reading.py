@@ -20,6 +20,7 @@ from PIL import Image, UnidentifiedImageError
 
 from onnxsearch._internal.open_files import StoreFileError, open_to_read
 from onnxsearch._internal.paths import absolute_path
+from onnxsearch._internal.telemetry.observation import ObservedStep
 from onnxsearch._internal.validation import instance, integer
 from onnxsearch.errors import (
     BrokenImageError,
@@ -58,6 +59,8 @@ _UNSUPPORTED = {
     "EPS": "a program, which Pillow hands to Ghostscript",
     "IPTC": "an envelope around a file of any format and size",
 }
+
+_DECODE = ObservedStep("decode", "onnxsearch.images")
 
 # Formats whose decoder is libjpeg, which decodes incomplete data up to this marker, and
 # can decode at an eighth, a quarter or half of the size.
@@ -185,6 +188,11 @@ def _read_path(path: str, policy: ReadPolicy) -> Image.Image:
 
 
 def _read(file: BinaryIO, label: str, policy: ReadPolicy, path: str | None = None) -> Image.Image:
+    with _DECODE():
+        return _decode(file, label, policy, path)
+
+
+def _decode(file: BinaryIO, label: str, policy: ReadPolicy, path: str | None) -> Image.Image:
     head = _head(file, label)
     name = image_format(head)
     _refuse_camera_raw(file, head, label, path)

@@ -10,7 +10,7 @@ import numpy as np
 
 from onnxsearch._internal.validation import instance
 from onnxsearch.embedders.base import DEFAULT_BATCH, Embedder
-from onnxsearch.search.query_encoder import text_tower
+from onnxsearch.search.query_encoder import text_vectors
 from onnxsearch.types import ImageInput, Metric
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def text_rows(embedder: Embedder, texts: Sequence[str]) -> list[list[float]]:
     Raises:
         InvalidArgumentError: The embedder has no text tower, or a text is no string.
     """
-    return _rows(text_tower(embedder).embed_text(texts), embedder)
+    return _rows(text_vectors(embedder, texts), embedder)
 
 
 def image_rows(

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from onnxsearch._internal.closeable import Closeable
+from onnxsearch._internal.telemetry.observation import ObservedStep
 from onnxsearch._internal.validation import instance, items
 from onnxsearch.errors import InvalidArgumentError
 
@@ -21,6 +22,10 @@ class Cell(NamedTuple):
     key: str
     """Printable ASCII, 1 to 200 characters."""
 
+
+_READ, _COMMIT = (
+    ObservedStep(f"records.{name}", "onnxsearch.metadata") for name in ("read", "commit")
+)
 
 _TEXT = re.compile(r"[ -~]{1,200}")
 
@@ -75,7 +80,10 @@ class MetadataStore(Closeable):
         if wanted and not (_is_text(table) and all(map(_is_text, wanted))):
             for key in wanted:
                 _check_cell(Cell(table, key))
-        return self._get_many(table, wanted) if wanted else []
+        if not wanted:
+            return []
+        with _READ(len(wanted)):
+            return self._get_many(table, wanted)
 
     def get(self, table: str, key: str) -> bytes | None:
         """Return the value under `key`, or None if the key is absent."""
@@ -117,7 +125,8 @@ class MetadataStore(Closeable):
             False
         """
         _check_commit(writes, expect)
-        return self._commit(writes, expect)
+        with _COMMIT(len(writes)):
+            return self._commit(writes, expect)
 
     def items(self, table: str) -> Iterator[tuple[str, bytes]]:
         """Yield every key of the table with its value, in bounded memory.
@@ -132,6 +141,10 @@ class MetadataStore(Closeable):
         """Return the number of keys in the table; an unknown table has none."""
         _check_cell(Cell(table, "any"))
         return self._count(table)
+
+    def bytes_on_disk(self) -> int | None:
+        """Return the size of the store's files; None, the default, for one without files."""
+        return None
 
     @abstractmethod
     def _get_many(self, table: str, keys: Sequence[str]) -> list[bytes | None]:

@@ -84,6 +84,9 @@ class SQLiteMetadataStore(MetadataStore):
     def folder(self) -> str:
         return str(self._database.path.parent)
 
+    def bytes_on_disk(self) -> int:
+        return self._database.bytes_on_disk()
+
     def _get_many(self, table: str, keys: Sequence[str]) -> list[bytes | None]:
         with self._database.read() as connection:
             found = dict(connection.execute(_GET_MANY, (json.dumps(list(keys)), table)))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxsearch._internal.telemetry.observation import ObservedStep
 from onnxsearch.catalog.catalog import Catalog
 from onnxsearch.embedders.base import Embedder, TextQueries
 from onnxsearch.errors import ImageNotFoundError, InvalidArgumentError
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from onnxsearch.vectors.base import Vectors
+
+_EMBED_TEXT = ObservedStep("embed_text", "onnxsearch.embedders")
 
 _UNLIKE_WEIGHT = 0.2
 """Weight of the negative examples, where the positive ones have 1: Rocchio's gamma / beta
@@ -50,7 +53,7 @@ class QueryEncoder:
             case IdQuery(wanted):
                 return {e.name: stored_vectors(self.catalog, e, [wanted])[0] for e in embedders}
             case TextQuery(words):
-                return {e.name: text_tower(e).embed_text(words)[0] for e in embedders}
+                return {e.name: text_vectors(e, [words])[0] for e in embedders}
             case VectorQuery(row):
                 return _given(row, embedders)
             case ExamplesQuery(like, unlike):
@@ -88,18 +91,20 @@ class QueryEncoder:
         }
 
 
-def text_tower(embedder: Embedder) -> TextQueries:
-    """Return the embedder as one that embeds text.
+def text_vectors(embedder: Embedder, texts: Sequence[str]) -> Vectors:
+    """Return the vectors of texts, one a row.
 
     Raises:
-        InvalidArgumentError: It embeds images only.
+        InvalidArgumentError: The embedder embeds images only, or a text is no string.
     """
     if not isinstance(embedder, TextQueries):
         raise InvalidArgumentError(
             f"model {embedder.name!r} embeds images only: a query by text needs a model with a "
             "text tower, such as CLIP. Name it with model=..."
         )
-    return embedder
+    with _EMBED_TEXT(len(texts), {"onnxsearch.model": embedder.name}):
+        vectors: Vectors = embedder.embed_text(texts)
+    return vectors
 
 
 def _given(row: NDArray[np.generic], embedders: Sequence[Embedder]) -> dict[str, Vectors]:

@@ -27,6 +27,9 @@ class FaultyVectorStore(VectorStore):
         self.metrics = store.metrics
         self.max_rows = store.max_rows
 
+    def bytes_on_disk(self) -> int | None:
+        return self._store.bytes_on_disk()
+
     def _describe(self, name: str) -> CollectionSpec | None:
         with self._faults.around("describe"):
             return self._store._describe(name)
@@ -101,6 +104,9 @@ class FaultyMetadataStore(MetadataStore):
     @property
     def folder(self) -> str | None:
         return self._store.folder
+
+    def bytes_on_disk(self) -> int | None:
+        return self._store.bytes_on_disk()
 
     def _get_many(self, table: str, keys: Sequence[str]) -> list[bytes | None]:
         with self._faults.around("get_many"):

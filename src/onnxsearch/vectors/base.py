@@ -11,6 +11,7 @@ import numpy as np
 
 from onnxsearch._internal.closeable import Closeable
 from onnxsearch._internal.metadata_json import metadata_text
+from onnxsearch._internal.telemetry.observation import ObservedStep
 from onnxsearch._internal.validation import boolean, instance, integer, items
 from onnxsearch.errors import (
     CollectionNotFoundError,
@@ -19,6 +20,11 @@ from onnxsearch.errors import (
 from onnxsearch.filters import Filter, check_filter
 from onnxsearch.types import Metadata, Metric, Vectors as Vectors
 from onnxsearch.vectors.collection import NAME, CollectionSpec as CollectionSpec, check_same
+
+_SEARCH, _UPSERT, _FETCH, _DELETE = (
+    ObservedStep(f"vectors.{name}", "onnxsearch.vectors")
+    for name in ("search", "upsert", "fetch", "delete")
+)
 
 _KEY = re.compile(r"[0-9a-f]{32}")
 
@@ -149,7 +155,8 @@ class VectorStore(Closeable):
         if keys:
             if whole:
                 self._check_whole(rows)
-            self._upsert(spec, keys, matrix, rows)
+            with _UPSERT(len(keys), _attributes(spec)):
+                self._upsert(spec, keys, matrix, rows)
 
     def search(
         self,
@@ -181,7 +188,8 @@ class VectorStore(Closeable):
         matrix = _checked_matrix("queries", queries, spec)
         if not len(matrix):
             return []
-        return self._search(spec, matrix, limit, filter)
+        with _SEARCH(len(matrix), _attributes(spec)):
+            return self._search(spec, matrix, limit, filter)
 
     def fetch(self, collection: str, keys: Iterable[str]) -> Mapping[str, Vectors]:
         """Return the vectors stored under `keys`, each of shape (columns,).
@@ -193,7 +201,10 @@ class VectorStore(Closeable):
         """
         spec = self.describe(collection)
         keys = _checked_keys(keys)
-        return self._fetch(spec, keys) if keys else {}
+        if not keys:
+            return {}
+        with _FETCH(len(keys), _attributes(spec)):
+            return self._fetch(spec, keys)
 
     def delete(self, collection: str, keys: Iterable[str]) -> None:
         """Remove rows; absent keys are skipped.
@@ -204,7 +215,8 @@ class VectorStore(Closeable):
         spec = self.describe(collection)
         keys = _checked_keys(keys)
         if keys:
-            self._delete(spec, keys)
+            with _DELETE(len(keys), _attributes(spec)):
+                self._delete(spec, keys)
 
     def ids(self, collection: str) -> Iterator[str]:
         """Yield the key of every row, in undefined order, in bounded memory.
@@ -223,6 +235,10 @@ class VectorStore(Closeable):
             CollectionNotFoundError: The collection does not exist.
         """
         return self._count(self.describe(collection))
+
+    def bytes_on_disk(self) -> int | None:
+        """Return the size of the store's files; None, the default, for one without files."""
+        return None
 
     @abstractmethod
     def _describe(self, name: str) -> CollectionSpec | None:
@@ -281,6 +297,10 @@ class VectorStore(Closeable):
     @abstractmethod
     def _count(self, spec: CollectionSpec) -> int:
         """Count the rows."""
+
+
+def _attributes(spec: CollectionSpec) -> dict[str, str]:
+    return {"db.collection.name": spec.name}
 
 
 def _can_exist(collection: str) -> bool:

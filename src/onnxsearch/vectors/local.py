@@ -240,6 +240,9 @@ class LocalVectorStore(VectorStore):
             ).fetchone()
         return int(row[0])
 
+    def bytes_on_disk(self) -> int:
+        return self._database.bytes_on_disk()
+
     def close(self) -> None:
         """Close the file and free the memory; closing twice is harmless."""
         self._database.close()
