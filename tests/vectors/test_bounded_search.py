@@ -45,6 +45,8 @@ def agree(metric: Metric, vectors: Vectors, queries: Vectors, limit: int) -> Non
         patch.setattr(bounded_search, "_MANY", 2)  # keep to the bounds where they hardly help
         patch.setattr(bounded_search, "_FIRST", 4)
         assert BoundedSearch(rows, metric).search(queries, limit, None) == wanted
+        patch.setattr(bounded_search, "_BLOCK", 2 * rows.rows)  # two queries at a time
+        assert BoundedSearch(rows, metric).search(queries, limit, None) == wanted
         for query, matches in zip(queries, wanted, strict=True):
             alone = BoundedSearch(rows, metric).search(query[np.newaxis], limit, None)
             assert alone == [matches]
@@ -167,6 +169,8 @@ def test_rows_that_may_not_be_found(metric: Metric) -> None:
         store.ensure_collection(spec)
         store.upsert("c", [key(int(place)) for place in live], vectors[live])
         for limit in (1, 10, 150):
+            (alone,) = search.search(vectors[:1], limit, live)
+            assert alone == store.search("c", vectors[:1], limit)[0]
             assert search.search(vectors[:5], limit, live) == store.search("c", vectors[:5], limit)
 
 
@@ -216,3 +220,12 @@ def test_sketches_that_do_not_help_are_tried_less_and_less(
         searches.append(search.search(queries, 3, None))
         assert searches[-1] == wanted
     assert tried == [0, 2, 6, 14, 30, 62]
+
+
+def test_the_width_of_a_sketch_follows_the_vectors() -> None:
+    """Few numbers serve vectors that extend in few directions; random ones get a fifth."""
+    spec = CollectionSpec("c", 160, "f")
+    generator = np.random.default_rng(5)
+    flat = generator.standard_normal((400, 8)) @ generator.standard_normal((8, 160))
+    for vectors, width in ((flat.astype(np.float32), 16), (random_vectors(spec, 400), 32)):
+        assert mapped(spec, vectors).sketches.shape == (400, width)

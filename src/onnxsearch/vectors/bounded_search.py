@@ -1,14 +1,14 @@
 """Exact nearest neighbours in a mapped file, most rows of which are never read.
 
-Products of sketches rank the rows by the least distance that they may have. Vectors are
-compared in that order, until no row that is left can be as near as those that were
-found. The distances are measured as `onnxsearch.vectors.exact_search` measures them, so
-the result is the same, ties included.
+Products of sketches give the least distance that each row may have. The rows for which it is
+least are compared first, and then all rows that may be as near as those that were found. The
+distances are measured as `onnxsearch.vectors.exact_search` measures them, so the result is
+the same, ties included. Many queries share the product, and all cores compare.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -22,17 +22,18 @@ from onnxsearch.vectors.exact_search import (
     in_order,
     nearest,
 )
+from onnxsearch.vectors.products import in_threads, products
 from onnxsearch.vectors.row_map import RowMap
 from onnxsearch.vectors.sketch import Sketcher
 
-_BLOCK = 1 << 22
-"""Scores in memory at once: 16 MiB."""
+_BLOCK = 1 << 24
+"""Scores in memory at once: 64 MiB."""
 _MANY = 16
 """Where one row in so many may be near enough, reading all of them in a row is faster."""
-_AT_ONCE = 4
+_AT_ONCE = 2
 """By how much fewer rows that holds for several queries, whose product shares what it reads."""
-_FIRST = 64
-"""Rows that are compared at first; twice as many each time after that."""
+_FIRST = 32
+"""Rows that are compared at first, at least; with 256 only a twentieth less is compared later."""
 _LONGEST_PAUSE = 64
 """Searches without sketches, at most, after one in which they did not help."""
 
@@ -70,15 +71,14 @@ class BoundedSearch:
         sketcher = self._rows.sketcher
         if sketcher is None or limit > count // _MANY or self._is_pausing():
             return self._plain(queries, limit, live)
-        found = dict(self._bounded(sketcher, queries, limit, live))
-        self._learn(2 * len(found) > len(queries))
-        left = [place for place in range(len(queries)) if place not in found]
-        if left:
-            found |= zip(left, self._plain(queries[left], limit, live), strict=True)
-        return [found[place] for place in range(len(queries))]
+        found = list(self._bounded(sketcher, queries, limit, live))
+        left = [place for place, matches in enumerate(found) if matches is None]
+        self._learn(2 * len(left) < len(found))
+        again = iter(self._plain(queries[left], limit, live) if left else ())
+        return [next(again) if matches is None else matches for matches in found]
 
     def _among(self, live: Positions, queries: Vectors, limit: int) -> list[list[Match]]:
-        part, keys = self._rows.take(live), [self._rows.keys[int(place)] for place in live]
+        part, keys = self._rows.take(live), self._rows.keys.take(live)
         return nearest(self._metric, part, self._rows.lengths[live], keys, queries, limit)
 
     def _plain(self, queries: Vectors, limit: int, live: Positions | None) -> list[list[Match]]:
@@ -88,67 +88,51 @@ class BoundedSearch:
 
     def _bounded(
         self, sketcher: Sketcher, queries: Vectors, limit: int, live: Positions | None
-    ) -> Iterator[tuple[int, list[Match]]]:
-        """Yield the place of each query for which sketches help, and its matches.
+    ) -> Iterator[list[Match] | None]:
+        """Yield the matches of each query; None where sketches do not help.
 
-        If they do not help with the first one, the others are not tried.
+        If they help with none of the first block of queries, the others are not tried.
         """
         sketches, lengths = sketcher.of_queries(queries)
-        count = self._rows.rows if live is None else len(live)
-        most = count // (_MANY if len(queries) == 1 else _MANY * _AT_ONCE)
-        start, stop = 0, 1
-        while start < len(queries):
-            helped = False
-            for place, scores in enumerate(self._scores(sketches[start:stop]), start):
-                if lengths[place]:
-                    query = _Query(queries[place], lengths[place : place + 1], limit)
-                    matches = self._nearest(sketcher, query, scores, live, most)
-                    if matches is not None:
-                        helped = True
-                        yield place, matches
-            if not helped:
+        step = max(1, _BLOCK // self._rows.rows)
+        for start in range(0, len(queries), step):
+            part = slice(start, start + step)
+            scores = products(self._rows.sketches, sketches[part])
+            block = _Block(sketcher, scores if live is None else scores[live], lengths[part])
+            found = self._nearest(block, queries[part], limit, live)
+            yield from found
+            if not any(found):
+                yield from [None] * len(queries[part.stop :])
                 return
-            start, stop = stop, stop + max(1, _BLOCK // self._rows.rows)
-
-    def _scores(self, sketches: Ranks) -> Ranks:
-        """Return for each query the most that its product with each row can be."""
-        if len(sketches) == 1:
-            # A product with one vector reads the matrix once, at the speed of memory.
-            one: Ranks = (self._rows.sketches @ sketches[0])[np.newaxis]
-            return one
-        return sketches @ self._rows.sketches.T
 
     def _nearest(
-        self,
-        sketcher: Sketcher,
-        query: _Query,
-        scores: Ranks,
-        live: Positions | None,
-        most: int,
-    ) -> list[Match] | None:
-        """Compare rows by falling score; None if more than `most` may be near enough."""
-        if live is not None:
-            scores = scores[live]
-        first = _high(scores, max(_FIRST, 4 * query.limit))
-        self._compare(query, _places(first, live))
-        (least,) = sketcher.least_scores(query.length, query.distance, self._longest)
-        scores[first] = -np.inf
-        near = np.flatnonzero(scores >= least)
-        if len(near) > most:
-            return None
-        near = near[np.argsort(scores[near], kind="stable")[::-1]]
-        start, size = 0, 4 * _FIRST
-        while start < len(near) and scores[near[start]] >= least:
-            part = near[start : start + size]
-            self._compare(query, _places(part[scores[part] >= least], live))
-            (least,) = sketcher.least_scores(query.length, query.distance, self._longest)
-            start, size = start + size, 2 * size
-        return in_order(self._rows.keys, query.rows, query.distances, query.limit)
+        self, block: _Block, queries: Vectors, limit: int, live: Positions | None
+    ) -> Sequence[list[Match] | None]:
+        """Return the matches of the queries of a block; None if too many rows may be near."""
+        most = len(block.scores) // (_MANY if len(queries) == 1 else _MANY * _AT_ONCE)
 
-    def _compare(self, query: _Query, places: Positions) -> None:
-        part, lengths = self._rows.take(places), self._rows.lengths[places]
-        near, distances = contenders(self._metric, part, lengths, query.vector, query.limit)
-        query.add(places[near], distances)
+        def compare(query: Vectors, rows: Positions) -> tuple[Positions, Floats]:
+            places = rows if live is None else live[rows]
+            part, lengths = self._rows.take(places), self._rows.lengths[places]
+            near, distances = contenders(self._metric, part, lengths, query, limit)
+            return places[near], distances
+
+        def reach(place: int) -> float:
+            if (rows := first[place]) is None:
+                return np.inf
+            _, distances = compare(queries[place], rows)
+            return float(np.partition(distances, limit - 1)[limit - 1])
+
+        def matches(place: int) -> list[Match] | None:
+            if (rows := near[place]) is None:
+                return None
+            return in_order(self._rows.keys, *compare(queries[place], rows), limit)
+
+        everything = range(len(queries))
+        first = block.rows_of_scores(block.high_scores(max(_FIRST, 4 * limit)), most)
+        reaches = np.array(in_threads(reach, everything))
+        near = block.rows_of_scores(block.scores_within(reaches, self._longest), most)
+        return in_threads(matches, everything)
 
     def _is_pausing(self) -> bool:
         self._left -= 1
@@ -160,38 +144,43 @@ class BoundedSearch:
         self._left = self._pause
 
 
-class _Query:
-    """A query with the nearest rows so far, and all rows at the distance of the last of them."""
+class _Block:
+    """Queries with the most that the product of each with each row can be.
 
-    def __init__(self, vector: Vectors, length: Floats, limit: int) -> None:
-        self.vector, self.length, self.limit = vector, length, limit
-        self.rows: Positions = np.empty(0, np.intp)
-        self.distances: Floats = np.empty(0)
+    Args:
+        sketcher: What the scores come from.
+        scores: Of shape (rows, queries).
+        lengths: Lengths of the queries as they were sketched; 0 where scores prove nothing.
+    """
 
-    @property
-    def distance(self) -> float:
-        """Distance of the last of them."""
-        return float(np.partition(self.distances, self.limit - 1)[self.limit - 1])
+    def __init__(self, sketcher: Sketcher, scores: Ranks, lengths: Floats) -> None:
+        self._sketcher, self.scores, self._lengths = sketcher, scores, lengths
 
-    def add(self, rows: Positions, distances: Floats) -> None:
-        """Add rows that were compared."""
-        self.rows = np.concatenate([self.rows, rows])
-        self.distances = np.concatenate([self.distances, distances])
-        kept = self.distances <= self.distance
-        self.rows, self.distances = self.rows[kept], self.distances[kept]
+    def high_scores(self, count: int) -> Ranks:
+        """Return for each query a score that at least `count` rows reach, and not many more."""
+        scores = self.scores
+        if (width := len(scores) // (8 * count)) > 1:
+            # The highest of each of as many parts stand for all.
+            whole = scores[: len(scores) // width * width]
+            scores = whole.reshape(-1, width, scores.shape[1]).max(axis=1)
+        count = min(count, len(scores))
+        high: Ranks = np.partition(scores, -count, axis=0)[-count]
+        return high
 
+    def scores_within(self, distances: Floats, longest: float) -> Ranks:
+        """Return for each query the score that all rows reach that are at most so distant."""
+        return self._sketcher.least_scores(self._lengths, distances, longest)
 
-def _high(scores: Ranks, count: int) -> Positions:
-    """Return the places of about `count` high scores: the highest of each of as many parts."""
-    width = len(scores) // (8 * count)
-    if width < 2:
-        return np.argpartition(scores, -min(count, len(scores)))[-count:]
-    parts = scores[: len(scores) // width * width].reshape(-1, width)
-    best = np.argpartition(parts.max(axis=1), -count)[-count:]
-    high: Positions = best * width + parts[best].argmax(axis=1)
-    return high
-
-
-def _places(chosen: Positions, live: Positions | None) -> Positions:
-    """Return where rows are in the file that were chosen among those that may be found."""
-    return chosen if live is None else live[chosen]
+    def rows_of_scores(self, least: Ranks, most: int) -> list[Positions | None]:
+        """Return for each query the rows that reach a score; None where they are too many."""
+        reached = self.scores >= least
+        width = len(least)
+        if np.count_nonzero(reached) > most:
+            reached[:, np.count_nonzero(reached, axis=0) > most] = False
+        rows, queries = np.divmod(np.flatnonzero(reached), width)
+        ends = np.bincount(queries, minlength=width).cumsum()
+        parts = np.split(rows[np.argsort(queries, kind="stable")], ends[:-1])
+        proved = self._lengths > 0
+        return [
+            part if len(part) and known else None for part, known in zip(parts, proved, strict=True)
+        ]

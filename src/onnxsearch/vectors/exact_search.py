@@ -9,13 +9,14 @@ cost of the float32 product.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onnxsearch.types import Metric
 from onnxsearch.vectors.base import Match, Vectors
+from onnxsearch.vectors.products import products
 
 Floats: TypeAlias = "NDArray[np.float64]"
 Ranks: TypeAlias = "NDArray[np.float32]"
@@ -81,6 +82,9 @@ def contenders(
 
 def in_order(keys: Sequence[str], rows: Positions, distances: Floats, limit: int) -> list[Match]:
     """Return the `limit` nearest of some rows, by distance and then by key."""
+    if len(rows) > limit:
+        near = distances <= np.partition(distances, limit - 1)[limit - 1]
+        rows, distances = rows[near], distances[near]
     matches = [
         Match(keys[int(row)], float(distance))
         for row, distance in zip(rows, distances, strict=True)
@@ -137,8 +141,12 @@ def _rough(metric: Metric, matrix: Vectors, lengths: Floats, queries: Vectors) -
         bits = [distances(metric, matrix, everything, query) for query in queries]
         return np.stack(bits).astype(np.float32)
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        # A product with one vector reads the matrix once, at the speed of memory.
-        ranks = (matrix @ queries[0])[np.newaxis] if len(queries) == 1 else queries @ matrix.T
+        if matrix.size <= _BLOCK:
+            found = products(cast("Ranks", matrix), cast("Ranks", queries))
+            ranks = np.ascontiguousarray(found.T)
+        else:
+            # A product with one vector reads the matrix once, at the speed of memory.
+            ranks = (matrix @ queries[0])[np.newaxis] if len(queries) == 1 else queries @ matrix.T
         if metric is Metric.L2:
             ranks *= np.float32(-2.0)
             ranks += np.square(lengths).astype(np.float32)

@@ -11,18 +11,20 @@ from typing import Protocol
 
 import numpy as np
 
+from onnxsearch._internal.threads import ordered_map
 from onnxsearch.types import Metric
 from onnxsearch.vectors.base import Vectors
 from onnxsearch.vectors.exact_search import Floats, Positions, pair_distances
-from onnxsearch.vectors.sketch import Sketcher, bounded, principal_directions, sketch_width
+from onnxsearch.vectors.products import cores, in_threads, products
+from onnxsearch.vectors.sketch import Sketcher, sketcher_of
 
-_DIRECTIONS = 61
-"""With what is added to them, a sketch has 64 numbers. With the default model, 64 directions leave
-.07 % of the pairs of 2,537 photos for a distance of .3, and next to none for .01."""
+_WIDTH = 64
+"""Numbers of a sketch. With the default model, 64 leave .07 % of the pairs of 2,537 photos for a
+distance of .3, and next to none for .01."""
 _SAMPLE = 4096
 """Rows of which the directions are computed."""
-_TALL, _WIDE = 1024, 4096
-"""Pairs that are scored at once: 16 MiB of scores."""
+_TALL, _WIDE = 8192, 64
+"""Pairs that a thread scores at once: 2 MiB of scores."""
 _READ = 2048
 """Rows, or pairs of rows, whose vectors are in memory at once."""
 
@@ -53,42 +55,44 @@ def pairs_within(
     if count < 2:
         return iter(())
     sample = rows.take(np.linspace(0, count - 1, min(count, _SAMPLE)).astype(np.intp))
-    if not sketch_width(metric, sample.shape[1]) or not bounded(metric, rows.lengths).all():
-        return None
-    basis = principal_directions(metric, sample, min(_DIRECTIONS, sample.shape[1]))
-    return None if basis is None else _pairs(Sketcher(metric, basis), rows, max_distance)
+    sketcher = sketcher_of(metric, rows.lengths, sample, _WIDTH)
+    return None if sketcher is None else _pairs(sketcher, rows, max_distance)
 
 
 def _pairs(sketcher: Sketcher, rows: JoinedRows, max_distance: float) -> Iterator[tuple[str, str]]:
     count = len(rows.keys)
     sketches = np.empty((count, sketcher.width), np.float32)
-    queries, lengths = np.empty_like(sketches), np.empty(count)
-    for start in range(0, count, _READ):
+
+    def sketch(start: int) -> None:
         part = slice(start, min(start + _READ, count))
         vectors = rows.take(np.arange(part.start, part.stop))
         sketches[part] = sketcher.of_rows(vectors, rows.lengths[part])
-        queries[part], lengths[part] = sketcher.of_queries(vectors)
+
+    def near(tile: tuple[int, int]) -> Positions:
+        top, left = tile
+        scores = products(sketches[left : left + _TALL], queries[top : top + _WIDE])
+        chosen = np.flatnonzero(scores >= least[top : top + _WIDE])
+        others, some = np.divmod(chosen, scores.shape[1])
+        pairs = np.stack([some + top, others + left], axis=1)
+        return _measured(sketcher.metric, rows, pairs[pairs[:, 0] < pairs[:, 1]], max_distance)
+
+    in_threads(sketch, range(0, count, _READ))
+    queries, lengths = sketcher.as_queries(sketches, rows.lengths)
     least = sketcher.least_scores(lengths, max_distance, float(rows.lengths.max()))
-
-    for top in range(0, count, _TALL):
-        for left in range(top, count, _WIDE):
-            scores = queries[top : top + _TALL] @ sketches[left : left + _WIDE].T
-            chosen = np.flatnonzero(scores >= least[top : top + _TALL, np.newaxis])
-            some, others = np.divmod(chosen, scores.shape[1])
-            pairs = np.stack([some + top, others + left], axis=1)
-            once = pairs[pairs[:, 0] < pairs[:, 1]]
-            for one, other in _measured(sketcher.metric, rows, once, max_distance):
-                yield rows.keys[one], rows.keys[other]
+    tiles = ((top, left) for top in range(0, count, _WIDE) for left in range(top, count, _TALL))
+    for pairs in ordered_map(near, tiles, workers=cores()):
+        for one, other in pairs.tolist():
+            yield rows.keys[one], rows.keys[other]
 
 
-def _measured(
-    metric: Metric, rows: JoinedRows, pairs: Positions, max_distance: float
-) -> Iterator[tuple[int, int]]:
-    """Yield those pairs of places that are near enough."""
+def _measured(metric: Metric, rows: JoinedRows, pairs: Positions, max_distance: float) -> Positions:
+    """Return those pairs of places that are near enough, (n, 2)."""
+    found = [np.empty((0, 2), np.intp)]
     for start in range(0, len(pairs), _READ):
         part = pairs[start : start + _READ]
         places, where = np.unique(part, return_inverse=True)
         vectors = rows.take(places)
         left, right = where.reshape(part.shape).T
         distances = pair_distances(metric, vectors[left], vectors[right])
-        yield from map(tuple, part[distances <= max_distance].tolist())
+        found.append(part[distances <= max_distance])
+    return np.concatenate(found)

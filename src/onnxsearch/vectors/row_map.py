@@ -94,6 +94,10 @@ class KeyColumn(Sequence[str]):
         key: bytes = self._raw[place].tobytes()
         return key.hex()
 
+    def take(self, places: Positions) -> KeyColumn:
+        """Return the keys at some places."""
+        return KeyColumn(self._raw[places])
+
 
 class RowMap:
     """The rows of one collection in a file.
@@ -145,8 +149,7 @@ class RowMap:
     def _read(self, places: Positions) -> Vectors:
         self._read_so_far += len(places)
         if self._read_so_far > _FEW or not hasattr(os, "pread"):  # Windows has none
-            copied: Vectors = self._vectors[places]
-            return copied
+            return self._vectors.take(places, axis=0)
         # Each access through the mapping maps what the kernel holds around a row, up to 2 MiB, and
         # soon all of the file counts as memory of this process. Only many searches gain by it.
         width, start = self._vectors.strides[0], self._regions["vectors"].start

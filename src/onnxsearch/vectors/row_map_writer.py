@@ -25,13 +25,7 @@ from onnxsearch.vectors.row_map import (
     regions,
     row_sums,
 )
-from onnxsearch.vectors.sketch import (
-    Sketcher,
-    bounded,
-    directions,
-    principal_directions,
-    sketch_width,
-)
+from onnxsearch.vectors.sketch import Sketcher, sketcher_of
 
 Batch: TypeAlias = "tuple[Sequence[str], Vectors, Sequence[str]]"
 """Keys, vectors and metadata of some rows."""
@@ -83,7 +77,7 @@ class _Writer:
     def write(self, batches: Iterable[Batch]) -> None:
         """Write everything; the header comes last."""
         text_bytes = self._write_rows(batches)
-        sketcher = self._sketcher()
+        sketcher = sketcher_of(self._spec.metric, self._lengths, np.concatenate(self._sample))
         width = 0 if sketcher is None else sketcher.width
         sizes = MapSizes(self._rows, text_bytes, width)
         places = regions(self._spec, sizes)
@@ -132,15 +126,6 @@ class _Writer:
                 "Drop the collection and index again"
             )
         return text_bytes
-
-    def _sketcher(self) -> Sketcher | None:
-        """Return what sketches the rows; None if sketches would be of no use."""
-        metric = self._spec.metric
-        width = sketch_width(metric, self._spec.columns)
-        if not width or not bounded(metric, self._lengths).all():
-            return None
-        basis = principal_directions(metric, np.concatenate(self._sample), directions(width))
-        return None if basis is None else Sketcher(metric, basis)
 
     def _write_sketches(self, sketcher: Sketcher, places: dict[str, Region]) -> None:
         width = self._spec.columns * self._spec.dtype.itemsize

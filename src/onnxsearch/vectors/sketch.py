@@ -23,12 +23,16 @@ from numpy.typing import NDArray
 from onnxsearch.types import Metric
 from onnxsearch.vectors.base import Vectors
 from onnxsearch.vectors.exact_search import Floats, Ranks, euclidean_lengths
+from onnxsearch.vectors.products import products
 
 _FEWEST_COLUMNS = 64
 """Shorter vectors are compared as fast as sketches of them."""
-_SHARE = 5
-"""Numbers of a vector for each number of its sketch. With the default model (1,280 numbers, 1,237
-photos), 256 numbers leave 3 % of the rows to compare for ten hits, 128 leave 9 %."""
+_LEFT = 0.1
+"""Share of the squares of a sample, those along its first direction not counted, that a sketch may
+leave out. With the default model that takes 256 of 1,280 numbers, which leave 3 % of the rows of
+1,237 photos to compare for ten hits; 128 numbers leave 9 %."""
+_MOST, _OTHERWISE = 2, 5
+"""Numbers of a vector for each number of its sketch, at least; and where these are not enough."""
 _EXTRA = 3
 """Numbers of a sketch that are not coordinates: what is left, the length, half its square."""
 _SINGLE = float(np.finfo(np.float32).eps) / 2
@@ -38,13 +42,6 @@ _ORTHONORMAL = 1e-12
 _LENGTHS = {Metric.L2: (1e-3, 1e3), Metric.IP: (1e-3, 1e3), Metric.COSINE: (1e-15, 1e15)}
 """Lengths, besides zero, for which the bounds are proved: nothing here underflows or overflows,
 and a distance in float64 keeps every difference that float32 products can show."""
-
-
-def sketch_width(metric: Metric, columns: int) -> int:
-    """Return the numbers in a sketch of such vectors; 0 if they have none."""
-    if metric is Metric.HAMMING or columns < _FEWEST_COLUMNS:
-        return 0
-    return 16 * -(-columns // (16 * _SHARE))
 
 
 def directions(width: int) -> int:
@@ -57,18 +54,6 @@ def bounded(metric: Metric, lengths: Floats) -> NDArray[np.bool_]:
     least, most = _LENGTHS[metric]
     found: NDArray[np.bool_] = (lengths == 0) | ((lengths >= least) & (lengths <= most))
     return found
-
-
-def principal_directions(metric: Metric, sample: Vectors, count: int) -> Floats | None:
-    """Return the directions in which a sample extends most, (count, columns).
-
-    None if the result is not orthonormal, which is not to be expected.
-    """
-    directed = _directed(metric, sample, euclidean_lengths(sample))
-    _, vectors = np.linalg.eigh(directed.T @ directed)
-    basis: Floats = np.ascontiguousarray(vectors[:, ::-1][:, :count].T)
-    error = np.linalg.norm(basis @ basis.T - np.eye(count))
-    return basis if np.isfinite(error) and error <= _ORTHONORMAL else None
 
 
 @dataclass(frozen=True)
@@ -114,35 +99,52 @@ class Sketcher:
         lengths = euclidean_lengths(queries)
         lengths[~bounded(self.metric, lengths)] = 0.0
         norms = self._coordinates(queries, lengths, sketches)
-        sketches[:, -2] = _up(norms * self._relative_error)
-        sketches[:, -1] = -1.0
+        self._end_queries(sketches, norms)
+        # Products with vectors of such lengths might overflow.
+        sketches[lengths == 0] = 0.0
         return sketches, norms
 
-    def least_scores(self, lengths: Floats, distance: float, longest: float) -> Ranks:
+    def as_queries(self, sketches: Ranks, lengths: Floats) -> tuple[Ranks, Floats]:
+        """Return for sketches of rows what `of_queries` returns for the rows."""
+        queries, norms = sketches.copy(), self._norms(lengths)
+        self._end_queries(queries, norms)
+        return queries, norms
+
+    def least_scores(self, lengths: Floats, distances: Floats | float, longest: float) -> Ranks:
         """Return for each query what the scores of all rows reach that are at most so distant.
 
         Args:
             lengths: Lengths of the queries, (m,), as `of_queries` returns them.
-            distance: A distance as `distances` measures it.
+            distances: A distance for all queries, or for each, (m,), as `distances` of
+                `onnxsearch.vectors.exact_search` measures it.
             longest: Length of the longest row.
         """
         margin = 16.0 * (self.basis.shape[1] + 8) * _DOUBLE
         if self.metric is Metric.L2:
             # A negative distance is less than all others, and so is this.
-            signed_square = distance * abs(distance)
+            signed_square = distances * np.abs(distances)
             scores = (np.square(lengths) - signed_square) / 2.0
             scores -= margin * np.square(lengths + longest)
         else:
-            scores = 1.0 - distance - margin * (1.0 + lengths * longest)
+            scores = 1.0 - distances - margin * (1.0 + lengths * longest)
         lower: Ranks = np.nextafter(scores.astype(np.float32), np.float32(-np.inf))
         return lower
 
+    def _end_queries(self, sketches: Ranks, norms: Floats) -> None:
+        """Fill in what sketches of queries hold beside the coordinates and what is left."""
+        sketches[:, -2] = _up(norms * self._relative_error)
+        sketches[:, -1] = -1.0
+
+    def _norms(self, lengths: Floats) -> Floats:
+        """Return the lengths of vectors of these lengths as they are sketched."""
+        # Vectors of length 1, or zeros, which have no direction and the product 0 with all.
+        return np.sign(lengths) if self.metric is Metric.COSINE else lengths
+
     def _coordinates(self, vectors: Vectors, lengths: Floats, sketches: Ranks) -> Floats:
         """Fill in the coordinates and what is left; return the lengths that were sketched."""
-        directed = _directed(self.metric, vectors, lengths)
-        # Vectors of length 1, or zeros, which have no direction and the product 0 with all.
-        norms = np.sign(lengths) if self.metric is Metric.COSINE else lengths
-        coordinates = directed @ self.basis.T
+        directed, norms = _directed(self.metric, vectors, lengths), self._norms(lengths)
+        few = len(directed) < len(self.basis)
+        coordinates = products(self.basis, directed).T if few else products(directed, self.basis)
         sketches[:, :-_EXTRA] = coordinates
         squares = np.square(norms)
         left = np.maximum(squares - np.square(coordinates).sum(axis=1), 0.0)
@@ -159,6 +161,42 @@ class Sketcher:
         count, columns = self.basis.shape
         lost: float = 4.0 * (math.sqrt(count) + 1.0) * (count + columns) * _DOUBLE
         return lost + 4.0 * _ORTHONORMAL
+
+
+def sketcher_of(
+    metric: Metric, lengths: Floats, sample: Vectors, width: int | None = None
+) -> Sketcher | None:
+    """Return what sketches rows; None if bounds are not proved for them, or of no use.
+
+    Args:
+        metric: How distances are measured.
+        lengths: Euclidean length of each row.
+        sample: Some of the rows, (n, columns). Coordinates are those along the directions in
+            which it extends most.
+        width: Numbers of a sketch; by default as many as it takes to leave out little.
+    """
+    columns = sample.shape[1]
+    if metric is Metric.HAMMING or columns < _FEWEST_COLUMNS:
+        return None
+    if not bounded(metric, lengths).all():
+        return None
+    directed = _directed(metric, sample, euclidean_lengths(sample))
+    squares, vectors = np.linalg.eigh(directed.T @ directed)
+    count = directions(_width(squares[::-1]) if width is None else width)
+    basis: Floats = np.ascontiguousarray(vectors[:, ::-1][:, :count].T)
+    error = np.linalg.norm(basis @ basis.T - np.eye(count))
+    # A basis that is not orthonormal, or not finite, is not to be expected.
+    return Sketcher(metric, basis) if error <= _ORTHONORMAL else None
+
+
+def _width(squares: Floats) -> int:
+    """Return the numbers of a sketch, given the squares of a sample along its directions."""
+    columns = len(squares)
+    left = squares[::-1].cumsum()[::-1]
+    enough = int(np.count_nonzero(left > _LEFT * left[1])) + _EXTRA
+    if enough > columns // _MOST:
+        enough = columns // _OTHERWISE
+    return 16 * -(-enough // 16)
 
 
 def _directed(metric: Metric, vectors: Vectors, lengths: Floats) -> Floats:
