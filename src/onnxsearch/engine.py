@@ -296,7 +296,7 @@ class SearchEngine(Closeable):
                 A file's id is its absolute path, or its path below the root.
             metadata: Metadata for all files, or a function from a file's `Path` to its
                 metadata, at most 1 MiB as JSON. None keeps the stored metadata.
-            progress: True writes a line to standard error; a function receives a
+            progress: True shows it on standard error; a function receives a
                 `Progress` after each file.
             prune: Also remove images whose file in the folder no longer exists. If a folder
                 held images and now holds none, as with a drive that is not mounted, an
@@ -463,7 +463,7 @@ class SearchEngine(Closeable):
                 fields of `Item.metadata` come before them.
             ttl: Time to live, as for `add`. By default an item that its id holds already, even
                 with other bytes, expires when it would have expired.
-            progress: True writes a line to standard error; a function receives a
+            progress: True shows it on standard error; a function receives a
                 `Progress` after each item.
 
         Returns:
@@ -1029,7 +1029,7 @@ class SearchEngine(Closeable):
 
         Args:
             model: Name of one of the engine's models.
-            progress: True writes a line to standard error; a function receives a
+            progress: True shows it on standard error; a function receives a
                 `Progress` after each image.
 
         Returns:
@@ -1132,7 +1132,7 @@ class SearchEngine(Closeable):
 
         Args:
             other: The engine to copy to.
-            progress: True writes a line to standard error; a function receives a
+            progress: True shows it on standard error; a function receives a
                 `Progress` after each 256 images.
 
         Raises:

@@ -9,7 +9,7 @@ import os
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from onnxsearch._internal.paths import target_path
 from onnxsearch._internal.validation import instance, items
@@ -73,16 +73,41 @@ def missing_files(
     Raises:
         InvalidArgumentError: An argument is neither a path nor a URL.
     """
-    files: list[Path] = []
-    beside: Path | None = None
+    return [
+        part
+        for part in index_parts(location, records)
+        if isinstance(part, Path) and not part.exists()
+    ]
+
+
+class IndexParts(NamedTuple):
+    """Where the two parts of an index are: a path, or the URL of a server."""
+
+    vectors: Path | str
+    records: Path | str | None
+    """None if the vectors are on a server, and nobody says where the records are."""
+
+
+def index_parts(
+    location: str | os.PathLike[str], records: str | os.PathLike[str] | None = None
+) -> IndexParts:
+    """Return where the parts of an index are. Nothing is opened or created.
+
+    Args:
+        location: Where the vectors are; see `SearchEngine.open`.
+        records: Where the records are; see `SearchEngine.open`.
+
+    Raises:
+        InvalidArgumentError: An argument is neither a path nor a URL.
+    """
+    vectors: Path | str = os.fspath(location)
+    beside: Path | str | None = None
     if _scheme(location) is None:
         vectors, beside = _files(_path("location", location))
-        files.append(vectors)
     if records is not None:
-        beside = _path("records", records) if _scheme(records) is None else None
-    if beside is not None:
-        files.append(beside)
-    return [file for file in files if not file.exists()]
+        is_path = _scheme(records) is None
+        beside = _path("records", records) if is_path else os.fspath(records)
+    return IndexParts(vectors, beside)
 
 
 def records_place(records: _Place | None, metadata: _Place | None) -> _Place | None:

@@ -270,6 +270,38 @@ class Database:
                 return StoreError(f"{self.path}: {error}")
 
 
+def open_unchanged(path: Path) -> sqlite3.Connection:
+    """Open a database to look at it, without creating or changing any file.
+
+    No process waits for it. What a process has written but not closed is seen, unless that
+    process was killed and its index of the log is gone: the file is then shown as it was
+    before, until a store is opened on it.
+
+    Raises:
+        sqlite3.Error: It cannot be opened, or is none.
+    """
+
+    def connect(options: str) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            f"{path.as_uri()}?mode=ro&{options}",
+            uri=True,
+            timeout=1.0,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        try:
+            connection.execute("PRAGMA application_id")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    if path.with_name(f"{path.name}-shm").exists():
+        with suppress(sqlite3.OperationalError):
+            return connect("readonly_shm=1")
+    return connect("immutable=1")
+
+
 _databases: weakref.WeakSet[Database] = weakref.WeakSet()
 _registered = threading.Event()
 _paused: list[Database] = []

@@ -17,6 +17,11 @@ from onnxsearch.metadata.base import Cell, MetadataStore
 logger = logging.getLogger("onnxsearch")
 
 
+def manifest_cell(namespace: str) -> Cell:
+    """Return the cell that holds the manifest of a namespace."""
+    return Cell(f"{namespace}:models", "manifest")
+
+
 class Manifest:
     """The descriptions of the models of one namespace, in one cell of the metadata store.
 
@@ -27,7 +32,7 @@ class Manifest:
 
     def __init__(self, metadata: MetadataStore, namespace: str) -> None:
         self._metadata = metadata
-        self._cell = Cell(f"{namespace}:models", "manifest")
+        self._cell = manifest_cell(namespace)
         self._folder = None if metadata.folder is None else Path(metadata.folder)
 
     def models(self) -> list[ModelDescription]:

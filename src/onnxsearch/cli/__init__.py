@@ -36,6 +36,7 @@ def main() -> None:
             watch,  # noqa: F401
         )
         from onnxsearch.cli.app import app
+        from onnxsearch.cli.doctor import command  # noqa: F401
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package not in PACKAGES:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 
@@ -11,8 +12,10 @@ from onnxsearch._internal.sqlite import Database
 from onnxsearch._internal.validation import seconds
 from onnxsearch.metadata.base import Cell, MetadataStore
 
-_APPLICATION = 0x6F6E7873  # "onxs"; `file` and SQLite's own tools show it
-_FORMAT = 1
+APPLICATION = 0x6F6E7873
+"""The text "onxs" in the header of the file; `file` and SQLite's own tools show it."""
+FORMAT = 1
+"""The version of the tables."""
 _PAGE_ROWS = 1000
 _PAGE_BYTES = 4 * 2**20
 
@@ -39,6 +42,12 @@ _GET_MANY = """
 _PAGE = f"""
     SELECT key, value FROM cell WHERE tab = ? AND key > ? ORDER BY key LIMIT {_PAGE_ROWS}
 """
+
+
+def read_cell(connection: sqlite3.Connection, cell: Cell) -> bytes | None:
+    """Return the value of a cell in a file that is open already; None if there is none."""
+    row: tuple[bytes] | None = connection.execute(_GET, cell).fetchone()
+    return None if row is None else row[0]
 
 
 class SQLiteMetadataStore(MetadataStore):
@@ -74,8 +83,8 @@ class SQLiteMetadataStore(MetadataStore):
     def __init__(self, path: str | os.PathLike[str], *, timeout: float = 5.0) -> None:
         self._database = Database(
             path,
-            application=_APPLICATION,
-            version=_FORMAT,
+            application=APPLICATION,
+            version=FORMAT,
             schema=_SCHEMA,
             timeout=seconds("timeout", timeout, zero=True),
         )

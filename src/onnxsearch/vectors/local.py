@@ -23,8 +23,10 @@ from onnxsearch.vectors.base import CollectionSpec, Match, Vectors, VectorStore
 from onnxsearch.vectors.local_rows import LocalRows, LocalView, forget_file, matrix_of, remove_files
 from onnxsearch.vectors.row_map import DamagedMapError
 
-_APPLICATION = 0x6F6E7876  # "onxv"; `file` and SQLite's own tools show it
-_FORMAT = 1
+APPLICATION = 0x6F6E7876
+"""The text "onxv" in the header of the file; `file` and SQLite's own tools show it."""
+FORMAT = 1
+"""The version of the tables."""
 _PAGE = 1000
 _PAGE_BYTES = 16_384
 """Page size of the file: a vector of 1,280 numbers takes one such page, or two default pages."""
@@ -91,8 +93,8 @@ class LocalVectorStore(VectorStore):
             raise StoreUnavailableError(f"cannot create the folder {folder}: {error}") from error
         self._database = Database(
             path,
-            application=_APPLICATION,
-            version=_FORMAT,
+            application=APPLICATION,
+            version=FORMAT,
             schema=_SCHEMA,
             page_bytes=_PAGE_BYTES,
         )
