@@ -24,6 +24,7 @@ def main(dist: Path) -> None:
     assert package == source, f"the wheel differs from the package by {package ^ source}"
     assert "onnxsearch/py.typed" in package
     assert "onnxsearch/embedders/catalogue.toml" in package
+    assert "onnxsearch/serving/page/index.html" in package
     assert sum(name.endswith(".onnx") for name in package) == 2, package
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in shipped), shipped
     with tarfile.open(sdist) as archive:

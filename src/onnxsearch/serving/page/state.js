@@ -1,0 +1,85 @@
+// What the page shows. All of it is in the address, except uploads, which only this tab has.
+
+/** Files that were given in this tab, by the key under which a query refers to them. */
+export const uploads = new Map();
+let counter = Date.now();
+
+const VIEWS = ["search", "compare", "duplicates"];
+export const EMPTY = Object.freeze({
+  view: "search",
+  text: "",
+  ids: [],
+  images: [],
+  model: "",
+  models: [],
+  filter: "",
+  order: "",
+  distance: "",
+});
+
+const watchers = new Set();
+let current = fromAddress();
+
+export const state = () => current;
+
+/** Call `watcher` after every change. */
+export function watch(watcher) {
+  watchers.add(watcher);
+}
+
+/** Whether nothing is searched for. */
+export const isEmpty = (query) => !query.text && !query.ids.length && !query.images.length;
+
+/** Keep a file for queries, and return its key. */
+export function keep(file) {
+  const key = `upload-${(counter += 1)}`;
+  uploads.set(key, file);
+  return key;
+}
+
+/** Change the state and the address; the back button undoes it, unless it is a replacement. */
+export function navigate(change, { replace = false } = {}) {
+  current = { ...current, ...change };
+  const write = replace ? history.replaceState : history.pushState;
+  write.call(history, { images: current.images }, "", addressOf(current));
+  tell();
+}
+
+/** Return the address of a state, relative to the page. */
+export function addressOf(shown) {
+  const query = new URLSearchParams();
+  if (shown.view !== "search") query.set("view", shown.view);
+  for (const name of ["text", "model", "filter", "order", "distance"]) {
+    if (shown[name]) query.set(name, shown[name]);
+  }
+  for (const id of shown.ids) query.append("id", id);
+  for (const name of shown.models) query.append("models", name);
+  const text = query.toString();
+  return text ? `?${text}` : location.pathname;
+}
+
+function fromAddress() {
+  const query = new URLSearchParams(location.search);
+  const text = (name) => query.get(name) ?? "";
+  return {
+    ...EMPTY,
+    view: VIEWS.includes(text("view")) ? text("view") : "search",
+    text: text("text"),
+    ids: query.getAll("id"),
+    images: (history.state?.images ?? []).filter((key) => uploads.has(key)),
+    model: text("model"),
+    models: query.getAll("models"),
+    filter: text("filter"),
+    order: text("order"),
+    distance: text("distance"),
+  };
+}
+
+function tell() {
+  for (const watcher of watchers) watcher(current);
+}
+
+addEventListener("popstate", () => {
+  current = fromAddress();
+  tell();
+});
