@@ -42,7 +42,9 @@ def run(tmp_path: Path) -> Callable[..., str]:
 
 def test_every_example_is_run_here() -> None:
     text = Path(__file__).read_text("utf-8")
-    forgotten = [path.name for path in EXAMPLES.glob("*.py") if f'"{path.name}"' not in text]
+    applications = (path.parent for path in EXAMPLES.glob("*/__main__.py"))
+    examples = [*EXAMPLES.glob("*.py"), *applications]
+    forgotten = [path.name for path in examples if f'"{path.name}"' not in text]
     assert forgotten == []
 
 
@@ -92,7 +94,26 @@ def test_article(run: Callable[..., str], shared: Callable[[str], Path], album: 
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("name", ["test_my_application.py", "test_own_store.py"])
+def test_photo_search(tmp_path: Path) -> None:
+    """The commands of its README print what it says."""
+
+    def photo_search(*arguments: str) -> str:
+        command = [sys.executable, "-m", "photo_search", "--library", tmp_path, *arguments]
+        return subprocess.run(
+            command, cwd=EXAMPLES, capture_output=True, encoding="utf-8", check=True
+        ).stdout
+
+    assert photo_search("import", "album") == "42 new, 0 known, 0 refused\n"
+    most_similar = photo_search("similar", "queries/cat.jpg").splitlines()[:3]
+    assert all("cat/" in line for line in most_similar)
+    assert photo_search("tag", "cat/cat.jpg", "pet", "cat") == "cat/cat.jpg  cat pet\n"
+    assert photo_search("suggest", "cat/cat-face.jpg") == "cat, pet\n"
+    assert photo_search("import", "album") == "0 new, 42 known, 0 refused\n"
+    assert photo_search("suggest", "cat/cat-face.jpg") == "cat, pet\n"
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("name", ["test_my_application.py", "test_own_store.py", "photo_search"])
 def test_tests(name: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", name]
     result = subprocess.run(

@@ -7,10 +7,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from onnxsearch.serving.server import ServiceServer
-
 from onnxsearch import SearchEngine
 from onnxsearch.serving import ServiceLimits, create_app
+from onnxsearch.serving.server import ServiceServer
 
 
 class RunningService:

@@ -68,6 +68,13 @@ class TestBrowsing:
         page.locator("#more").evaluate("button => button.click()")
         expect(page.locator(".tile .open")).to_have_count(ALL)
 
+    def test_a_new_search_begins_at_the_top(self, page: Page) -> None:
+        page.locator(".tile .open").nth(40).focus()
+        assert page.evaluate("scrollY") > 0
+        page.keyboard.press("s")
+        expect(page.locator("#heading")).to_contain_text("Similar to")
+        assert page.evaluate("scrollY") == 0
+
     def test_orders(self, page: Page) -> None:
         finds(page, "blue.png")
         page.get_by_label("Order").select_option("-modified")

@@ -10,7 +10,7 @@ import { showDuplicates, startDuplicates } from "./duplicates.js";
 import { showFilter, showFilterError, startFilter } from "./filter.js";
 import { startKeys } from "./keys.js";
 import { report, say, silence } from "./messages.js";
-import { showSearch, startSearch } from "./search.js";
+import { describe, showSearch, startSearch } from "./search.js";
 import { addressOf, isEmpty, navigate, state, watch } from "./state.js";
 import { startTheme } from "./theme.js";
 import { startToken } from "./token.js";
@@ -52,7 +52,11 @@ async function start() {
     });
   }
   const fallback = info.models.find((model) => model.default) ?? info.models[0];
-  watch((shown) => render(shown, fallback?.name ?? ""));
+  watch((shown, back) => {
+    // Where the reader was on a page before, the browser remembers.
+    if (!back) scrollTo(0, 0);
+    render(shown, fallback?.name ?? "");
+  });
   document.documentElement.classList.add("ready");
   render(state(), fallback?.name ?? "");
 }
@@ -90,6 +94,7 @@ function frame(shown, fallback) {
     if (view === shown.view) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
+  document.title = isEmpty(shown) ? "onnxsearch" : `${describe(shown)} · onnxsearch`;
   showComposer(shown);
   showFilter(shown);
 }

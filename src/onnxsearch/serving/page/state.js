@@ -22,7 +22,7 @@ let current = fromAddress();
 
 export const state = () => current;
 
-/** Call `watcher` after every change. */
+/** Call `watcher` after every change, with the state and whether the back button led there. */
 export function watch(watcher) {
   watchers.add(watcher);
 }
@@ -42,7 +42,7 @@ export function navigate(change, { replace = false } = {}) {
   current = { ...current, ...change };
   const write = replace ? history.replaceState : history.pushState;
   write.call(history, { images: current.images }, "", addressOf(current));
-  tell();
+  tell(false);
 }
 
 /** Return the address of a state, relative to the page. */
@@ -75,11 +75,11 @@ function fromAddress() {
   };
 }
 
-function tell() {
-  for (const watcher of watchers) watcher(current);
+function tell(back) {
+  for (const watcher of watchers) watcher(current, back);
 }
 
 addEventListener("popstate", () => {
   current = fromAddress();
-  tell();
+  tell(true);
 });

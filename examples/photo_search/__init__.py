@@ -1,0 +1,1 @@
+"""A photo library: albums, tags, and photos that look alike."""
