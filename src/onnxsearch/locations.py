@@ -206,7 +206,8 @@ def stored_embedders(
             "models: it was made by an earlier onnxsearch. Give the models as embedders=... or "
             "with --model, as they were when it was filled; it remembers them from then on"
         )
-    return [OnnxEmbedder.bundled()]
+    # What remembers no model was filled before the bundled profile had a second revision.
+    return [OnnxEmbedder.bundled(profile=DEFAULT_MODEL if collections else None)]
 
 
 def make_embedders(models: Sequence[ModelDescription], places: Sequence[Path]) -> list[Embedder]:

@@ -533,7 +533,8 @@ def test_pooling_that_does_not_give_vectors_is_refused() -> None:
 def test_the_bundled_models(name: str, size: int) -> None:
     embedder = OnnxEmbedder.bundled(name)
     assert (embedder.name, embedder.dimension) == (name, 1280)
-    assert embedder.profile == PreprocessingProfile.named("efficientnet-lite", size)
+    exact = PreprocessingProfile.named("efficientnet-lite", size)
+    assert embedder.profile == replace(exact, resampler="reducing")
     image = np.full((300, 400, 3), (200, 120, 40), np.uint8)
     vector = embedder.embed(image)
     assert np.linalg.norm(vector) == pytest.approx(1)

@@ -114,7 +114,7 @@ profiles = st.one_of(
         **fields,
         fill=st.tuples(*[st.integers(0, 255)] * 3),
         resample=st.sampled_from(["bilinear", "bicubic"]),
-        resampler=st.sampled_from(["pillow", "torch"]),
+        resampler=st.sampled_from(["pillow", "torch", "reducing"]),
         decode=st.just(AS_TRANSFORMERS),
     ),
 )

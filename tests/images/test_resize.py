@@ -75,7 +75,7 @@ def test_needles_take_little_memory(name: str, size: tuple[int, int]) -> None:
     [("shortest", (8192, 8192)), ("cover", (8192, 1)), ("cover", (1, 8192)), ("shortest", 2000)],
 )
 @pytest.mark.parametrize("size", [(100, 1), (1, 100), (1, 30_000), (99, 1)])
-@pytest.mark.parametrize("resampler", ["pillow", "torch"])
+@pytest.mark.parametrize("resampler", ["pillow", "torch", "reducing"])
 def test_a_needle_under_a_large_size_is_refused_before_it_takes_gigabytes(
     fit: Fit, target: int | tuple[int, int], size: tuple[int, int], resampler: Resampler
 ) -> None:

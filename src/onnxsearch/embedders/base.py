@@ -107,6 +107,18 @@ class Embedder(Closeable):
         """
         del policy
 
+    def reading_for(self, policy: ReadPolicy) -> ReadPolicy:
+        """Return how the engine is to open images for the embedder.
+
+        An embedder that needs few pixels may ask for a smaller `ReadPolicy.draft`; it then
+        has a fingerprint of its own. The default takes images as the engine's own policy
+        opens them.
+
+        Args:
+            policy: The policy of the engine. What it sets stays.
+        """
+        return policy
+
     def parallel(self, workers: int) -> Embedder:
         """Return an embedder to the same space, tuned for `workers` threads at once.
 

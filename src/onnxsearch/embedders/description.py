@@ -46,7 +46,7 @@ class ModelSource:
     name: str
     """The name of the bundled model, or the repository of the hub, as `owner/name`."""
     revision: str | None = None
-    """The commit of the repository."""
+    """The commit of the repository; of a bundled model, the revision of its profile."""
     file: str | None = None
     """The file in the repository."""
 

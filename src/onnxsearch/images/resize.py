@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from PIL import Image
 
 from onnxsearch.errors import ImageTooLargeError
+from onnxsearch.images.reducing_resize import MAX_BETWEEN, is_large, reducing_resize
 from onnxsearch.images.torch_resize import torch_resize
 
 Resample: TypeAlias = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
-Resampler: TypeAlias = Literal["pillow", "torch"]
+Resampler: TypeAlias = Literal["pillow", "torch", "reducing"]
 Rounding: TypeAlias = Literal["half-even", "floor", "truncate"]
 Fit: TypeAlias = Literal["squash", "shortest", "cover", "contain"]
 Colour: TypeAlias = tuple[int, int, int]
 Size: TypeAlias = tuple[int, int]
 """(height, width) in pixels, the order of a tensor's axes."""
+Box: TypeAlias = tuple[int, int, int, int]
+"""(left, top, right, bottom) in pixels, as Pillow has it."""
 
 MAX_SIDE = 8192
 """Pixels in a side of a model's input, at most: more is a mistake, or meant to fill memory."""
@@ -29,8 +33,6 @@ pixels would be resized to 224 x 224000000."""
 MAX_RESIZED = 1 << 27
 """Pixels of a resized image before its crop, at most: 512 MB. Only a needle under a large
 `resize_to` exceeds it: one of 100 x 1 whose shorter side becomes 8192 would take 27 GB."""
-
-_MAX_BETWEEN = 1 << 26  # pixels between the two passes, 256 MB
 
 _FILTERS = {
     "nearest": Image.Resampling.NEAREST,
@@ -46,8 +48,28 @@ _FILTERS = {
 _PREMULTIPLIED = {"LA": "La", "RGBA": "RGBa"}
 
 
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """A crop of the middle, see `centre_crop`."""
+
+    size: Size
+    rounding: Rounding
+
+    def box(self, image: Size) -> Box:
+        """Return the part of an image of (height, width) that the crop keeps."""
+        height, width = image
+        left = max(0, _margin(width - self.size[1], self.rounding))
+        top = max(0, _margin(height - self.size[0], self.rounding))
+        return left, top, min(width, left + self.size[1]), min(height, top + self.size[0])
+
+
 def resize_to_fit(
-    image: Image.Image, fit: Fit, target: Size, resample: Resample, resampler: Resampler
+    image: Image.Image,
+    fit: Fit,
+    target: Size,
+    resample: Resample,
+    resampler: Resampler,
+    crop: Crop | None = None,
 ) -> Image.Image:
     """Resize `image` to `target` (height, width), as `fit` says.
 
@@ -60,7 +82,9 @@ def resize_to_fit(
         target: (height, width) to fit it to.
         resample: Filter.
         resampler: Implementation to reproduce: Pillow's, or torch's on uint8 tensors,
-            which has `bilinear` and `bicubic`.
+            which has `bilinear` and `bicubic`. `reducing` is Pillow's for images that are
+            not large, and `reducing_resize` for others.
+        crop: The crop that follows. What it drops may be missing in the result.
 
     Raises:
         ImageTooLargeError: The result would have more than `MAX_RESIZED` pixels.
@@ -76,31 +100,46 @@ def resize_to_fit(
         )
     if resampler == "torch":
         return torch_resize(image, size, "bilinear" if resample == "bilinear" else "bicubic")
-    return resize(image, size, resample)
+    box = None if crop is None else crop.box(size)
+    if resampler == "reducing" and is_large(image, size):
+        return reducing_resize(image, size, _FILTERS[resample], box or _whole(size))
+    return resize(image, size, resample, box)
 
 
-def resize(image: Image.Image, size: Size, resample: Resample) -> Image.Image:
+def resize(
+    image: Image.Image, size: Size, resample: Resample, box: Box | None = None
+) -> Image.Image:
     """Return `image` in (height, width) `size`; unchanged if it has the size already.
 
     Pillow resizes width first and then height; from version 13 on it resizes some
     portraits the other way round, which changes their last bits
     (python-pillow/Pillow#9549). Two separate passes give every version the bits of
     the older ones, at the same cost.
+
+    Args:
+        image: The image, of any mode.
+        size: (height, width) of the result.
+        resample: Filter.
+        box: The part of the result to return, by default all of it. Columns outside are
+            left out of the second pass, which gives the same bits for less.
     """
     height, width = size
+    left, top, right, bottom = box or _whole(size)
     kernel = _FILTERS[resample]
     if image.size == (width, height):
-        return image
+        return _part(image, (left, top, right, bottom))
     if kernel is Image.Resampling.NEAREST or image.mode in ("1", "P"):  # not to be averaged
-        return image.resize((width, height), Image.Resampling.NEAREST)
+        resized = image.resize((width, height), Image.Resampling.NEAREST)
+        return _part(resized, (left, top, right, bottom))
     if image.mode in _PREMULTIPLIED:
         premultiplied = image.convert(_PREMULTIPLIED[image.mode])
-        return resize(premultiplied, size, resample).convert(image.mode)
-    if width * image.height <= _MAX_BETWEEN:
-        between = (width, image.height)
-    else:  # a needle, which the first pass would enlarge beyond measure
-        between = (image.width, height)
-    return image.resize(between, kernel).resize((width, height), kernel)
+        return resize(premultiplied, size, resample, box).convert(image.mode)
+    if width * image.height <= MAX_BETWEEN:
+        columns = _part(image.resize((width, image.height), kernel), (left, 0, right, image.height))
+        return _part(columns.resize((right - left, height), kernel), (0, top, right - left, bottom))
+    # A needle, which the other order would enlarge beyond measure.
+    rows = _part(image.resize((image.width, height), kernel), (0, top, image.width, bottom))
+    return _part(rows.resize((width, bottom - top), kernel), (left, 0, right, bottom - top))
 
 
 def centre_crop(
@@ -128,6 +167,16 @@ def centre_crop(
     framed = Image.new(image.mode, (width, height), fill)
     framed.paste(image, (-left, -top))
     return framed
+
+
+def _whole(size: Size) -> Box:
+    height, width = size
+    return 0, 0, width, height
+
+
+def _part(image: Image.Image, box: Box) -> Image.Image:
+    """Return a part of `image`, which is the image itself if that is all."""
+    return image if box == (0, 0, *image.size) else image.crop(box)
 
 
 def _fitted(source: Size, fit: Fit, target: Size) -> Size:

@@ -12,6 +12,7 @@ from onnxsearch.catalog.catalog import Catalog, NewImage
 from onnxsearch.catalog.expiry import check_ttl
 from onnxsearch.catalog.keys import check_id
 from onnxsearch.catalog.serialization import check_metadata
+from onnxsearch.embedders.opening import opened_for
 from onnxsearch.images.image_file import ImageFile
 from onnxsearch.images.in_memory import read_image
 from onnxsearch.images.reading import ReadPolicy
@@ -38,7 +39,8 @@ def add_image(
     lifetime = None if ttl is None else check_ttl(ttl)
     found = read_image(image, reading)
     file = found if isinstance(found, ImageFile) else None
-    opened = found.decode(reading)
+    opened = opened_for(list(embedders.values()), reading, found.decode)
+    vectors = {each.name: each.embed(decoded)[0] for each, decoded in opened}
     root = catalog.records.root.read()
     record = Record(
         id=id or (root.id_of(file.path) if file else uuid4().hex),
@@ -49,7 +51,6 @@ def add_image(
         size=found.size,
         modified_ns=file.modified_ns if file else None,
     )
-    vectors = {name: each.embed(opened)[0] for name, each in embedders.items()}
     if lifetime is not None:
         record = replace(record, expires=catalog.records.clock() + lifetime)
     catalog.put([NewImage(record, vectors)])

@@ -11,6 +11,7 @@ from onnxsearch._internal.metadata_json import same_metadata
 from onnxsearch.catalog.catalog import Catalog
 from onnxsearch.catalog.copies import Copy
 from onnxsearch.catalog.records import StoredImage
+from onnxsearch.embedders.opening import opened_for
 from onnxsearch.errors import EmbeddingError, ImageError, InvalidArgumentError, ProfileError
 from onnxsearch.images.image_file import ImageFile
 from onnxsearch.images.reading import ReadPolicy
@@ -269,10 +270,10 @@ class IndexingWorker:
     def _tensors(self, known: Container[str], read: ReadImage) -> dict[str, Tensor]:
         """Return an image as the models take it whose vectors are not known."""
         missing = [embedder for embedder in self.embedders if embedder.name not in known]
-        if not missing:
-            return {}
-        image = read.decode(self.reading)
-        return {embedder.name: embedder.prepare(image) for embedder in missing}
+        return {
+            embedder.name: embedder.prepare(image)
+            for embedder, image in opened_for(missing, self.reading, read.decode)
+        }
 
 
 @dataclass(frozen=True, slots=True)

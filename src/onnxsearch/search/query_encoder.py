@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 from onnxsearch._internal.telemetry.observation import ObservedStep
 from onnxsearch.catalog.catalog import Catalog
 from onnxsearch.embedders.base import Embedder, TextQueries
+from onnxsearch.embedders.opening import opened_for
 from onnxsearch.errors import ImageNotFoundError, InvalidArgumentError
-from onnxsearch.images.reading import ReadPolicy, open_image
+from onnxsearch.images.reading import ReadPolicy, all_bytes, open_image
 from onnxsearch.search.diversity import signed_bits
 from onnxsearch.search.query import ExamplesQuery, IdQuery, QueryInput, TextQuery, VectorQuery
 from onnxsearch.search.stored_vectors import stored_vectors
@@ -42,7 +44,7 @@ class QueryEncoder:
     def vectors(self, query: QueryInput, embedders: Sequence[Embedder]) -> dict[str, Vectors]:
         """Return the query's vector by model, each of shape (columns,).
 
-        An image is decoded once, however many models there are.
+        An image is decoded once for all models that take it in the same size.
 
         Raises:
             ImageError: An image cannot be used.
@@ -58,24 +60,19 @@ class QueryEncoder:
                 return _given(row, embedders)
             case ExamplesQuery(like, unlike):
                 return self._combined(like, unlike, embedders)
-        image = self._image(query)  # type: ignore[arg-type]
-        return {embedder.name: embedder.embed(image)[0] for embedder in embedders}
+        return self._embedded(query, embedders)  # type: ignore[arg-type]
 
-    def _image(self, query: ImageInput) -> Image.Image:
+    def _embedded(self, query: ImageInput, embedders: Sequence[Embedder]) -> dict[str, Vectors]:
         if isinstance(query, list | tuple | set):
             raise InvalidArgumentError(
                 f"query {query!r:.80}: expected one image, or one Query. For several images use "
                 "search_many(), for examples of one thing Query.examples()"
             )
-        try:
-            return open_image(query, self.reading)
-        except ImageNotFoundError as error:
-            if not isinstance(query, str):
-                raise
-            raise ImageNotFoundError(
-                f"{error}. A string is the path of an image. To search for words, pass "
-                "text='...'; for a stored image by its id, Query.id('...')"
-            ) from error
+        if len(embedders) > 1 and hasattr(query, "read"):
+            query = all_bytes(cast("BinaryIO", query))  # it may be opened more than once
+        opened = opened_for(embedders, self.reading, partial(_open, query))
+        found = {embedder.name: embedder.embed(image)[0] for embedder, image in opened}
+        return {embedder.name: found[embedder.name] for embedder in embedders}
 
     def _combined(
         self,
@@ -89,6 +86,18 @@ class QueryEncoder:
             e.name: _rocchio([row[e.name] for row in near], [row[e.name] for row in far], e.metric)
             for e in embedders
         }
+
+
+def _open(query: ImageInput, policy: ReadPolicy) -> Image.Image:
+    try:
+        return open_image(query, policy)
+    except ImageNotFoundError as error:
+        if not isinstance(query, str):
+            raise
+        raise ImageNotFoundError(
+            f"{error}. A string is the path of an image. To search for words, pass "
+            "text='...'; for a stored image by its id, Query.id('...')"
+        ) from error
 
 
 def text_vectors(embedder: Embedder, texts: Sequence[str]) -> Vectors:

@@ -152,7 +152,8 @@ class Searcher:
         images, omissions = zip(
             *(self._with_omission(image, selection) for image in batch), strict=True
         )
-        opened = (open_image(image, self.encoder.reading) for image in images)
+        reading = embedder.reading_for(self.encoder.reading)
+        opened = (open_image(image, reading) for image in images)
         return _Embedded(embedder.embed(opened, batch_size=self.batch_size), list(omissions))
 
     def _with_omission(self, query: _Query, selection: Selection) -> tuple[_Query, Omission]:

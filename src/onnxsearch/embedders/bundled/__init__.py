@@ -11,6 +11,10 @@ from onnxsearch.errors import UnknownModelError
 DEFAULT_MODEL = "efficientnet-lite2"
 """The better of the two: 1280 numbers, 5 MB."""
 
+PROFILE_REVISION = "2"
+"""Revision of the profile that prepares images for the bundled models, as an index remembers
+it. 2: large JPEGs are decoded at a reduced size. 1, not remembered: all at full size."""
+
 _FILES = {name: f"{name}.int8.onnx" for name in ("efficientnet-lite2", "efficientnet-lite0")}
 
 

@@ -22,7 +22,7 @@ from onnxsearch._internal.validation import (
     number,
 )
 from onnxsearch.embedders.base import Embedder, Tensor
-from onnxsearch.embedders.bundled import DEFAULT_MODEL, bundled_model
+from onnxsearch.embedders.bundled import DEFAULT_MODEL, PROFILE_REVISION, bundled_model
 from onnxsearch.embedders.description import ModelDescription, ModelSource, class_path
 from onnxsearch.embedders.hub.resolution import image_model
 from onnxsearch.embedders.onnx.external_data import model_name
@@ -35,14 +35,19 @@ from onnxsearch.embedders.onnx.first_run import model_input, probe_images
 from onnxsearch.embedders.onnx.image_model import ImageModel
 from onnxsearch.embedders.onnx.model_files import described_file
 from onnxsearch.embedders.onnx.parity import Reference, Verification, compare
-from onnxsearch.embedders.onnx.pooling import Pooling, check_pooling, pool
-from onnxsearch.embedders.onnx.profile_lookup import PROFILE_KEY, resolve_profile, usual_layout
+from onnxsearch.embedders.onnx.pooling import Pooling, check_pooling, pool, pooled_dimension
+from onnxsearch.embedders.onnx.profile_lookup import (
+    PROFILE_KEY,
+    bundled_profile,
+    resolve_profile,
+    usual_layout,
+)
 from onnxsearch.embedders.onnx.provider_choice import start_sessions
 from onnxsearch.embedders.onnx.providers import CPU, Provider, provider_name
 from onnxsearch.embedders.onnx.session import RuntimeOptions
 from onnxsearch.embedders.onnx.signature import ImageInputSpec
 from onnxsearch.embedders.onnx.text_embedder import OnnxTextEmbedder
-from onnxsearch.errors import InvalidArgumentError, ModelOutputError, ProfileError
+from onnxsearch.errors import InvalidArgumentError, ProfileError
 from onnxsearch.images.preprocessing.presets import profile_names
 from onnxsearch.images.preprocessing.profile import Layout, PreprocessingProfile
 from onnxsearch.images.reading import READ_STRICTLY, ReadPolicy, open_image
@@ -174,7 +179,9 @@ class OnnxEmbedder(Embedder):
         first = self._model.first_run(probes[0])
         self._output = first.choose(output, pooling)
         values = first.image_values(self._output)
-        self._dimension = self._pooled_dimension(values.shape)
+        # Ones, since a subclass may divide by what it is given.
+        pooled = self.pool(np.ones(values.shape, np.float32))
+        self._dimension = pooled_dimension(pooled, self._output, self.metric)
         if self._text is not None:
             self._text.check_dimension(self._dimension, self._output, first.listed())
         self._model = self._model.batched_safely(probes, values, self._output)
@@ -184,6 +191,8 @@ class OnnxEmbedder(Embedder):
         cls,
         name: str = DEFAULT_MODEL,
         *,
+        embedder_name: str | None = None,
+        profile: str | PreprocessingProfile | None = None,
         providers: str | Sequence[Provider] = _ONE_PROVIDER,
         device_ids: Sequence[int] | None = None,
         threads: int | None = None,
@@ -193,6 +202,11 @@ class OnnxEmbedder(Embedder):
 
         Args:
             name: `efficientnet-lite2`, or the smaller `efficientnet-lite0`.
+            embedder_name: The model's name in the engine. By default `name`.
+            profile: See `OnnxEmbedder`. By default the profile that the model was trained
+                with, and the resampler `reducing`, so that large JPEGs are decoded at a
+                reduced size. `profile=name` decodes them at full size; these vectors belong
+                to another index.
             providers: See `OnnxEmbedder`.
             device_ids: See `OnnxEmbedder`.
             threads: See `OnnxEmbedder`.
@@ -203,13 +217,15 @@ class OnnxEmbedder(Embedder):
         """
         embedder = cls(
             bundled_model(name),
-            name=name,
+            name=name if embedder_name is None else embedder_name,
+            profile=bundled_profile(name) if profile is None else profile,
             providers=providers,
             device_ids=device_ids,
             threads=threads,
             reading=reading,
         )
-        embedder.source = ModelSource("bundled", name)
+        revision = PROFILE_REVISION if profile is None else None
+        embedder.source = ModelSource("bundled", name, revision)
         return embedder
 
     @classmethod
@@ -391,6 +407,9 @@ class OnnxEmbedder(Embedder):
     def check_reading(self, policy: ReadPolicy) -> None:
         self._profile.check_reading(policy)
 
+    def reading_for(self, policy: ReadPolicy) -> ReadPolicy:
+        return self._profile.reading_for(policy)
+
     def prepare(self, image: ImageInput) -> Tensor:
         """Return the model's input tensor for `image`, without batch axis.
 
@@ -400,7 +419,7 @@ class OnnxEmbedder(Embedder):
         Raises:
             ImageError: The image cannot be used.
         """
-        opened = open_image(image, self._reading)
+        opened = open_image(image, self.reading_for(self._reading))
         return model_input(self._profile, opened, self.input)
 
     def run(self, batch: Tensor) -> Tensor:
@@ -498,27 +517,10 @@ class OnnxEmbedder(Embedder):
     @property
     def _own_class(self) -> str | None:
         """Name of the class, if it makes vectors in another way than this one."""
-        names = ("prepare", "run", "pool", "embed", "embed_tensors")
+        names = ("reading_for", "prepare", "run", "pool", "embed", "embed_tensors")
         cls = type(self)
         same = all(getattr(cls, name) == getattr(OnnxEmbedder, name) for name in names)
         return None if same else cls.__qualname__
-
-    def _pooled_dimension(self, shape: tuple[int, ...]) -> int:
-        # Ones, since a subclass may divide by what it is given.
-        pooled = self.pool(np.ones(shape, np.float32))
-        if pooled.ndim != 2:
-            raise ModelOutputError(
-                f"pool() made shape {pooled.shape} of output {self._output!r}: expected "
-                "(images, dimension)"
-            )
-        if self.metric is not Metric.HAMMING:
-            return int(pooled.shape[1])
-        if pooled.dtype != np.uint8:
-            raise InvalidArgumentError(
-                f"metric=Metric.HAMMING, and the model's vectors are {pooled.dtype}: expected a "
-                "subclass whose pool() packs bits, as np.packbits(output > 0, axis=1) does"
-            )
-        return int(pooled.shape[1]) * 8
 
     def _under_other_profiles(self) -> Iterator[tuple[str, OnnxEmbedder]]:
         """Yield this embedder under each named profile that fits the model."""

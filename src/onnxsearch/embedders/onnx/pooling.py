@@ -8,8 +8,9 @@ import numpy as np
 
 from onnxsearch._internal.validation import choice
 from onnxsearch.embedders.base import Tensor
-from onnxsearch.errors import ModelOutputError
+from onnxsearch.errors import InvalidArgumentError, ModelOutputError
 from onnxsearch.images.preprocessing.profile import Layout
+from onnxsearch.types import Metric
 
 Pooling = Literal["cls", "mean", "max", "avg"]
 """How tokens (`cls`, `mean`, `max`) or a feature map (`avg`, `max`) become a vector."""
@@ -80,3 +81,29 @@ def _spatial_axes(shape: tuple[int, ...], layout: Layout) -> tuple[int, int]:
     if (second == third) != (first == second):
         return (2, 3) if second == third else (1, 2)
     return (2, 3) if layout == "NCHW" else (1, 2)
+
+
+def pooled_dimension(pooled: Tensor, output: str, metric: Metric) -> int:
+    """Return the dimension of vectors that pooling made: numbers, or bits for `Metric.HAMMING`.
+
+    Args:
+        pooled: What pooling made of an output.
+        output: The name of the output, for messages.
+        metric: How distances are measured.
+
+    Raises:
+        ModelOutputError: These are no vectors.
+        InvalidArgumentError: Bits are compared, and pooling does not pack any.
+    """
+    if pooled.ndim != 2:
+        raise ModelOutputError(
+            f"pool() made shape {pooled.shape} of output {output!r}: expected (images, dimension)"
+        )
+    if metric is not Metric.HAMMING:
+        return int(pooled.shape[1])
+    if pooled.dtype != np.uint8:
+        raise InvalidArgumentError(
+            f"metric=Metric.HAMMING, and the model's vectors are {pooled.dtype}: expected a "
+            "subclass whose pool() packs bits, as np.packbits(output > 0, axis=1) does"
+        )
+    return int(pooled.shape[1]) * 8

@@ -76,6 +76,21 @@ def resolve_profile(
     return profile
 
 
+def bundled_profile(name: str) -> PreprocessingProfile:
+    """Return the profile that prepares images for a bundled model.
+
+    It is the one of the model's file, with another resampler: the bundled models promise
+    no other library's vectors.
+
+    Raises:
+        ProfileError: No bundled model has this name.
+    """
+    exact = PreprocessingProfile.named(name)
+    return replace(
+        exact, name=f"{name}-reducing", resampler="reducing", source="the package onnxsearch"
+    )
+
+
 def usual_layout(
     given: str | PreprocessingProfile | None, carried: str | None, path: str | None
 ) -> Layout | None:

@@ -41,7 +41,10 @@ class ProfileDescription:
     resample: Resample = "bilinear"
     """Filter for resizing; all but `nearest` average over the pixels that they shrink."""
     resampler: Resampler = "pillow"
-    """Which implementation to reproduce bit for bit: Pillow's, or torch's on uint8 tensors."""
+    """Which implementation to reproduce bit for bit: Pillow's, or torch's on uint8 tensors.
+    `reducing` is Pillow's for images of less than twice the size that they are resized to.
+    Larger JPEGs are decoded at a half, a quarter or an eighth of their size, and other larger
+    images averaged over blocks, so that the filter still has twice the pixels that it makes."""
     colours: Colours = "RGB"
     """Order of the channels."""
     steps: tuple[Step, ...] = ()
@@ -72,15 +75,20 @@ class ProfileDescription:
         self._check_resampler()
 
     def _check_resampler(self) -> None:
-        needs_rgb = self.resampler == "torch" or self.fill != (0, 0, 0)
+        needs_rgb = self.resampler != "pillow" or self.fill != (0, 0, 0)
         if needs_rgb and self.decode.convert == "last":
             raise ProfileError(
-                "torch's resampler, and borders other than black, need images converted to RGB "
-                "first: use a decode policy with convert='first'"
+                "the resamplers torch and reducing, and borders other than black, need images "
+                "converted to RGB first: use a decode policy with convert='first'"
             )
         if self.resampler == "torch" and self.resample not in ("bilinear", "bicubic"):
             raise ProfileError(
                 f"resample: {self.resample!r}, but torch's resampler has bilinear and bicubic only"
+            )
+        if self.resampler == "reducing" and self.resample == "nearest":
+            raise ProfileError(
+                "resample: 'nearest' picks single pixels, and resampler='reducing' averages them "
+                "first: use resampler='pillow', or another filter"
             )
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -20,7 +20,8 @@ from onnxsearch.images.preprocessing.model_config import config_profile
 from onnxsearch.images.preprocessing.presets import named_profile
 from onnxsearch.images.preprocessing.steps import HFBackend, Step, lookup_table
 from onnxsearch.images.reading import DRAFTED, ReadPolicy
-from onnxsearch.images.resize import Size, centre_crop, resize_to_fit
+from onnxsearch.images.reducing_resize import REDUCING_GAP
+from onnxsearch.images.resize import Crop, Size, centre_crop, resize_to_fit
 
 Layout: TypeAlias = Literal["NHWC", "NCHW"]
 
@@ -175,6 +176,17 @@ class PreprocessingProfile(ProfileDescription):
         if self.resample == "nearest" and policy.draft is not None:
             raise ProfileError(self._no_drafts)
 
+    def reading_for(self, policy: ReadPolicy) -> ReadPolicy:
+        """Return how images are opened for this profile, given the caller's policy.
+
+        A profile with the resampler `reducing` has JPEGs decoded at a reduced size, unless the
+        policy says at which. Every other profile gets images as the policy opens them.
+        """
+        if self.resampler != "reducing" or policy.draft is not None:
+            return policy
+        side = min(self.resized) if self.fit == "shortest" else max(self.resized)
+        return replace(policy, draft=REDUCING_GAP * side)
+
     def _checked(self, dtype: DTypeLike) -> str:
         """Return the name of a number type that the profile can give."""
         expected = "float32 or float16" if self.steps else "float32, float16 or uint8"
@@ -194,5 +206,6 @@ class PreprocessingProfile(ProfileDescription):
         )
 
     def _cut(self, image: Image.Image) -> Image.Image:
-        resized = resize_to_fit(image, self.fit, self.resized, self.resample, self.resampler)
+        crop = Crop(self.size, self.rounding)
+        resized = resize_to_fit(image, self.fit, self.resized, self.resample, self.resampler, crop)
         return centre_crop(resized, self.size, self.rounding, self.fill)
