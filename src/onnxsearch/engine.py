@@ -775,9 +775,11 @@ class SearchEngine(Closeable):
     ) -> Iterator[SearchResults]:
         """Yield the results of `search` for each image, in order.
 
-        This is much faster than a loop over `search`: all cores embed, and the store
-        receives many queries at once. An iterator is read as its images are needed, and
-        memory stays bounded. `exclude_query` leaves out each image from its own results.
+        This is much faster than a loop over `search`: all cores embed, and the store is
+        asked once for the images of a list (once for each 819 of a model with 1,280
+        numbers, so that memory stays bounded). An iterator is read as its images are
+        needed: the first results come early, and later ones many at a time.
+        `exclude_query` leaves out each image from its own results.
 
         Raises:
             ImageError: An image cannot be used; results of earlier ones were yielded.
@@ -807,7 +809,8 @@ class SearchEngine(Closeable):
     ) -> Comparison:
         """Search with several models and compare their results.
 
-        An image is decoded once for all models.
+        An image is decoded once for all models. All cores encode a list of queries, and each
+        model's store is asked for many of them at once.
 
         Args:
             query: A query as for `search`; or a list of queries, over which the measures
@@ -863,8 +866,8 @@ class SearchEngine(Closeable):
                 default `"rrf"`.
             k: Ranks at which precision and recall are computed.
             depth: Number of ranks that are used, without the query itself; by default all,
-                which takes time quadratic in the number of images. (Milvus returns at most
-                16,384 rows.)
+                which takes time quadratic in the number of images; a million ranks are in
+                memory at once, about 150 MB. (Milvus returns at most 16,384 rows.)
             confidence: Confidence level of the bootstrap intervals.
             resamples: Number of bootstrap samples.
             seed: Seed of the bootstrap samples.

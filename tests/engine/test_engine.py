@@ -22,6 +22,7 @@ from onnxsearch import (
     InMemoryVectorStore,
     InvalidArgumentError,
     Match,
+    Query,
     SearchEngine,
     SpaceMismatchError,
     Tensor,
@@ -102,21 +103,51 @@ def test_search_many_takes_pictures_only_as_they_are_needed(engine: SearchEngine
     results.close()  # type: ignore[attr-defined]
 
 
-def test_search_many_asks_the_store_for_many_queries_at_once() -> None:
-    asked = []
+class Counting(InMemoryVectorStore):
+    """Remembers the number of queries of each search."""
 
-    class Counting(InMemoryVectorStore):
-        def _search(
-            self, spec: CollectionSpec, queries: Vectors, limit: int, filter: Filter | None
-        ) -> list[list[Match]]:
-            asked.append(len(queries))
-            return super()._search(spec, queries, limit, filter)
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[int] = []
 
-    engine = SearchEngine(FakeEmbedder(), Counting(), InMemoryMetadataStore(), workers=2)
+    def _search(
+        self, spec: CollectionSpec, queries: Vectors, limit: int, filter: Filter | None
+    ) -> list[list[Match]]:
+        self.asked.append(len(queries))
+        return super()._search(spec, queries, limit, filter)
+
+
+def counted(*embedders: FakeEmbedder) -> tuple[SearchEngine, list[int]]:
+    store = Counting()
+    engine = SearchEngine(embedders, store, InMemoryMetadataStore(), workers=2)
     engine.add(picture("cat"), id="cat")
-    results = list(engine.search_many([picture(f"{n}") for n in range(200)]))
-    assert (len(results), sum(asked)) == (200, 200)
-    assert len(asked) < 12
+    return engine, store.asked
+
+
+def test_search_many_asks_the_store_once_for_images_that_are_there() -> None:
+    engine, asked = counted(FakeEmbedder())
+    images = [picture(f"{n}") for n in range(200)]
+    results = list(engine.search_many(images))
+    assert asked == [200]
+    assert results == list(engine.search_many(iter(images)))
+    assert sum(asked) == 400, "each is searched for once"
+    assert len(asked) < 12, "of images to come, more and more are searched for at once"
+
+
+def test_search_many_bounds_what_it_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, asked = counted(FakeEmbedder())
+    monkeypatch.setattr("onnxsearch.search.searcher._HITS", 80)
+    assert len(list(engine.search_many([picture(f"{n}") for n in range(30)], limit=10))) == 30
+    assert asked == [8, 8, 8, 6]
+
+
+def test_compare_asks_each_model_once() -> None:
+    engine, asked = counted(FakeEmbedder("one"), FakeEmbedder("two"))
+    queries = [Query.id("cat"), *(picture(f"{n}") for n in range(20))]
+    comparison = engine.compare(queries)
+    assert asked == [21, 21]
+    for answer, query in zip(comparison, queries, strict=True):
+        assert answer == engine.compare(query).answers[0]
 
 
 def test_search_many_yields_what_came_before_a_bad_image(engine: SearchEngine) -> None:

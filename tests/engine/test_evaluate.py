@@ -300,3 +300,28 @@ def test_labels_are_the_same_where_filters_take_them_for_the_same(
 def test_a_label_that_cannot_be_compared_is_refused(engine: SearchEngine) -> None:
     with pytest.raises(InvalidArgumentError, match="not hashable"):
         engine.evaluate(lambda record: {record.id})
+
+
+@pytest.mark.parametrize("depth", [None, 3])
+def test_few_ranks_are_in_memory_at_once(
+    engine: SearchEngine, monkeypatch: pytest.MonkeyPatch, depth: int | None
+) -> None:
+    """However few rankings are read at once, the scores are the same."""
+    whole = engine.evaluate("label", depth=depth)
+    monkeypatch.setattr("onnxsearch.evaluation.evaluator._RANKS", 80)
+    asked: list[tuple[int, int]] = []
+    search = InMemoryVectorStore._search
+
+    def counting(
+        self: InMemoryVectorStore,
+        spec: CollectionSpec,
+        queries: Vectors,
+        limit: int,
+        filter: Filter | None,
+    ) -> list[list[Match]]:
+        asked.append((len(queries), limit))
+        return search(self, spec, queries, limit, filter)
+
+    monkeypatch.setattr(InMemoryVectorStore, "_search", counting)
+    assert engine.evaluate("label", depth=depth) == whole
+    assert all(queries == 1 or 2 * queries * limit <= 80 for queries, limit in asked)

@@ -269,5 +269,5 @@ def compare(
             f"compare was given {len(queries)} queries and {len(embedders)} models: expected at "
             "least one query, and two models to compare"
         )
-    answers = [Answer(each, searcher.by_each(each, embedders, selection)) for each in queries]
-    return Comparison(tuple(answers), selection.limit)
+    found = searcher.by_each(queries, embedders, selection)
+    return Comparison(tuple(map(Answer, queries, found)), selection.limit)

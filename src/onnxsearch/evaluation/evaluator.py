@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from onnxsearch.embedders.base import Embedder
     from onnxsearch.vectors.base import Match
 
-_BATCH = 32
-"""Queries ranked at once: each ranking is as long as the album."""
+_RANKS = 1 << 20
+"""Ranks in memory at once, of all models: about 150 MB. A ranking may be as long as the album."""
+_QUERIES = 1024
+"""Queries ranked at once, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +175,7 @@ class Evaluator:
             for batch in batched(sorted(truth.pool), 1024)
             for id, stored in records.find(batch).items()
         }
-        for queries in batched(sorted(truth.right), _BATCH):
+        for queries in batched(sorted(truth.right), self._queries_at_once(len(pool))):
             found = {e.name: self._pool_rankings(e, queries, pool) for e in self.embedders}
             for position, query in enumerate(queries):
                 rankings = {name: rows[position] for name, rows in found.items()}
@@ -223,11 +225,21 @@ class Evaluator:
 
     def _store_depths(self, collection: str, pool: int) -> Iterable[int]:
         """Return how many rows to ask the store for, until the pool is ranked deep enough."""
+        first = self._first_depth(collection, pool)
+        return [first] if self.depth is None else self.retriever.depths(first)
+
+    def _first_depth(self, collection: str, pool: int) -> int:
         stored = max(1, self.retriever.vectors.count(collection))
         if self.depth is None:
-            return [stored]
+            return stored
         # Rows outside the pool, and the query, take up ranks of the store.
-        return self.retriever.depths(math.ceil((self._ranks + 1) * max(1.0, stored / pool)))
+        return math.ceil((self._ranks + 1) * max(1.0, stored / pool))
+
+    def _queries_at_once(self, pool: int) -> int:
+        """Return how many queries are ranked at once, so that memory is bounded."""
+        names = [self.retriever.catalog.collection(each.name) for each in self.embedders]
+        ranks = sum(self._first_depth(name, pool) for name in names)
+        return min(_QUERIES, max(1, _RANKS // ranks))
 
 
 def _checked_ranks(ks: Sequence[int]) -> tuple[int, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeVar, cast
@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     from onnxsearch.vectors.base import Vectors
 
 
-_QUERIES = 64
-"""Queries that the store is asked for at once, at most."""
+_QUERY_BYTES = 1 << 22
+"""Bytes of the queries that the store is asked for at once, at most: 819 of 1,280 numbers."""
+_HITS = 1 << 16
+"""Hits that are wanted for all of these queries, at most: about 30 MB."""
 
 _Query = TypeVar("_Query", bound="QueryInput")
 
@@ -72,7 +74,8 @@ class Searcher:
                     "fuse, or leave it out"
                 )
             embedder = self.embedders.named(model)
-            return self.by_each(query, [embedder], selection)[embedder.name]
+            (found,) = self.by_each([query], [embedder], selection)
+            return found[embedder.name]
         if model is not None or selection.max_distance is not None or selection.diversity:
             raise InvalidArgumentError(
                 "models=[...] does not go with model, max_distance or diversity: those speak of "
@@ -85,15 +88,34 @@ class Searcher:
         return self.retriever.fused(chosen, rows, rule, selection, omission)
 
     def by_each(
-        self, query: QueryInput, embedders: Sequence[Embedder], selection: Selection
-    ) -> dict[str, SearchResults]:
-        """Return what each model finds, by its name; an image is decoded once."""
-        query, omission = self._with_omission(query, selection)
-        rows = self.encoder.vectors(query, embedders)
-        return {
-            e.name: self.retriever.search(e, rows[e.name][np.newaxis], selection, [omission])[0]
-            for e in embedders
-        }
+        self, queries: Sequence[QueryInput], embedders: Sequence[Embedder], selection: Selection
+    ) -> Iterator[Mapping[str, SearchResults]]:
+        """Yield for each query what each model finds, by its name.
+
+        An image is decoded once. Several queries are encoded by all workers, and each model's
+        store is asked for many of them at once.
+        """
+        alone = len(queries) == 1
+        views = embedders if alone else [e.parallel(self.workers) for e in embedders]
+        size = min(_most_at_once(embedder, selection) for embedder in embedders)
+
+        def encode(query: QueryInput) -> tuple[dict[str, Vectors], Omission]:
+            query, omission = self._with_omission(query, selection)
+            return self.encoder.vectors(query, views), omission
+
+        for batch in batched(queries, size):
+            encoded = (
+                map(encode, batch) if alone else ordered_map(encode, batch, workers=self.workers)
+            )
+            rows, omissions = zip(*encoded, strict=True)
+            found = {
+                e.name: self.retriever.search(
+                    e, np.stack([each[e.name] for each in rows]), selection, omissions
+                )
+                for e in embedders
+            }
+            for place in range(len(batch)):
+                yield {name: results[place] for name, results in found.items()}
 
     def search_many(
         self, images: Iterable[ImageInput], selection: Selection, *, model: str | None
@@ -122,15 +144,17 @@ class Searcher:
             lambda batch: self._embed(view, batch, selection), batches, workers=self.workers
         )
         pending: list[_Embedded] = []
-        # The first results come early, and later ones many at a time.
-        wanted = 1
+        most = ceil(_most_at_once(embedder, selection) / self.batch_size)
+        # Images that are there already are searched for at once. Of those that are still to come,
+        # the first results come early, and later ones many at a time.
+        wanted = most if isinstance(images, Sized) else 1
         try:
             for batch in embedded:
                 pending.append(batch)
                 if len(pending) >= wanted:
                     ready, pending = pending, []
                     yield from self._searched(embedder, ready, selection)
-                    wanted = min(2 * wanted, ceil(_QUERIES / self.batch_size))
+                    wanted = min(2 * wanted, most)
         except Exception:
             # An image that cannot be used does not cost the results of the ones before it.
             yield from self._searched(embedder, pending, selection)
@@ -165,6 +189,12 @@ class Searcher:
             query = cast("_Query", all_bytes(cast("BinaryIO", query)))
         records, reading = self.retriever.catalog.records, self.encoder.reading
         return query, given | own_images(query, records, reading)
+
+
+def _most_at_once(embedder: Embedder, selection: Selection) -> int:
+    """Return how many queries the store is asked for at once, so that memory is bounded."""
+    width = embedder.columns * embedder.metric.dtype.itemsize
+    return max(1, min(_QUERY_BYTES // width, _HITS // selection.wanted))
 
 
 def one_query(query: QueryInput | None, text: str | None) -> QueryInput:

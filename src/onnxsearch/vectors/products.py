@@ -10,7 +10,6 @@ a large product.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextvars import Context, copy_context
 from functools import cache
 from typing import TypeVar
 
@@ -57,14 +56,8 @@ def in_threads(function: Callable[[_Item], _Result], items: Sequence[_Item]) -> 
     """Return the result for each item, computed by a thread for each core."""
     if min(cores(), len(items)) < 2:
         return [function(item) for item in items]
-
-    def compute(task: tuple[Context, list[_Item]]) -> list[_Result]:
-        context, share = task
-        return context.run(lambda: [function(item) for item in share])
-
-    # numpy keeps in the context which errors it ignores.
-    tasks = [(copy_context(), share) for share in batched(items, -(-len(items) // cores()))]
-    found = ordered_map(compute, tasks, workers=cores())
+    shares = batched(items, -(-len(items) // cores()))
+    found = ordered_map(lambda share: [*map(function, share)], shares, workers=cores())
     return [result for results in found for result in results]
 
 
