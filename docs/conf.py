@@ -63,7 +63,7 @@ nitpick_ignore_regex = [
     # `SearchEngine.records` makes them, not the reader.
     ("py:class", r"onnxsearch\.catalog\.records\.RecordIndex"),
     # The forms of arguments of adapters, which their docstrings describe.
-    ("py:class", r"QueryKind|HaystackFilters|Secret|NDArray"),
+    ("py:class", r"QueryKind|HaystackFilters|Secret|NDArray|ArrayLike"),
     # A type variable.
     ("py:.*", r"(onnxsearch\.vectors\.capabilities\.)?Index"),
 ]

@@ -123,6 +123,11 @@ def test_wrong_arguments_are_refused_at_once(engine: SearchEngine, wrong: Any) -
         ImageSearchRetriever(**{"engine": engine, **wrong})
 
 
+def test_a_wrong_number_of_documents_is_refused(engine: SearchEngine) -> None:
+    with pytest.raises(InvalidArgumentError, match="k 0"):
+        ImageSearchRetriever(engine=engine).invoke("pet", k=0)
+
+
 def test_a_retriever_is_a_step_of_a_chain(engine: SearchEngine) -> None:
     retriever = ImageSearchRetriever(engine=engine, min_score=0.5, filter=F("number") < 3)
     chain = retriever | RunnableLambda(lambda documents: [d.id for d in documents])

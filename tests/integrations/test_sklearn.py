@@ -80,7 +80,6 @@ def test_images_in_every_form(paths: list[Path]) -> None:
         column[:, np.newaxis],
         arrays,
         [picture(name) for name in NAMES],
-        (path for path in paths),
         [path.read_bytes() for path in paths],
     ):
         vectors = ImageEmbedder(fake).transform(images)
@@ -127,11 +126,14 @@ def test_a_grid_search_loads_an_embedder_once(paths: list[Path]) -> None:
 
 def test_clones_share_an_embedder_and_keep_the_output() -> None:
     fake = FakeEmbedder()
-    twin = clone(ImageEmbedder(fake, batch_size=3).set_output(transform="pandas"))
+    first = ImageEmbedder(fake, batch_size=3).set_output(transform="pandas")
+    twin = clone(first)
     assert twin.model is fake
     assert twin.batch_size == 3
     assert twin.transform([picture("cat")]).shape == (1, 16)
     assert hasattr(twin.transform([picture("cat")]), "columns")
+    twin.set_output(transform="default")
+    assert hasattr(first.transform([picture("cat")]), "columns")
 
 
 def test_the_model_may_change(paths: list[Path]) -> None:
@@ -175,7 +177,19 @@ def test_bits_become_numbers() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", ["cat.png", 3, np.zeros((2, 3)), np.zeros((2, 4, 4, 3)), np.zeros(3), None]
+    "wrong",
+    [
+        "cat.png",
+        b"cat",
+        3,
+        None,
+        iter([]),
+        {"cat.png"},
+        picture("cat"),
+        np.zeros((2, 3)),
+        np.zeros((2, 4, 4, 3)),
+        np.zeros(3),
+    ],
 )
 def test_what_is_no_sequence_of_images_is_refused(wrong: Any) -> None:
     for method in (ImageEmbedder(FakeEmbedder()).fit, ImageEmbedder(FakeEmbedder()).transform):

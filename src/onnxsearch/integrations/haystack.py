@@ -98,7 +98,9 @@ class ImageDocumentRetriever:
         content_field: str | None = None,
     ) -> None:
         self.engine = instance("engine", engine, (SearchEngine, str, os.PathLike), _LOCATION)
-        self.records = optional(_records_place, "records", records)
+        if records is not None:
+            instance("records", records, (str, Secret), "a path or URL, or a Secret that holds one")
+        self.records = records
         self.top_k = integer("top_k", top_k, least=1)
         self.filters = filters
         self.query_kind = choice("query_kind", query_kind, QUERY_KINDS)
@@ -173,7 +175,7 @@ class ImageDocumentRetriever:
         hits = self._ready().search(
             self._query(query, query_embedding),
             model=self.model,
-            limit=self.top_k if top_k is None else top_k,
+            limit=self.top_k if top_k is None else integer("top_k", top_k, least=1),
             filter=self._filter if filters is None else as_filter(filters),
         )
         return {"documents": [self._document(hit) for hit in hits]}
@@ -370,10 +372,6 @@ class ImageSearchDocumentEmbedder(_LoadsModel):
                 "folder root_path"
             )
         return path
-
-
-def _records_place(name: str, value: str | Secret) -> str | Secret:
-    return instance(name, value, (str, Secret), "a path or URL, or a Secret that holds one")
 
 
 def _checked_model(model: Embedder | str | os.PathLike[str]) -> Embedder | str | os.PathLike[str]:

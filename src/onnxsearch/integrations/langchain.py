@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from onnxsearch._internal.validation import instance
+from onnxsearch._internal.validation import instance, integer
 from onnxsearch.embedders.base import Embedder
 from onnxsearch.engine import SearchEngine
 from onnxsearch.errors import MissingExtraError
@@ -79,7 +79,7 @@ class ImageSearchRetriever(BaseRetriever):
         hits = self.engine.search(
             as_query(query, self.query_kind),
             model=self.model,
-            limit=self.k if k is None else k,
+            limit=self.k if k is None else integer("k", k, least=1),
             filter=self.filter if filter is None else filter,
             min_score=self.min_score,
         )

@@ -6,10 +6,12 @@ Needs the extra `[sklearn]`.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Sequence
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from onnxsearch._internal.validation import integer
 from onnxsearch.embedders.base import DEFAULT_BATCH, Embedder
@@ -25,12 +27,14 @@ except ImportError as error:
     raise MissingExtraError.for_package("scikit-learn", extra="sklearn") from error
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from sklearn.utils import Tags
 
     from onnxsearch.types import ImageInput
 
 __all__ = ["ImageEmbedder"]
+
+_SETTINGS = ("_sklearn_output_config", "_metadata_request")
+"""What scikit-learn's own `clone` copies besides the parameters."""
 
 _IMAGES = (
     "a list of images or paths, a column of paths, or an array of RGB images of shape "
@@ -74,7 +78,7 @@ class ImageEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         self.model = model
         self.batch_size = batch_size
 
-    def fit(self, X: Iterable[ImageInput], y: object = None) -> Self:  # noqa: N803
+    def fit(self, X: Sequence[ImageInput] | ArrayLike, y: object = None) -> Self:  # noqa: N803
         """Check the parameters and load the model; no image is opened.
 
         Args:
@@ -92,7 +96,7 @@ class ImageEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         self._embedder()
         return self
 
-    def transform(self, X: Iterable[ImageInput]) -> NDArray[np.float32]:  # noqa: N803
+    def transform(self, X: Sequence[ImageInput] | ArrayLike) -> NDArray[np.float32]:  # noqa: N803
         """Return the vectors of images, one a row.
 
         Args:
@@ -133,9 +137,8 @@ class ImageEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     def __sklearn_clone__(self) -> Self:
         # A copy of an embedder would load the model again.
         made = type(self)(**self.get_params(deep=False))
-        made.__dict__.update(
-            {name: value for name, value in vars(self).items() if name == "_sklearn_output_config"}
-        )
+        settings = {name: vars(self)[name] for name in _SETTINGS if name in vars(self)}
+        made.__dict__.update(deepcopy(settings))
         return made
 
     def __getstate__(self) -> dict[str, Any]:
@@ -153,13 +156,13 @@ class ImageEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         super().__setstate__(state)
 
 
-def _images(given: Iterable[ImageInput]) -> Sequence[ImageInput]:
+def _images(given: Sequence[ImageInput] | ArrayLike) -> Sequence[ImageInput]:
     """Return the images of an argument `X`, without opening one."""
-    if isinstance(given, str | bytes | os.PathLike) or not isinstance(given, Iterable):
-        raise InvalidArgumentError(f"X {given!r:.80}: expected {_IMAGES}")
+    # An iterator would be empty after fit.
+    if isinstance(given, Sequence) and not isinstance(given, str | bytes | bytearray | memoryview):
+        return cast("Sequence[ImageInput]", given)
     if not hasattr(given, "__array__"):
-        return list(given)
-    # An array, or a column or table of a data frame.
+        raise InvalidArgumentError(f"X {given!r:.80}: expected {_IMAGES}")
     table: NDArray[Any] = np.asarray(given)
     if table.ndim == 2 and table.shape[1] == 1:
         table = table[:, 0]
