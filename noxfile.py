@@ -44,6 +44,13 @@ def integration(session: nox.Session) -> None:
 
 
 @nox.session(python=OLDEST)
+def ray(session: nox.Session) -> None:
+    """Actors of Ray, on real servers; Ray takes 300 MB and is not among the other extras."""
+    session.install("-e", ".[all,ray]", *group("tests"), *group("servers"))
+    session.run("pytest", "-m", "integration", "tests/integrations/test_ray.py", *session.posargs)
+
+
+@nox.session(python=OLDEST)
 def slow(session: nox.Session) -> None:
     """All of the real photos in ../shared, and long searches for defects."""
     session.install("-e", ".[all]", *group("tests"), *group("servers"))

@@ -31,7 +31,7 @@ myst_heading_anchors = 3
 # Docstrings are Markdown in spirit: single backquotes mean code.
 default_role = "code"
 # Frameworks that the environment of the documentation does not have.
-autodoc_mock_imports = ["haystack", "langchain_core", "llama_index", "pydantic"]
+autodoc_mock_imports = ["haystack", "langchain_core", "llama_index", "pydantic", "ray"]
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 autodoc_type_aliases = {
@@ -55,7 +55,7 @@ napoleon_numpy_docstring = False
 nitpick_ignore_regex = [
     (
         "py:.*",
-        r"(collections\.abc|datetime|numpy|os|pathlib|PIL|pymilvus|redis|threading|typing)\..*",
+        r"(collections\.abc|datetime|numpy|os|pathlib|PIL|pymilvus|ray|redis|threading|typing)\..*",
     ),
     # The same names as they are written in annotations that are imported for type checkers only.
     ("py:class", r"Client|HFBackend|Image\.Image|np\.\w+|pa\.\w+|pd\.\w+|Path|timedelta"),

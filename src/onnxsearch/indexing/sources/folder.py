@@ -55,11 +55,11 @@ class Folder:
     def __iter__(self) -> Iterator[Item | Outcome]:
         """Yield the files, and outcomes of those that are skipped."""
         for entry in read_source(self._path, self._exclusion).entries:
-            yield entry if isinstance(entry, Outcome) else _item(entry)
+            yield entry if isinstance(entry, Outcome) else found_file(entry)
 
 
-def _item(path: str) -> Item | Outcome:
-    """Return the item of a file, or an outcome if it is not an image."""
+def found_file(path: str) -> Item | Outcome:
+    """Return the item of a file that a folder holds, or an outcome if it is not an image."""
     if not has_image_name(path):
         try:
             with open_source(path) as file:
