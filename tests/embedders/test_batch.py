@@ -109,8 +109,8 @@ def test_other_graphs_keep_their_batch() -> None:
         embedder = Counting(model(nodes), profile=SMALL)
         assert not embedder._model.one_by_one
         runs.clear()
-        embedder.embed(IMAGES, batch_size=4)
-        assert runs == [4, 3]
+        embedder.embed_tensors([embedder.prepare(image) for image in IMAGES])
+        assert runs == [7]
 
 
 def test_bundled_models_keep_their_batch() -> None:

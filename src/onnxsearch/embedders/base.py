@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
+from functools import partial
+from itertools import chain, islice
+from math import ceil
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onnxsearch._internal.closeable import Closeable
+from onnxsearch._internal.cpu import available_cores
 from onnxsearch._internal.telemetry.observation import ObservedStep
-from onnxsearch._internal.threads import batched
+from onnxsearch._internal.threads import batched, ordered_map
 from onnxsearch._internal.validation import instance, integer, items
 from onnxsearch.embedders.description import ModelDescription, class_path
 from onnxsearch.errors import EmbeddingError, InvalidArgumentError
@@ -145,10 +149,12 @@ class Embedder(Closeable):
     ) -> Vectors:
         """Return the vectors of `images`, one a row, in order.
 
+        Several images are decoded and embedded on all cores, in `parallel` threads.
+
         Args:
             images: Images, or a single image (which gives one row). An iterator is
-                read as its images are needed.
-            batch_size: Images per run of the model, at least 1.
+                read a few batches ahead.
+            batch_size: Images per run of the model, at most; at least 1.
 
         Returns:
             Matrix (n, dimension) float32 of unit vectors; for `Metric.HAMMING`
@@ -164,10 +170,15 @@ class Embedder(Closeable):
             (1, 1280)
         """
         batch_size = integer("batch_size", batch_size, least=1)
-        rows = [
-            self.embed_tensors([self.prepare(image) for image in batch])
-            for batch in batched(_as_iterable(images), batch_size)
-        ]
+        workers, rest = available_cores(), iter(_as_iterable(images))
+        first = list(islice(rest, workers * batch_size))
+        if len(first) == 1:  # which has all cores by itself
+            return _embed_batch(self, first)
+        # Few images are shared out, so that every thread has some.
+        share = min(batch_size, ceil(len(first) / workers)) or 1
+        batches = chain(batched(first, share), batched(rest, batch_size))
+        embed = partial(_embed_batch, self.parallel(workers))
+        rows = list(ordered_map(embed, batches, workers=workers))
         return np.concatenate(rows) if rows else self.embed_tensors([])
 
     def embed_tensors(self, tensors: Sequence[Tensor]) -> Vectors:
@@ -263,6 +274,10 @@ def unit_vectors(output: Tensor, model: str) -> Vectors:
             "some images: try the float32 export"
         )
     return (vectors / norms).astype(np.float32)
+
+
+def _embed_batch(embedder: Embedder, images: Sequence[ImageInput]) -> Vectors:
+    return embedder.embed_tensors([embedder.prepare(image) for image in images])
 
 
 def _as_iterable(images: ImageInput | Iterable[ImageInput]) -> Iterable[ImageInput]:

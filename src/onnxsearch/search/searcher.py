@@ -177,8 +177,8 @@ class Searcher:
             *(self._with_omission(image, selection) for image in batch), strict=True
         )
         reading = embedder.reading_for(self.encoder.reading)
-        opened = (open_image(image, reading) for image in images)
-        return _Embedded(embedder.embed(opened, batch_size=self.batch_size), list(omissions))
+        tensors = [embedder.prepare(open_image(image, reading)) for image in images]
+        return _Embedded(embedder.embed_tensors(tensors), list(omissions))
 
     def _with_omission(self, query: _Query, selection: Selection) -> tuple[_Query, Omission]:
         """Return a query that can be read, and the images that its results leave out."""
