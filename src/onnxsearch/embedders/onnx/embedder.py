@@ -6,7 +6,7 @@ import copy
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Self
 
 import numpy as np
@@ -32,6 +32,7 @@ from onnxsearch.embedders.onnx.fingerprint import (
     subclass_parameters,
 )
 from onnxsearch.embedders.onnx.first_run import model_input, probe_images
+from onnxsearch.embedders.onnx.gathering import GatheredRuns
 from onnxsearch.embedders.onnx.image_model import ImageModel
 from onnxsearch.embedders.onnx.model_files import described_file
 from onnxsearch.embedders.onnx.parity import Reference, Verification, compare
@@ -136,6 +137,7 @@ class OnnxEmbedder(Embedder):
     _output: str
     _dimension: int
     _text: OnnxTextEmbedder | None
+    _gathered: GatheredRuns | None = None
 
     source: ModelSource | None
     """Where the model comes from, such as the package; None for a file of the user."""
@@ -432,6 +434,8 @@ class OnnxEmbedder(Embedder):
         Raises:
             EmbeddingError: ONNX Runtime failed.
         """
+        if self._gathered is not None:
+            return self.pool(self._gathered(batch))
         return self.pool(self._model.run(batch, self._output))
 
     def embed_text(self, texts: str | Iterable[str]) -> Vectors:
@@ -492,12 +496,15 @@ class OnnxEmbedder(Embedder):
 
         Its session divides the cores among them: on a CPU that is the fastest way through
         many images, while a single image is fastest with all cores. The weights are then
-        in memory twice. Other providers do their own scheduling, and get the embedder
-        itself.
+        in memory twice. A GPU gets the batches of all threads that wait for it as one, so
+        that some threads decode while it computes; see `GatheredRuns`.
         """
         workers = integer("workers", workers, least=1)
-        threads = max(1, self._model.threads // workers)
-        if threads == self._model.threads or self._model.sessions.providers != _ONE_PROVIDER:
+        sessions, threads = self._model.sessions, max(1, self._model.threads // workers)
+        if not sessions.on_cpu and workers > 1 and self._model.takes_any_batch:
+            run = partial(self._model.run, output=self._output)
+            return self._with(_gathered=GatheredRuns(run, len(sessions.devices) or 1))
+        if threads == self._model.threads or sessions.providers != _ONE_PROVIDER:
             return self
         return self._with(_model=self._model.with_threads(threads))
 

@@ -70,6 +70,11 @@ class ImageModel:
         inputs = sessions.get(threads).get_inputs()
         self.input: ImageInputSpec = read_input(inputs, layout, usual)
 
+    @property
+    def takes_any_batch(self) -> bool:
+        """Whether several images are run at once, as many as there are."""
+        return not self.one_by_one and self.input.batch is None
+
     def with_threads(self, threads: int) -> ImageModel:
         """Return the same model, run on `threads` cores."""
         sibling = copy.copy(self)
