@@ -14,6 +14,7 @@ from onnxsearch import (
     Archive,
     ArrowStream,
     AsyncSearchEngine,
+    AsyncStats,
     CollectionSpec,
     Comparison,
     Embedder,
@@ -60,6 +61,7 @@ from onnxsearch import (
     Table,
     Tensor,
     TextQueries,
+    Timing,
     TransferReport,
     Trial,
     Tunable,
@@ -271,6 +273,9 @@ async def awaited(engine: SearchEngine) -> list[str]:
     stored: str = await ours.add("cat.jpg", id="cat", metadata={"name": "Tom"})
     record: Record | None = await ours.get(stored)
     results: SearchResults = await ours.search(text="a cat", limit=5, filter=F("name") == "Tom")
+    stats: AsyncStats = await ours.stats()
+    timing: Timing = engine.stats().operations["search"]
+    print(stats.waiting, timing.p95, [model.vectors for model in stats.models])
     async for outcome in ours.index_iter("pictures"):
         status: Status = outcome.status
         print(status, record)
