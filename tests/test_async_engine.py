@@ -516,3 +516,65 @@ async def test_stats_show_how_busy_the_slots_are() -> None:
         stores.faults.release()
         while (await engine.stats()).abandoned:
             await asyncio.sleep(0.001)
+
+
+@in_a_loop
+async def test_searches_that_wait_are_answered_together() -> None:
+    stores = Stores()
+    async with opened(stores, concurrency=2) as engine:
+        stores.faults.hang(on="search")
+        first = asyncio.ensure_future(engine.search(picture("image 1")))
+        await stores.hangs()
+        others = [asyncio.ensure_future(engine.search(picture(name))) for name in NAMES]
+        await asyncio.sleep(0)
+        assert (await engine.stats()).waiting_searches == 12
+        others[3].cancel()
+        assert (await engine.stats()).waiting_searches == 11
+        stores.faults.release()
+        await first
+        prepared = len(stores.embedder.calls.prepared)
+        found = await asyncio.gather(*others, return_exceptions=True)
+        assert isinstance(found[3], asyncio.CancelledError)
+        assert [r[0].id for r in found if not isinstance(r, BaseException)] == [
+            name for name in NAMES if name != "image 3"
+        ]
+        assert len(stores.embedder.calls.prepared) == prepared + 11
+        stats = await engine.stats()
+        assert (stats.batches, stats.batched, stats.waiting_searches) == (2, 12, 0)
+
+
+@in_a_loop
+async def test_a_batch_that_nobody_waits_for_frees_its_slot() -> None:
+    stores = Stores()
+    async with opened(stores, concurrency=1) as engine:
+        stores.faults.hang(on="search")
+        searches = [asyncio.ensure_future(engine.search(picture(name))) for name in NAMES[:3]]
+        await stores.hangs()
+        searches[0].cancel()
+        waiting = asyncio.ensure_future(engine.count())
+        await asyncio.sleep(0.01)
+        assert not waiting.done()
+        searches[1].cancel()
+        searches[2].cancel()
+        assert await waiting == 12
+        assert (await engine.search(picture("image 1")))[0].id == "image 1"
+
+
+@in_a_loop
+async def test_searches_that_wait_while_the_engine_closes() -> None:
+    stores = Stores()
+    engine = AsyncSearchEngine(stores.engine, concurrency=1)
+    stores.faults.hang(on="search")
+    first = asyncio.ensure_future(engine.search(picture("image 1")))
+    await stores.hangs()
+    others = [asyncio.ensure_future(engine.search(picture(name))) for name in NAMES]
+    await asyncio.sleep(0)
+    closing = asyncio.ensure_future(engine.close())
+    await asyncio.sleep(0)
+    stores.faults.release()
+    await closing
+    assert (await first)[0].id == "image 1"
+    for error in await asyncio.gather(*others, return_exceptions=True):
+        assert isinstance(error, ClosedError)
+    with pytest.raises(ClosedError):
+        await engine.search(picture("image 1"))

@@ -12,6 +12,7 @@ from collections.abc import (
     Generator,
     Iterable,
     Iterator,
+    Mapping,
     Sequence,
     Sized,
 )
@@ -19,8 +20,19 @@ from dataclasses import dataclass, fields
 from functools import partial, wraps
 from inspect import signature
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Generic,
+    ParamSpec,
+    Self,
+    TypeAlias,
+    TypeVar,
+    cast,
+)
 
+from onnxsearch._internal.async_batcher import AsyncBatcher
 from onnxsearch._internal.async_pool import AsyncPool
 from onnxsearch._internal.async_progress import AsyncProgress
 from onnxsearch._internal.async_stream import BlockingIterator, stream
@@ -35,10 +47,17 @@ from onnxsearch.images.reading import READ_STRICTLY, ReadPolicy
 if TYPE_CHECKING:
     from onnxsearch._internal.progress import ProgressSink
     from onnxsearch.embedders.base import Embedder
+    from onnxsearch.search.results import SearchResults
 
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+
+_Batcher: TypeAlias = "AsyncBatcher[Mapping[str, Any], SearchResults]"
+
+_MOST_SEARCHES = 64
+"""Searches that are answered together, at most: with more, a search would wait longer for the
+others than it gains."""
 
 _LEAST_SLOTS = 4
 """Operations at once by default, at least: they wait for stores as well as for cores."""
@@ -51,6 +70,21 @@ def _awaited(
 
     async def call(self: AsyncSearchEngine, /, *args: P.args, **kwargs: P.kwargs) -> R:
         return await self._pool.run(partial(method, self.engine, *args, **kwargs))
+
+    return wraps(method)(call)
+
+
+def _batched(
+    method: Callable[Concatenate[SearchEngine, P], SearchResults],
+) -> Callable[Concatenate[AsyncSearchEngine, P], Coroutine[Any, Any, SearchResults]]:
+    """Return a method that awaits `SearchEngine.search`, together with other calls."""
+    bind = signature(method).bind
+
+    async def call(self: AsyncSearchEngine, /, *args: P.args, **kwargs: P.kwargs) -> SearchResults:
+        if self._batcher is None:
+            return await self._pool.run(partial(method, self.engine, *args, **kwargs))
+        _, *given = bind(self.engine, *args, **kwargs).arguments.items()
+        return await self._batcher.ask(dict(given))
 
     return wraps(method)(call)
 
@@ -141,9 +175,15 @@ class AsyncStats(Stats):
     running: int = 0
     """Operations that run now, at most `concurrency`."""
     waiting: int = 0
-    """Operations that wait for a slot now."""
+    """Operations that wait for a slot now; a batch of searches counts as one."""
     abandoned: int = 0
     """Operations that were cancelled and run on, on threads of their own."""
+    waiting_searches: int = 0
+    """Searches that are not part of a batch yet; none without `batching`."""
+    batches: int = 0
+    """Batches of searches so far; a search that was alone is one, too."""
+    batched: int = 0
+    """Searches in them."""
 
 
 class AsyncSearchEngine:
@@ -194,9 +234,16 @@ class AsyncSearchEngine:
     ) -> None:
         self._engine = instance("engine", engine, SearchEngine, "a SearchEngine")
         slots = _slots(concurrency)
-        self._batching = boolean("batching", batching)
         self._lifetime = Lifetime("this engine")
         self._pool = AsyncPool(slots, self._lifetime)
+        self._batcher: _Batcher | None = None
+        if boolean("batching", batching):
+            self._batcher = AsyncBatcher(
+                self._pool,
+                engine._search_together,
+                most=_MOST_SEARCHES,
+                groups=max(1, slots // 2),
+            )
         self._closing: asyncio.Future[None] | None = None
 
     @classmethod
@@ -307,9 +354,15 @@ class AsyncSearchEngine:
         """Return what `SearchEngine.stats` returns, and how busy the slots are."""
         found = await self._pool.run(self._engine.stats)
         own = {each.name: getattr(found, each.name) for each in fields(found)}
-        pool = self._pool
+        pool, batcher = self._pool, self._batcher
         return AsyncStats(
-            **own, running=pool.running, waiting=pool.waiting, abandoned=pool.abandoned
+            **own,
+            running=pool.running,
+            waiting=pool.waiting,
+            abandoned=pool.abandoned,
+            waiting_searches=batcher.waiting if batcher else 0,
+            batches=batcher.batches if batcher else 0,
+            batched=batcher.batched if batcher else 0,
         )
 
     add = _awaited(SearchEngine.add)
@@ -336,7 +389,7 @@ class AsyncSearchEngine:
     records = _iterated(SearchEngine.records, most=BATCH)
     remove = _awaited(SearchEngine.remove)
     save_snapshot = _reported(SearchEngine.save_snapshot)
-    search = _awaited(SearchEngine.search)
+    search = _batched(SearchEngine.search)
     search_many = _iterated(SearchEngine.search_many)
     sweep = _awaited(SearchEngine.sweep)
     tune = _awaited(SearchEngine.tune)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from onnxsearch._internal.closeable import Closeable
 from onnxsearch._internal.cpu import available_cores
 from onnxsearch._internal.lifetime import Lifetime, close_all
 from onnxsearch._internal.paths import target_path
-from onnxsearch._internal.telemetry.observation import iterated_operation, operation
+from onnxsearch._internal.telemetry.observation import (
+    iterated_operation,
+    joint_operation,
+    operation,
+)
 from onnxsearch._internal.telemetry.timings import Recorder
 from onnxsearch._internal.validation import instance, integer
 from onnxsearch.catalog.catalog import Catalog
@@ -58,6 +62,7 @@ from onnxsearch.locations import (
     stored_embedders,
 )
 from onnxsearch.metadata.base import MetadataStore
+from onnxsearch.search.joint_search import JointSearch
 from onnxsearch.search.near_duplicates import calibrate, clusters, exact_copies
 from onnxsearch.search.query_encoder import QueryEncoder
 from onnxsearch.search.retriever import Retriever
@@ -173,6 +178,7 @@ class SearchEngine(Closeable):
         self._searcher = Searcher(
             self._embedders, encoder, self._retriever, self._workers, self._batch_size
         )
+        self._joint_search = JointSearch(self._searcher)
         self._lifetime = Lifetime("this engine")
         self._recorder = Recorder()
         self._make_embedders: MakeEmbedders | None = None
@@ -1279,6 +1285,13 @@ class SearchEngine(Closeable):
         """
         with ParquetExport(target_path(path)) as source:
             return self.copy_from(source, progress=progress)
+
+    @joint_operation("search")
+    def _search_together(
+        self, searches: Sequence[Mapping[str, Any]]
+    ) -> Sequence[SearchResults | Exception]:
+        """Answer calls of `search` at once, each as if it were alone; for `AsyncSearchEngine`."""
+        return self._joint_search.answer(searches)
 
     def _pipeline(self) -> Pipeline:
         embedders = list(self._embedders.values())

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from contextvars import copy_context
 from typing import Any, TypeVar
 from weakref import WeakSet
@@ -52,12 +52,19 @@ class AsyncPool:
     ) -> T:
         """Call `function` on a thread when there is a slot, and return what it returns.
 
-        The thread sees the context variables of the caller.
-
         Args:
             function: The call.
-            abandoned: Is called, on a thread too, with what the call returns after its caller
-                was cancelled.
+            abandoned: See `call`.
+
+        Raises:
+            ClosedError: The owner was closed, or belongs to another process.
+        """
+        async with self.slot():
+            return await self.call(function, abandoned=abandoned)
+
+    @asynccontextmanager
+    async def slot(self) -> AsyncIterator[None]:
+        """Wait for a slot, and hold it.
 
         Raises:
             ClosedError: The owner was closed, or belongs to another process.
@@ -71,23 +78,32 @@ class AsyncPool:
         self.running += 1
         try:
             self._lifetime.check()
-            return await self._on_thread(function, abandoned)
+            yield
         finally:
             self.running -= 1
             self._slots.release()
 
-    async def _on_thread(
-        self, function: Callable[[], T], abandoned: Callable[[T], None] | None
+    async def call(
+        self, function: Callable[[], T], *, abandoned: Callable[[T], None] | None = None
     ) -> T:
-        call = self._threads.submit(copy_context().run, function)
+        """Call `function` on a thread, in a slot that is held, and return what it returns.
+
+        The thread sees the context variables of the caller.
+
+        Args:
+            function: The call.
+            abandoned: Is called, on a thread too, with what the call returns after its caller
+                was cancelled.
+        """
+        running = self._threads.submit(copy_context().run, function)
         try:
-            return await asyncio.wrap_future(call)
+            return await asyncio.wrap_future(running)
         except asyncio.CancelledError:
-            if not call.cancelled():
-                self._abandoned.add(call)
-                call.add_done_callback(self._abandoned.discard)
+            if not running.cancelled():
+                self._abandoned.add(running)
+                running.add_done_callback(self._abandoned.discard)
             if abandoned is not None:
-                self._threads.submit(_pass_on, call, abandoned)
+                self._threads.submit(_pass_on, running, abandoned)
             raise
 
     def begin(self, function: Callable[[], None]) -> Future[None]:

@@ -83,7 +83,7 @@ class Searcher:
             )
         chosen = self.embedders.selected(models)
         rule = as_fusion(fusion)
-        query, omission = self._with_omission(query, selection)
+        query, omission = self.with_omission(query, selection)
         rows = self.encoder.vectors(query, chosen)
         return self.retriever.fused(chosen, rows, rule, selection, omission)
 
@@ -97,10 +97,10 @@ class Searcher:
         """
         alone = len(queries) == 1
         views = embedders if alone else [e.parallel(self.workers) for e in embedders]
-        size = min(_most_at_once(embedder, selection) for embedder in embedders)
+        size = min(most_at_once(embedder, selection) for embedder in embedders)
 
         def encode(query: QueryInput) -> tuple[dict[str, Vectors], Omission]:
-            query, omission = self._with_omission(query, selection)
+            query, omission = self.with_omission(query, selection)
             return self.encoder.vectors(query, views), omission
 
         for batch in batched(queries, size):
@@ -144,7 +144,7 @@ class Searcher:
             lambda batch: self._embed(view, batch, selection), batches, workers=self.workers
         )
         pending: list[_Embedded] = []
-        most = ceil(_most_at_once(embedder, selection) / self.batch_size)
+        most = ceil(most_at_once(embedder, selection) / self.batch_size)
         # Images that are there already are searched for at once. Of those that are still to come,
         # the first results come early, and later ones many at a time.
         wanted = most if isinstance(images, Sized) else 1
@@ -174,13 +174,13 @@ class Searcher:
         self, embedder: Embedder, batch: Iterable[ImageInput], selection: Selection
     ) -> _Embedded:
         images, omissions = zip(
-            *(self._with_omission(image, selection) for image in batch), strict=True
+            *(self.with_omission(image, selection) for image in batch), strict=True
         )
         reading = embedder.reading_for(self.encoder.reading)
         tensors = [embedder.prepare(open_image(image, reading)) for image in images]
         return _Embedded(embedder.embed_tensors(tensors), list(omissions))
 
-    def _with_omission(self, query: _Query, selection: Selection) -> tuple[_Query, Omission]:
+    def with_omission(self, query: _Query, selection: Selection) -> tuple[_Query, Omission]:
         """Return a query that can be read, and the images that its results leave out."""
         given = Omission(selection.excluded)
         if not selection.exclude_query:
@@ -191,7 +191,7 @@ class Searcher:
         return query, given | own_images(query, records, reading)
 
 
-def _most_at_once(embedder: Embedder, selection: Selection) -> int:
+def most_at_once(embedder: Embedder, selection: Selection) -> int:
     """Return how many queries the store is asked for at once, so that memory is bounded."""
     width = embedder.columns * embedder.metric.dtype.itemsize
     return max(1, min(_QUERY_BYTES // width, _HITS // selection.wanted))

@@ -8,7 +8,7 @@ observed are names, counts and durations: no path, id, text or metadata.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextvars import Context, ContextVar, copy_context
 from functools import partial, wraps
 from time import perf_counter
@@ -88,28 +88,41 @@ class Observation:
     ) -> None:
         self.end(perf_counter() - self._begun, kind)
 
-    def end(self, seconds: float, error: type[BaseException] | None) -> None:
-        """Note how long the work took, and how it ended."""
-        step = self._step
+    def end(self, seconds: float, *errors: type[BaseException] | None) -> None:
+        """Note how long the work took, and how it ended.
+
+        Args:
+            seconds: The duration.
+            errors: How it ended; of work that answers several calls, how each of them ended.
+        """
         # What is cancelled, or not iterated to its end, has not failed.
-        failure = error.__name__ if error is not None and issubclass(error, Exception) else None
-        if (recorder := _recorder.get()) is not None:
+        failures = [
+            error.__name__ if error is not None and issubclass(error, Exception) else None
+            for error in errors
+        ]
+        for failure in failures:
+            self._note(seconds, failure)
+        if (telemetry := open_telemetry()) is not None:
+            telemetry.end(self._span, failures[0] if len(failures) == 1 else None)
+
+    def _note(self, seconds: float, failure: str | None) -> None:
+        step, telemetry, recorder = self._step, open_telemetry(), _recorder.get()
+        if recorder is not None:
             recorder.record(step.kind, step.name, seconds, self.items, failed=failure is not None)
         level = _level(step, seconds, failure)
-        logs, telemetry = step.logger.isEnabledFor(level), open_telemetry()
+        logs = step.logger.isEnabledFor(level)
         if not logs and telemetry is None:
             return
         attributes = {f"onnxsearch.{step.kind}": step.name, **self._attributes}
         if failure is not None:
             attributes["error.type"] = failure
+        if telemetry is not None:
+            telemetry.measure(step.kind, seconds, self.items, attributes)
         if logs:
             figures = {"onnxsearch.items": self.items, "onnxsearch.duration": seconds}
             ending = "took" if failure is None else f"failed ({failure}) after"
             fields = {**attributes, **figures}
             step.logger.log(level, "%s %s %.4f s", step.name, ending, seconds, extra=fields)
-        if telemetry is not None:
-            telemetry.measure(step.kind, seconds, self.items, attributes)
-            telemetry.end(self._span, failure)
 
 
 def _level(step: ObservedStep, seconds: float, failure: str | None) -> int:
@@ -172,6 +185,43 @@ def iterated_operation(
         return _iterate(step(0), context, items)
 
     return call
+
+
+def joint_operation(
+    of: str,
+) -> Callable[
+    [Callable[[_Self, Sequence[T]], Sequence[R]]], Callable[[_Self, Sequence[T]], Sequence[R]]
+]:
+    """Make a method that answers several calls of an operation count as each of these calls.
+
+    There is one span for all of them. A call has failed if its answer is an error.
+
+    Args:
+        of: Name of the operation.
+    """
+    step = ObservedStep(of, "onnxsearch.engine", "operation")
+
+    def decorate(
+        method: Callable[[_Self, Sequence[T]], Sequence[R]],
+    ) -> Callable[[_Self, Sequence[T]], Sequence[R]]:
+        @wraps(method)
+        def call(self: _Self, calls: Sequence[T], /) -> Sequence[R]:
+            self._lifetime.check()
+            context = copy_context()
+            context.run(_recorder.set, self._recorder)
+            observation, begun = step(), perf_counter()
+            context.run(observation.__enter__)
+            ends: list[type[BaseException] | None] = []
+            try:
+                answers = context.run(method, self, calls)
+                ends += (type(a) if isinstance(a, Exception) else None for a in answers)
+                return answers
+            finally:
+                context.run(observation.end, perf_counter() - begun, *ends)
+
+        return call
+
+    return decorate
 
 
 def _iterate(
