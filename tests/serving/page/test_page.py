@@ -120,6 +120,18 @@ class TestImages:
         page.get_by_role("button", name="Remove my-red.png").click()
         finds(page, "blue.png")
 
+    def test_less_like_an_image(self, page: Page) -> None:
+        page.goto(f"{page.url}?text=red")
+        finds(page, "red.png")
+        page.get_by_role("button", name=re.compile("^crimson")).focus()
+        page.keyboard.press("d")
+        expect(page).to_have_url(re.compile(r"\?text=red&unlike=named%2Fcrimson.png"))
+        expect(page.locator(".part.unlike")).to_contain_text("crimson.png")
+        expect(page.get_by_role("status")).to_contain_text("images by colour")
+        expect(page.get_by_role("button", name=re.compile("^crimson"))).to_have_count(0)
+        page.get_by_role("button", name="Remove crimson.png").click()
+        expect(page.get_by_role("button", name=re.compile("^crimson"))).to_have_count(1)
+
     def test_paste(self, page: Page, red: Path) -> None:
         data = transfer(page, red)
         page.evaluate(
@@ -331,6 +343,17 @@ class TestKeyboard:
         page.keyboard.press("f")
         expect(page.locator("#filter")).to_be_hidden()
 
+    def test_single_keys_can_be_switched_off(self, page: Page) -> None:
+        page.keyboard.press("?")
+        page.get_by_label("Single keys work anywhere").uncheck()
+        page.keyboard.press("Escape")
+        page.reload()
+        expect(first(page)).to_be_visible()
+        page.keyboard.press("3")
+        page.keyboard.press("?")
+        expect(page.get_by_role("dialog")).to_be_hidden()
+        expect(page.locator("#duplicates")).to_be_hidden()
+
 
 class TestDuplicates:
     def test_groups(self, page: Page) -> None:
@@ -436,6 +459,7 @@ class TestToken:
             first(page).locator(".open").click()
             image = page.locator("#details-image")
             expect(image).to_have_attribute("src", re.compile("^blob:"))
+            expect(page.get_by_role("link", name="Open the file")).to_have_count(0)
             page.reload()
             expect(first(page)).to_be_visible()
             assert self.TOKEN not in page.url
@@ -468,7 +492,7 @@ def test_a_server_that_is_gone_is_reported(open_page: OpenPage, colours: SearchE
 VIEWS = {
     "all": "",
     "words": "?text=navy",
-    "similar": "?id=named%2Fred.png&filter=warm%20%3D%3D%20true",
+    "similar": "?id=named%2Fred.png&unlike=named%2Fblue.png&filter=warm%20%3D%3D%20true",
     "invalid": "?filter=warm%20%3D",
     "compare": "?view=compare&id=named%2Fred.png",
     "duplicates": "?view=duplicates",

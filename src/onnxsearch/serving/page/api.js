@@ -1,5 +1,7 @@
 // Requests to the service. All go to the page's own server, and carry the token if it wants one.
 
+import { recall, retain } from "./storage.js";
+
 const TOKEN = "onnxsearch-token";
 
 /** A request that failed; `argument` names the parameter at fault, if the service does. */
@@ -24,7 +26,7 @@ export function onToken(ask) {
   askForToken = ask;
 }
 
-const token = () => sessionStorage.getItem(TOKEN);
+const token = () => recall(TOKEN, "sessionStorage");
 
 export const hasToken = () => token() !== null;
 
@@ -39,7 +41,7 @@ export async function request(path, { signal, ...options } = {}) {
     // Several requests may be refused at once; one question is enough.
     if (token() === used) asking ??= askForToken(used !== null).finally(() => (asking = null));
     const given = asking && (await asking);
-    if (given) sessionStorage.setItem(TOKEN, given);
+    if (given) retain(TOKEN, given, "sessionStorage");
     else if (token() === used) throw await problem(response);
     signal?.throwIfAborted();
   }

@@ -60,7 +60,7 @@ export async function showCompare(shown, signal) {
     const models = chosen(shown);
     const answer = await post(
       "api/compare",
-      formOf(shown, { top_k: TOP, models, exclude: shown.ids }),
+      formOf(shown, { top_k: TOP, models, exclude: [...shown.ids, ...shown.unlike] }),
       signal,
     );
     for (const { hits } of answer.models) remember(hits);

@@ -41,7 +41,11 @@ export function showComposer(shown) {
   words.disabled = !model?.text;
   byId("no-words").hidden = Boolean(model?.text) || !empty;
   byId("no-words").replaceChildren(...(model?.text ? [] : whyNoWords(model, reads)));
-  parts.replaceChildren(...shown.images.map(uploadPart), ...shown.ids.map(storedPart));
+  parts.replaceChildren(
+    ...shown.images.map(uploadPart),
+    ...shown.ids.map((id) => storedPart(id, "ids")),
+    ...shown.unlike.map((id) => storedPart(id, "unlike")),
+  );
   parts.hidden = !parts.childElementCount;
   byId("more-label").hidden = !parts.childElementCount;
   byId("clear").hidden = empty;
@@ -69,13 +73,22 @@ export function addFiles(files, { more = false } = {}) {
     return say(`The service accepts ${most} examples in one search, and this would be more.`);
   }
   const images = [...before, ...wanted.map(keep)];
-  ask(more ? { images } : { images, ids: [], text: "" });
+  ask(more ? { images } : { images, ids: [], unlike: [], text: "" });
 }
 
 /** Search for a stored image: alone, or with `more` beside what was searched for. */
 export function addStored(id, { more = false } = {}) {
-  if (!more) return ask({ ids: [id], images: [], text: "" });
-  if (!state().ids.includes(id)) ask({ ids: [...state().ids, id] });
+  if (!more) return ask({ ids: [id], unlike: [], images: [], text: "" });
+  if (!state().ids.includes(id))
+    ask({ ids: [...state().ids, id], unlike: without(id, state().unlike) });
+}
+
+/** Search for what was searched for, and less for images like a stored one. */
+export function addUnlike(id) {
+  if (isEmpty(state()))
+    return say("Search for something first: this says what it should be unlike.");
+  if (!state().unlike.includes(id))
+    ask({ unlike: [...state().unlike, id], ids: without(id, state().ids) });
 }
 
 /** Search for nothing: show all images. */
@@ -91,7 +104,9 @@ export function focusWords() {
 
 function ask(change) {
   const view = state().view === "duplicates" ? "search" : state().view;
-  navigate({ ...change, view });
+  // Nothing is unlike an image by itself.
+  const unlike = isEmpty({ ...state(), ...change }) ? [] : (change.unlike ?? state().unlike);
+  navigate({ ...change, unlike, view });
 }
 
 function whyNoWords(model, reads) {
@@ -122,14 +137,24 @@ function uploadPart(key) {
   return part(image, file.name || "pasted image", remove);
 }
 
-function storedPart(id) {
+/** Return a stored image of the query; `list` says whether the hits are to be like it. */
+function storedPart(id, list) {
   const stored = thumbnailOf(id);
-  return part(thumbnail(stored, 128), nameParts(stored)[0], () =>
-    ask({ ids: state().ids.filter((other) => other !== id) }),
-  );
+  const [name] = nameParts(stored);
+  const remove = () => ask({ [list]: without(id, state()[list]) });
+  const shown = part(thumbnail(stored, 128), name, remove);
+  if (list === "unlike") {
+    shown.classList.add("unlike");
+    shown.title = "The images found are to be unlike this one";
+    shown.prepend(icon("minus"), h("span", { class: "unseen" }, "unlike"));
+  }
+  return shown;
 }
 
+const without = (id, ids) => ids.filter((other) => other !== id);
+
 function part(image, name, remove) {
+  const label = `Remove ${name}`;
   return h(
     "li",
     { class: "part" },
@@ -137,7 +162,7 @@ function part(image, name, remove) {
     h("bdi", { class: "name" }, name),
     h(
       "button",
-      { type: "button", class: "icon-button", "aria-label": `Remove ${name}`, onclick: remove },
+      { type: "button", class: "icon-button", "aria-label": label, onclick: remove },
       icon("close"),
     ),
   );

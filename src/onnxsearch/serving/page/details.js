@@ -1,12 +1,12 @@
 // The dialog of one image: large, with its metadata, and the way to images like it.
 
-import { get, recordPath } from "./api.js";
+import { get, hasToken, recordPath } from "./api.js";
 import { byId, h, icon, nameParts } from "./dom.js";
 import { narrow } from "./filter.js";
 import { figure, meter } from "./grid.js";
 import { showLarge } from "./images.js";
-import { addStored } from "./composer.js";
-import { EMPTY, addressOf, state } from "./state.js";
+import { addStored, addUnlike } from "./composer.js";
+import { EMPTY, addressOf, isEmpty, state } from "./state.js";
 
 const dialog = byId("details");
 const image = byId("details-image");
@@ -49,6 +49,7 @@ function onKey(event) {
     ArrowRight: () => step(1),
     s: () => hits[place].copy || leave(() => addStored(hits[place].id)),
     a: () => hits[place].copy || leave(() => addStored(hits[place].id, { more: true })),
+    d: () => hits[place].copy || leave(() => addUnlike(hits[place].id)),
   }[event.key];
   if (!act) return;
   event.preventDefault();
@@ -121,7 +122,20 @@ function actions(hit) {
       icon("plus"),
       "Add as an example",
     ),
-    hit.image
+    isEmpty(state())
+      ? null
+      : h(
+          "button",
+          {
+            type: "button",
+            class: "button",
+            onclick: () => leave(() => addUnlike(hit.id)),
+          },
+          icon("minus"),
+          "Less like this",
+        ),
+    // A link sends no token.
+    hit.image && !hasToken()
       ? h(
           "a",
           { class: "button", href: hit.image, target: "_blank", rel: "noreferrer" },

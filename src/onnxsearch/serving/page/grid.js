@@ -3,7 +3,7 @@
 import { h, icon, nameParts } from "./dom.js";
 import { thumbnail } from "./images.js";
 
-/** A list of tiles. `actions`: `open(hits, index)`, `similar(hit)` and `add(hit)`. */
+/** A list of tiles. `actions`: `open(hits, index)`, `similar(hit)`, `add(hit)`, `unlike(hit)`. */
 export class Grid {
   constructor(list, actions) {
     this.list = list;
@@ -115,6 +115,7 @@ export class Grid {
     const act = {
       s: () => this.actions.similar(this.hits[place]),
       a: () => this.actions.add(this.hits[place]),
+      d: () => this.actions.unlike(this.hits[place]),
     }[event.key];
     if (goal === undefined && !act) return;
     event.preventDefault();

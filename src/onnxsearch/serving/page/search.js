@@ -1,7 +1,7 @@
 // The view of a search, or of all images where nothing is searched for.
 
 import { get, post } from "./api.js";
-import { addStored, clear, modelOf } from "./composer.js";
+import { addStored, addUnlike, clear, modelOf } from "./composer.js";
 import { openDetails } from "./details.js";
 import { byId, h, nameParts, plural } from "./dom.js";
 import { Grid } from "./grid.js";
@@ -21,6 +21,7 @@ export const grid = new Grid(byId("grid"), {
   open: (hits, place) => openDetails(hits, place),
   similar: (hit) => addStored(hit.id),
   add: (hit) => addStored(hit.id, { more: true }),
+  unlike: (hit) => addUnlike(hit.id),
 });
 
 export function startSearch(info) {
@@ -67,6 +68,7 @@ export function formOf(shown, extra = {}) {
   for (const key of shown.images)
     form.append("image", uploads.get(key), uploads.get(key).name || "image");
   for (const id of shown.ids) form.append("id", id);
+  for (const id of shown.unlike) form.append("unlike_id", id);
   if (shown.text) form.append("text", shown.text);
   if (shown.filter) form.append("filter", shown.filter);
   for (const [name, values] of Object.entries(extra)) {
@@ -97,7 +99,7 @@ async function page(shown, offset, signal) {
   }
   const most = service.limits?.top_k ?? Infinity;
   const count = Math.min(PAGE, most);
-  const options = { top_k: count, offset, exclude: shown.ids };
+  const options = { top_k: count, offset, exclude: [...shown.ids, ...shown.unlike] };
   if (shown.model) options.model = shown.model;
   const answer = await post("api/search", formOf(shown, options), signal);
   remember(answer.hits);

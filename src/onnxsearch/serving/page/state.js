@@ -9,6 +9,8 @@ export const EMPTY = Object.freeze({
   view: "search",
   text: "",
   ids: [],
+  /** Ids of images that the hits are to be unlike. */
+  unlike: [],
   images: [],
   model: "",
   models: [],
@@ -53,6 +55,7 @@ export function addressOf(shown) {
     if (shown[name]) query.set(name, shown[name]);
   }
   for (const id of shown.ids) query.append("id", id);
+  for (const id of shown.unlike) query.append("unlike", id);
   for (const name of shown.models) query.append("models", name);
   const text = query.toString();
   return text ? `?${text}` : location.pathname;
@@ -66,6 +69,7 @@ function fromAddress() {
     view: VIEWS.includes(text("view")) ? text("view") : "search",
     text: text("text"),
     ids: query.getAll("id"),
+    unlike: query.getAll("unlike"),
     images: (history.state?.images ?? []).filter((key) => uploads.has(key)),
     model: text("model"),
     models: query.getAll("models"),

@@ -1,17 +1,18 @@
 // Light, dark, or as the system is.
 
 import { byId, icon } from "./dom.js";
+import { recall, retain } from "./storage.js";
 
 const KEY = "onnxsearch-theme";
 const THEMES = { auto: "Theme: as the system", light: "Theme: light", dark: "Theme: dark" };
 const button = byId("theme");
 
 export function startTheme() {
-  show(localStorage.getItem(KEY));
+  show(recall(KEY, "localStorage"));
   button.addEventListener("click", () => {
     const names = Object.keys(THEMES);
     const next = names[(names.indexOf(button.dataset.theme) + 1) % names.length];
-    localStorage.setItem(KEY, next);
+    retain(KEY, next, "localStorage");
     show(next);
   });
 }
