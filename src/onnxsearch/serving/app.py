@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
@@ -9,6 +10,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from onnxsearch._internal.validation import instance, items, text
+from onnxsearch.async_engine import AsyncSearchEngine
 from onnxsearch.engine import SearchEngine
 from onnxsearch.serving.browsing import Browsing
 from onnxsearch.serving.failures import HANDLERS
@@ -28,7 +30,7 @@ DEFAULT_LIMITS = ServiceLimits()
 
 
 def create_app(
-    engine: SearchEngine,
+    engine: SearchEngine | AsyncSearchEngine,
     *,
     token: str | None = None,
     hosts: Collection[str] = (),
@@ -40,7 +42,8 @@ def create_app(
     caller's: close it when the application has ended.
 
     Args:
-        engine: The engine.
+        engine: The engine. Searches that arrive together are embedded together, unless an
+            `AsyncSearchEngine` without batching is given.
         token: Visible ASCII characters, at least 16. Requests for what is in the index then
             have to send it as `Authorization: Bearer TOKEN`. Without one, everybody who reaches
             the application may search.
@@ -58,26 +61,33 @@ def create_app(
         >>> from starlette.routing import Mount
         >>> app = Starlette(routes=[Mount("/photos", create_app(engine))])
     """
-    instance("engine", engine, SearchEngine, "a SearchEngine")
+    instance("engine", engine, (SearchEngine, AsyncSearchEngine), "a SearchEngine")
     instance("limits", limits, ServiceLimits, "ServiceLimits")
     if token is not None:
         checked_token(token)
     names = [text("hosts", name, "names of hosts") for name in items("hosts", hosts, "host names")]
     metrics, workers = ServiceMetrics(), Workers(limits)
+    searcher = (
+        AsyncSearchEngine(engine, concurrency=limits.working_threads)
+        if isinstance(engine, SearchEngine)
+        else engine
+    )
     operations: list[Operation] = []
     state = ServiceState(
-        engine, workers, metrics, lambda: openapi_document(operations, token=token is not None)
+        searcher, workers, metrics, lambda: openapi_document(operations, token=token is not None)
     )
     operations += state.operations()
-    operations += Searching(engine, workers, limits).operations()
-    operations += Browsing(engine, workers, limits).operations()
-    operations += StoredImages(engine, workers, limits, metrics).operations()
+    operations += Searching(searcher, workers, limits).operations()
+    operations += Browsing(searcher, workers, limits).operations()
+    operations += StoredImages(searcher, workers, limits, metrics).operations()
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         del app
         yield
-        workers.close()
+        if searcher is not engine:
+            await searcher.close()
+        await asyncio.to_thread(workers.close)
 
     return Starlette(
         routes=[*(each.route(limits) for each in operations), *PageFiles().routes()],

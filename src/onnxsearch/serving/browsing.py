@@ -10,7 +10,7 @@ from itertools import islice
 from starlette.responses import Response
 
 from onnxsearch._internal.version import VERSION
-from onnxsearch.engine import SearchEngine
+from onnxsearch.async_engine import AsyncSearchEngine
 from onnxsearch.serving import parameters, schemas
 from onnxsearch.serving.answers import json_response, not_found
 from onnxsearch.serving.documents import Document
@@ -38,7 +38,7 @@ class Browsing:
         limits: How many records a request may ask for.
     """
 
-    def __init__(self, engine: SearchEngine, workers: Workers, limits: ServiceLimits) -> None:
+    def __init__(self, engine: AsyncSearchEngine, workers: Workers, limits: ServiceLimits) -> None:
         self._engine = engine
         self._workers = workers
         self._limits = limits
@@ -91,13 +91,13 @@ class Browsing:
 
     async def record(self, call: Call) -> Response:
         """Answer with one record."""
-        record = await self._workers.call(partial(self._engine.get, call.id))
+        record = await self._workers.in_time(self._engine.get(call.id))
         if record is None:
             raise not_found(f"no image {call.id!r:.200} is stored: GET /api/records lists all")
         return json_response(call.documents.record(record))
 
     def _info(self) -> Document:
-        info, limits = self._engine.info(), self._limits
+        info, limits = self._engine.engine.info(), self._limits
         described = {model.name: model for model in info.models}
         if time.monotonic() - self._sampled > _SAMPLE_SECONDS:
             self._fields = self._sampled_fields()
@@ -128,7 +128,7 @@ class Browsing:
         """Return the fields of some records, with some of their values."""
         values: dict[str, dict[JSONValue, None]] = {}
         types: dict[str, dict[str, None]] = {}
-        for record in islice(self._engine.records(), _SAMPLE):
+        for record in islice(self._engine.engine.records(), _SAMPLE):
             for name, value in _leaves(record.metadata):
                 if name in types or len(types) < _MOST_FIELDS:
                     types.setdefault(name, {})[_type_name(value)] = None
@@ -146,13 +146,13 @@ class Browsing:
         first, limit = call.arguments[self._offset], call.arguments[self._limit]
         page: list[JSONValue] = []
         count = 0
-        for record in self._engine.records(chosen, order_by=order):
+        for record in self._engine.engine.records(chosen, order_by=order):
             if first <= count < first + limit:
                 page.append(call.documents.record(record))
             count += 1
             if chosen is None and count == first + limit:
                 break
-        return {"count": self._engine.count() if chosen is None else count, "records": page}
+        return {"count": self._engine.engine.count() if chosen is None else count, "records": page}
 
 
 def _leaves(metadata: Metadata, path: str = "", depth: int = 1) -> Iterator[tuple[str, JSONValue]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from starlette.responses import Response
 
-from onnxsearch.engine import SearchEngine
+from onnxsearch.async_engine import AsyncSearchEngine
 from onnxsearch.search.query import Query
 from onnxsearch.serving import parameters, schemas
 from onnxsearch.serving.answers import bad_request, json_response
@@ -42,7 +42,7 @@ class Searching:
         limits: How many hits a request may ask for.
     """
 
-    def __init__(self, engine: SearchEngine, workers: Workers, limits: ServiceLimits) -> None:
+    def __init__(self, engine: AsyncSearchEngine, workers: Workers, limits: ServiceLimits) -> None:
         self._engine = engine
         self._workers = workers
         self._ids = parameters.ids("id", "A stored image to search with, by its id.")
@@ -117,9 +117,8 @@ class Searching:
     async def search(self, call: Call) -> Response:
         """Answer a search."""
         given, started = call.arguments, time.perf_counter()
-        results = await self._workers.call(
-            partial(
-                self._engine.search,
+        results = await self._workers.in_time(
+            self._engine.search(
                 self._query(call),
                 model=given[self._model],
                 models=given[self._models] or None,
@@ -148,9 +147,8 @@ class Searching:
     async def compare(self, call: Call) -> Response:
         """Answer a comparison of models."""
         given, started = call.arguments, time.perf_counter()
-        comparison = await self._workers.call(
-            partial(
-                self._engine.compare,
+        comparison = await self._workers.in_time(
+            self._engine.compare(
                 self._query(call),
                 models=given[self._compared] or None,
                 limit=given[self._top_k],
@@ -185,7 +183,7 @@ class Searching:
 
     def _duplicates(self, call: Call, near: float) -> Document:
         model = call.arguments[self._model] or self._engine.models[0]
-        groups = self._engine.duplicates(near, model=model)
+        groups = self._engine.engine.duplicates(near, model=model)
         first = call.arguments[self._offset]
         shown = groups[first : first + call.arguments[self._groups]]
         return {
@@ -198,7 +196,7 @@ class Searching:
     def _members(self, documents: Documents, group: Sequence[str]) -> list[JSONValue]:
         members: list[JSONValue] = []
         for id in group[:_MOST_MEMBERS]:
-            record = self._engine.get(id)
+            record = self._engine.engine.get(id)
             members.append(documents.copy(id) if record is None else documents.record(record))
         return members
 

@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from starlette.responses import Response
 
-from onnxsearch.engine import SearchEngine
+from onnxsearch.async_engine import AsyncSearchEngine
 from onnxsearch.serving import schemas
 from onnxsearch.serving.answers import json_response
 from onnxsearch.serving.documents import Document
@@ -28,7 +28,7 @@ class ServiceState:
 
     def __init__(
         self,
-        engine: SearchEngine,
+        engine: AsyncSearchEngine,
         workers: Workers,
         metrics: ServiceMetrics,
         document: Callable[[], Document],
@@ -67,13 +67,13 @@ class ServiceState:
     async def ready(self, call: Call) -> Response:
         """Answer if both stores do; otherwise with status 503."""
         del call
-        await self._workers.call(self._engine.info)
+        await self._workers.in_time(self._engine.info())
         return json_response({"status": "ready"})
 
     async def metrics(self, call: Call) -> Response:
         """Answer with the metrics."""
         del call
-        self._metrics.images.set(await self._workers.call(self._engine.count))
+        self._metrics.images.set(await self._workers.in_time(self._engine.count()))
         return Response(self._metrics.text(), int(HTTPStatus.OK), {"Content-Type": CONTENT_TYPE})
 
     async def openapi(self, call: Call) -> Response:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 from starlette.responses import Response
 
 from onnxsearch._internal.open_files import StoreFileError, open_to_read
-from onnxsearch.engine import SearchEngine
+from onnxsearch.async_engine import AsyncSearchEngine
 from onnxsearch.images.formats import HEAD, image_format
 from onnxsearch.images.reading import ReadPolicy
 from onnxsearch.reporting.thumbnails import Thumbnails
@@ -78,7 +78,7 @@ class StoredImages:
 
     def __init__(
         self,
-        engine: SearchEngine,
+        engine: AsyncSearchEngine,
         workers: Workers,
         limits: ServiceLimits,
         metrics: ServiceMetrics,
@@ -129,7 +129,7 @@ class StoredImages:
         return _FileResponse(found.path, self._workers, headers)
 
     def _find(self, id: str) -> _ShownFile:
-        record = self._engine.get(id)
+        record = self._engine.engine.get(id)
         if record is None:
             raise not_found(f"no image {id!r:.200} is stored: GET /api/records lists all")
         if record.file is None:

@@ -1,10 +1,10 @@
-"""Threads that do the work of requests, so that the event loop never waits for it."""
+"""Threads for what no method of the engine does, and the time limit of all work."""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Workers:
-    """Two bounded pools of threads.
+    """Two bounded pools of threads, so that the event loop never waits.
 
     What reads the whole index has one thread of its own, so that it never keeps searches
     waiting. A request that is given up frees its place in the queue at once; a call that
@@ -46,6 +46,20 @@ class Workers:
         """
         return await self._result(self._scans, function)
 
+    async def in_time(self, answer: Awaitable[T]) -> T:
+        """Return what is awaited, such as an operation of the engine.
+
+        Raises:
+            Problem: It is not there in time.
+        """
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await answer
+        except TimeoutError:
+            raise busy(
+                f"no answer within {self._seconds:g} s: ask for less, or try again later"
+            ) from None
+
     def close(self) -> None:
         """Wait for what runs, and end the threads."""
         for pool in (self._calls, self._scans):
@@ -53,10 +67,5 @@ class Workers:
 
     async def _result(self, pool: Executor, function: Callable[[], T]) -> T:
         context = contextvars.copy_context()
-        pending = asyncio.get_running_loop().run_in_executor(pool, context.run, function)
-        try:
-            return await asyncio.wait_for(pending, self._seconds)
-        except TimeoutError:
-            raise busy(
-                f"no answer within {self._seconds:g} s: ask for less, or try again later"
-            ) from None
+        loop = asyncio.get_running_loop()
+        return await self.in_time(loop.run_in_executor(pool, context.run, function))
