@@ -29,6 +29,8 @@ MOST_CONNECTIONS = 512
 1,024 files open."""
 _MOST_HEAD_BYTES = 2**16
 _SHUTDOWN_SECONDS = 10
+_WAITING = 128
+"""Connections that wait to be accepted."""
 
 
 class DeadlineProtocol(H11Protocol):
@@ -101,7 +103,7 @@ class ServiceServer(uvicorn.Server):
     """
 
     def __init__(self, app: ASGIApp, host: str, port: int, root_path: str = "") -> None:
-        # Bound before the server starts, so that the address is known, and an error is ours.
+        # Open before the server starts: the address is known, an error is ours, and clients wait.
         self.listener = _listener(host, port)
         super().__init__(
             uvicorn.Config(
@@ -173,6 +175,7 @@ def _listener(host: str, port: int) -> socket.socket:
         # Without it, a port stays taken for a minute after a server has ended.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
+        listener.listen(_WAITING)
     except (OSError, OverflowError) as error:
         listener.close()
         raise InvalidArgumentError(
