@@ -47,7 +47,9 @@ def index(tmp_path_factory: pytest.TempPathFactory, album: Path) -> Path:
 def service(index: Path) -> Iterator[ServiceProcess]:
     with ServiceProcess([CHILD, index, str(SECONDS)]) as service:
         yield service
-        assert service.stop() == (0, "")
+        code, errors = service.stop()
+        assert code == 0
+        assert "Traceback" not in errors  # libraries remark on damaged images
 
 
 def upload(data: bytes) -> bytes:
@@ -81,7 +83,7 @@ def test_hostile_files(service: ServiceProcess, shared: Callable[[str], Path]) -
     assert is_healthy(service)
 
 
-ALLOWED = (200, 400, 413, 415, 422)
+ALLOWED = (200, 413, 415, 422)
 
 
 def requests(index: Path) -> list[bytes]:
@@ -151,7 +153,7 @@ def mutated(request: bytes, random: random.Random) -> bytes:
 def test_mutated_requests(service: ServiceProcess, index: Path) -> None:
     whole = requests(index)
     for request in whole:
-        assert status_of(service.exchange(request)) in (200, 400), request
+        assert status_of(service.exchange(request)) in (200, 422), request
     chance = random.Random(2026)
     bad = [mutated(chance.choice(whole), chance) for _ in range(1_000)]
     statuses: list[int] = []

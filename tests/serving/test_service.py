@@ -241,13 +241,7 @@ def refusal(answer: Any, status: int) -> dict[str, Any]:
         ({"diversity": "2"}, "diversity"),
         ({"exclude_query": "yes"}, "exclude_query"),
         ({"fusion": "rff"}, "fusion"),
-        ({"filter": "price <"}, "filter"),
-        ({"filter": ""}, "filter"),
-        ({"group_size": "2"}, "group_size"),
-        ({"model": "no such model"}, None),
         ({"limit": "3"}, None),
-        ({"text": "a cup"}, "model"),
-        ({"id": "no such id"}, None),
     ],
 )
 def test_bad_fields_are_refused_by_name(
@@ -257,9 +251,28 @@ def test_bad_fields_are_refused_by_name(
     assert problem.get("argument") == argument
 
 
+@pytest.mark.parametrize(
+    ("fields", "argument"),
+    [
+        ({"filter": "price <"}, "filter"),
+        ({"filter": ""}, "filter"),
+        ({"group_size": "2"}, "group_size"),
+        ({"model": "no such model"}, None),
+        ({"text": "a cup"}, "model"),
+        ({"id": "no such id"}, None),
+        ({"models": ["near"], "max_distance": "1"}, None),
+    ],
+)
+def test_fields_that_this_index_cannot_answer(
+    client: TestClient, fields: dict[str, Any], argument: str | None
+) -> None:
+    problem = refusal(client.post("/api/search", files={"image": QUERY}, data=fields), 422)
+    assert problem.get("argument") == argument
+
+
 def test_queries_that_are_none(client: TestClient) -> None:
-    assert refusal(client.get("/api/search"), 400)["argument"] == "image"
-    refusal(client.post("/api/search", data={"unlike_id": "cat.png"}), 400)
+    assert refusal(client.get("/api/search"), 422)["argument"] == "image"
+    refusal(client.post("/api/search", data={"unlike_id": "cat.png"}), 422)
     refusal(client.post("/api/search?top_k=3", files={"image": QUERY}), 400)
     refusal(client.post("/api/search", json={"text": "a cup"}), 415)
     refusal(client.get("/api/search?id=%ff"), 400)
@@ -324,6 +337,8 @@ def test_methods_and_paths(client: TestClient) -> None:
     refusal(answer, 405)
     assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD"}
     assert client.options("/api/info").status_code == 204
+    allowed = client.options("/api/search").headers["allow"]
+    assert set(allowed.split(", ")) == {"GET", "HEAD", "POST"}
     assert client.head("/api/info").content == b""
     refusal(client.get("/no/such/path"), 404)
     refusal(client.get("/app.py"), 404)

@@ -62,6 +62,13 @@ def bad_request(detail: str, argument: str | None = None) -> Problem:
     return Problem(HTTPStatus.BAD_REQUEST, detail, argument=argument, error="InvalidArgumentError")
 
 
+def unusable(detail: str, argument: str | None = None) -> Problem:
+    """Return the refusal of a request that is well formed, and that this index cannot answer."""
+    return Problem(
+        HTTPStatus.UNPROCESSABLE_ENTITY, detail, argument=argument, error="InvalidArgumentError"
+    )
+
+
 def not_found(detail: str) -> Problem:
     """Return the refusal of a request for something that is not there."""
     return Problem(HTTPStatus.NOT_FOUND, detail)

@@ -19,7 +19,7 @@ from onnxsearch.serving.limits import ServiceLimits
 from onnxsearch.serving.load import Admission, UploadLimits
 from onnxsearch.serving.metrics import Measuring, ServiceMetrics
 from onnxsearch.serving.openapi import openapi_document
-from onnxsearch.serving.operations import Operation
+from onnxsearch.serving.operations import Operation, routes
 from onnxsearch.serving.page_files import PageFiles
 from onnxsearch.serving.searching import Searching
 from onnxsearch.serving.state import ServiceState
@@ -90,7 +90,7 @@ def create_app(
         await asyncio.to_thread(workers.close)
 
     return Starlette(
-        routes=[*(each.route(limits) for each in operations), *PageFiles().routes()],
+        routes=[*routes(operations, limits), *PageFiles().routes()],
         middleware=[
             Middleware(Measuring, metrics=metrics),
             Middleware(SecurityHeaders),

@@ -12,27 +12,20 @@ from starlette.responses import Response
 
 from onnxsearch.errors import (
     ClosedError,
-    ImageError,
     ImageTooLargeError,
-    InvalidArgumentError,
-    ModelError,
     OnnxSearchError,
     StoreError,
-    UnknownModelError,
     UnsupportedImageError,
 )
 from onnxsearch.serving.answers import RETRY_SECONDS, Problem
 
 _LOG = logging.getLogger(__name__)
 
-# The first class that an error belongs to counts.
+# The first class that an error belongs to counts. All others stand for a request that is well
+# formed, and that this index cannot answer: an unknown model or id, a damaged image.
 _STATUSES: tuple[tuple[type[OnnxSearchError], HTTPStatus], ...] = (
-    (InvalidArgumentError, HTTPStatus.BAD_REQUEST),
-    (UnknownModelError, HTTPStatus.BAD_REQUEST),
     (ImageTooLargeError, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     (UnsupportedImageError, HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
-    (ImageError, HTTPStatus.UNPROCESSABLE_ENTITY),
-    (ModelError, HTTPStatus.UNPROCESSABLE_ENTITY),
     (StoreError, HTTPStatus.SERVICE_UNAVAILABLE),
     (ClosedError, HTTPStatus.SERVICE_UNAVAILABLE),
 )

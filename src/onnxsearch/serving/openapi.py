@@ -14,7 +14,7 @@ from onnxsearch.serving.parameters import Parameter
 from onnxsearch.serving.schemas import PROBLEM as PROBLEM_SCHEMA
 from onnxsearch.types import JSONValue
 
-_ALWAYS = (400, 403, 421, 429, 503)
+_ALWAYS = (400, 403, 421, 422, 429, 503)
 _WITH_BODY = (408, 413, 415)
 _DESCRIPTION = """Search for similar images in an index. Nothing can be changed. Refusals are
 problem documents (RFC 9457), whose `detail` says what to do.""".replace("\n", " ")

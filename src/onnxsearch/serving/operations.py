@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
@@ -59,16 +59,16 @@ class Operation:
         """Whether an id is a part of the path."""
         return self.path.endswith("{id}")
 
-    def route(self, limits: ServiceLimits) -> Route:
-        """Return the route of the router."""
+    async def answered(self, request: Request, limits: ServiceLimits) -> Response:
+        """Return the answer to a request.
 
-        async def endpoint(request: Request) -> Response:
-            request.scope["onnxsearch.operation"] = self.name
-            request.scope["onnxsearch.arguments"] = {each.name for each in self.parameters}
-            return await self.handler(await self._call(request, limits))
-
-        path = self.path.replace("{id}", "{id:path}")
-        return Route(path, endpoint, methods=[self.method], name=self.name)
+        Raises:
+            Problem: The request is refused.
+            OnnxSearchError: The engine refuses it, or fails.
+        """
+        request.scope["onnxsearch.operation"] = self.name
+        request.scope["onnxsearch.arguments"] = {each.name for each in self.parameters}
+        return await self.handler(await self._call(request, limits))
 
     async def _call(self, request: Request, limits: ServiceLimits) -> Call:
         query = query_fields(request.scope["query_string"])
@@ -82,3 +82,19 @@ class Operation:
         arguments = Arguments(self.parameters, form.fields)
         id = requested_id(request, self.path.removesuffix("{id}")) if self.has_id else ""
         return Call(request, arguments, form.files, id, Documents(root_of(request)))
+
+
+def routes(operations: Iterable[Operation], limits: ServiceLimits) -> list[Route]:
+    """Return a route for each path, which knows all methods of the path."""
+    paths: dict[str, dict[str, Operation]] = {}
+    for operation in operations:
+        paths.setdefault(operation.path, {})[operation.method] = operation
+    return [_route(path, methods, limits) for path, methods in paths.items()]
+
+
+def _route(path: str, methods: Mapping[str, Operation], limits: ServiceLimits) -> Route:
+    async def endpoint(request: Request) -> Response:
+        method = "GET" if request.method == "HEAD" else request.method
+        return await methods[method].answered(request, limits)
+
+    return Route(path.replace("{id}", "{id:path}"), endpoint, methods=list(methods))

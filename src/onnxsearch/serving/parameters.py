@@ -10,7 +10,7 @@ from typing import Generic, TypeVar, cast
 
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.filters import F, Filter
-from onnxsearch.serving.answers import bad_request
+from onnxsearch.serving.answers import bad_request, unusable
 from onnxsearch.types import JSONValue
 
 T_co = TypeVar("T_co", covariant=True)
@@ -37,6 +37,8 @@ class Parameter(Generic[T_co]):
     """The value if the parameter is missing."""
     repeated: bool = False
     """Whether it may come several times; its value is then a tuple."""
+    has_syntax: bool = False
+    """Whether texts of the schema may have no meaning, as in a language of its own."""
 
 
 class Arguments:
@@ -79,7 +81,8 @@ def _parsed(parameter: Parameter[object], text: str) -> object:
     try:
         return parameter.parse(text)
     except InvalidArgumentError as error:
-        raise bad_request(f"{parameter.name} {text!r:.80}: {error}", parameter.name) from error
+        refuse = unusable if parameter.has_syntax else bad_request
+        raise refuse(f"{parameter.name} {text!r:.80}: {error}", parameter.name) from error
 
 
 def texts(name: str, description: str) -> Parameter[tuple[str, ...]]:
@@ -159,7 +162,11 @@ def number(
 def filter_text(name: str, description: str) -> Parameter[Filter | None]:
     """Declare a filter in the form that `F.parse` reads."""
     schema: dict[str, JSONValue] = {"type": "string", "minLength": 1, "maxLength": _TEXT_LENGTH}
-    return Parameter(name, description, schema, lambda value: F.parse(_text(value)), None)
+
+    def parse(value: str) -> Filter:
+        return F.parse(_text(value))
+
+    return Parameter(name, description, schema, parse, None, has_syntax=True)
 
 
 def _several(

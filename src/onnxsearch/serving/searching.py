@@ -12,7 +12,7 @@ from starlette.responses import Response
 from onnxsearch.async_engine import AsyncSearchEngine
 from onnxsearch.search.query import Query
 from onnxsearch.serving import parameters, schemas
-from onnxsearch.serving.answers import bad_request, json_response
+from onnxsearch.serving.answers import json_response, unusable
 from onnxsearch.serving.documents import Document, Documents, agreement
 from onnxsearch.serving.limits import ServiceLimits
 from onnxsearch.serving.operations import Call, Operation
@@ -27,7 +27,6 @@ _FILES = {
     "image": "An image to search with, any number of times; several are examples of one thing.",
     "unlike_image": "An image that the hits are to be unlike.",
 }
-_IMAGE_PROBLEMS = (413, 415, 422)
 
 _MOST_MEMBERS = 100
 """Images that are shown of a group of duplicates."""
@@ -98,15 +97,15 @@ class Searching:
         return [
             Operation(
                 "search", "POST", "/api/search", "Find the most similar images.", self.search,
-                found, search, _FILES, _IMAGE_PROBLEMS,
+                found, search, _FILES,
             ),
             Operation(
                 "searchByLink", "GET", "/api/search", "Find similar images by ids and words.",
-                self.search, found, search, None, (422,),
+                self.search, found, search,
             ),
             Operation(
                 "compare", "POST", "/api/compare", "Compare the hits of different models.",
-                self.compare, compared, compare, _FILES, _IMAGE_PROBLEMS,
+                self.compare, compared, compare, _FILES,
             ),
             Operation(
                 "duplicates", "GET", "/api/duplicates", "Find groups of near-duplicates.",
@@ -213,7 +212,7 @@ class Searching:
         unlike: list[QueryInput] = [data for name, data in files if name == "unlike_image"]
         unlike += map(Query.id, given[self._unlike_ids])
         if not like:
-            raise bad_request("nothing to search with: expected an image, an id or a text", "image")
+            raise unusable("nothing to search with: expected an image, an id or a text", "image")
         return like[0] if len(like) == 1 and not unlike else Query.examples(like, unlike)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import signal
 import socket
 import threading
@@ -103,6 +104,8 @@ class ServiceServer(uvicorn.Server):
     """
 
     def __init__(self, app: ASGIApp, host: str, port: int, root_path: str = "") -> None:
+        # It writes a line about each damaged form, as often as a client likes.
+        logging.getLogger("python_multipart").setLevel(logging.ERROR)
         # Open before the server starts: the address is known, an error is ours, and clients wait.
         self.listener = _listener(host, port)
         super().__init__(
