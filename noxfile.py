@@ -162,3 +162,10 @@ def benchmarks(session: nox.Session) -> None:
     """The speed on this machine."""
     session.install("-e", ".[all]")
     session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session(python=OLDEST)
+def service(session: nox.Session) -> None:
+    """The service against its OpenAPI document: requests of all kinds, by schemathesis."""
+    session.install("-e", ".[serve]", "schemathesis>=4.32,<5")
+    session.run("python", "tools/check_service.py", *session.posargs)
