@@ -28,7 +28,9 @@ def main(arguments: list[str]) -> int:
         thread.start()
         try:
             command = ["schemathesis", "--config-file", str(CONFIGURATION), "run", *arguments]
-            return subprocess.run([*command, f"{server.url}openapi.json"], check=False).returncode
+            return subprocess.run(
+                [*command, f"{server.url}openapi.json"], cwd=name, check=False
+            ).returncode
         finally:
             server.should_exit = True
             thread.join()

@@ -74,7 +74,10 @@ def create_app(
     )
     operations: list[Operation] = []
     state = ServiceState(
-        searcher, workers, metrics, lambda: openapi_document(operations, token=token is not None)
+        searcher,
+        workers,
+        metrics,
+        lambda: openapi_document(operations, limits, token=token is not None),
     )
     operations += state.operations()
     operations += Searching(searcher, workers, limits).operations()

@@ -156,7 +156,7 @@ class _MultipartReader:
             self._form.fields.append((self._name, _decoded(self._data)))
         else:
             self._form.files.append((self._name, bytes(self._data)))
-            if len(self._form.files) > self._limits.images:
+            if [name for name, _ in self._form.files].count(self._name) > self._limits.images:
                 raise Problem(
                     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
                     f"more than {self._limits.images} images: send fewer at once",

@@ -17,7 +17,7 @@ class ServiceLimits:
     upload_bytes: int = 32 * _MIB
     """Bytes of the body of a request; counted while they arrive."""
     images: int = 8
-    """Images that one request uploads."""
+    """Images of each kind, to be like and to be unlike, that one request uploads."""
     pixels: int = 100_000_000
     """Pixels of a stored file of which a thumbnail is made. For uploads the `ReadPolicy` of the
     engine counts; `onnxsearch serve` gives both the same limit. A pixel takes 4 bytes."""

@@ -9,6 +9,7 @@ from onnxsearch._internal.version import VERSION
 from onnxsearch.serving.answers import PROBLEM
 from onnxsearch.serving.documents import Document
 from onnxsearch.serving.forms import MULTIPART, URLENCODED
+from onnxsearch.serving.limits import ServiceLimits
 from onnxsearch.serving.operations import Operation
 from onnxsearch.serving.parameters import Parameter
 from onnxsearch.serving.schemas import PROBLEM as PROBLEM_SCHEMA
@@ -20,17 +21,20 @@ _DESCRIPTION = """Search for similar images in an index. Nothing can be changed.
 problem documents (RFC 9457), whose `detail` says what to do.""".replace("\n", " ")
 
 
-def openapi_document(operations: Iterable[Operation], *, token: bool) -> Document:
+def openapi_document(
+    operations: Iterable[Operation], limits: ServiceLimits, *, token: bool
+) -> Document:
     """Return the document.
 
     Args:
         operations: What the service can do.
+        limits: What a request may ask for.
         token: Whether it asks for a token.
     """
     paths: dict[str, dict[str, JSONValue]] = {}
     for each in operations:
         guarded = token and (each.path.startswith("/api/") or each.path == "/metrics")
-        paths.setdefault(each.path, {})[each.method.lower()] = _operation(each, guarded)
+        paths.setdefault(each.path, {})[each.method.lower()] = _operation(each, limits, guarded)
     schemes = {"token": {"type": "http", "scheme": "bearer"}} if token else {}
     return {
         "openapi": "3.1.0",
@@ -40,7 +44,7 @@ def openapi_document(operations: Iterable[Operation], *, token: bool) -> Documen
     }
 
 
-def _operation(operation: Operation, guarded: bool) -> Document:
+def _operation(operation: Operation, limits: ServiceLimits, guarded: bool) -> Document:
     document: Document = {
         "operationId": operation.name,
         "summary": operation.summary,
@@ -52,7 +56,7 @@ def _operation(operation: Operation, guarded: bool) -> Document:
     if parameters:
         document["parameters"] = parameters
     if operation.files is not None:
-        document["requestBody"] = _body(operation.parameters, operation.files)
+        document["requestBody"] = _body(operation.parameters, operation.files, limits.images)
     if guarded:
         document["security"] = [{"token": []}]
     return document
@@ -80,7 +84,7 @@ def _schema(parameter: Parameter[object]) -> Mapping[str, JSONValue]:
     return {"type": "array", "items": parameter.schema} if parameter.repeated else parameter.schema
 
 
-def _body(parameters: Iterable[Parameter[object]], files: Mapping[str, str]) -> Document:
+def _body(parameters: Iterable[Parameter[object]], files: Mapping[str, str], most: int) -> Document:
     fields: dict[str, JSONValue] = {
         each.name: {**_schema(each), "description": each.description} for each in parameters
     }
@@ -88,18 +92,22 @@ def _body(parameters: Iterable[Parameter[object]], files: Mapping[str, str]) -> 
         name: {
             "type": "array",
             "items": {"type": "string", "contentMediaType": "application/octet-stream"},
+            "maxItems": most,
             "description": description,
         }
         for name, description in files.items()
     }
-    urlencoded: Document = {"schema": {"type": "object", "properties": fields}}
     return {
         "required": True,
         "content": {
-            MULTIPART: {"schema": {"type": "object", "properties": {**images, **fields}}},
-            URLENCODED: urlencoded,
+            MULTIPART: {"schema": _closed({**images, **fields})},
+            URLENCODED: {"schema": _closed(fields)},
         },
     }
+
+
+def _closed(properties: Mapping[str, JSONValue]) -> Document:
+    return {"type": "object", "properties": properties, "additionalProperties": False}
 
 
 def _responses(operation: Operation, guarded: bool) -> Document:

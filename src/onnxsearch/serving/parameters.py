@@ -18,9 +18,11 @@ T_co = TypeVar("T_co", covariant=True)
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 _NUMBER = re.compile(r"[+-]?([0-9]{1,30}\.?[0-9]{0,30}|\.[0-9]{1,30})([eE][+-]?[0-9]{1,3})?")
 
-_ID_LENGTH = 2**16
-_TEXT_LENGTH = 10_000
+_ID_LENGTH = 4_096
+"""Characters of an id, at most: those of the longest path. Several have to fit into a URL."""
+_TEXT_LENGTH = 2_000
 """Characters of a text or name, at most; a model reads some hundred of them."""
+_FILTER_LENGTH = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +163,10 @@ def number(
 
 def filter_text(name: str, description: str) -> Parameter[Filter | None]:
     """Declare a filter in the form that `F.parse` reads."""
-    schema: dict[str, JSONValue] = {"type": "string", "minLength": 1, "maxLength": _TEXT_LENGTH}
+    schema: dict[str, JSONValue] = {"type": "string", "minLength": 1, "maxLength": _FILTER_LENGTH}
 
     def parse(value: str) -> Filter:
-        return F.parse(_text(value))
+        return F.parse(_text(value, _FILTER_LENGTH))
 
     return Parameter(name, description, schema, parse, None, has_syntax=True)
 
@@ -175,11 +177,9 @@ def _several(
     return Parameter(name, description, schema, parse, (), repeated=True)
 
 
-def _text(value: str) -> str:
-    if not 0 < len(value) <= _TEXT_LENGTH:
-        raise InvalidArgumentError(
-            f"{len(value):,} characters: expected a text of 1 to {_TEXT_LENGTH:,}"
-        )
+def _text(value: str, most: int = _TEXT_LENGTH) -> str:
+    if not 0 < len(value) <= most:
+        raise InvalidArgumentError(f"{len(value):,} characters: expected a text of 1 to {most:,}")
     if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
         raise InvalidArgumentError("expected a text in UTF-8")
     return value

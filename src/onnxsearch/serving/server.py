@@ -12,10 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
+import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from onnxsearch.errors import InvalidArgumentError
+from onnxsearch.serving.answers import bad_request
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -75,6 +77,23 @@ class DeadlineProtocol(H11Protocol):
             self._write_deadline.cancel()
             self._write_deadline = None
         super().resume_writing()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP, or has too long a head."""
+        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):  # an answer is under way
+            self.transport.abort()
+            return
+        response = bad_request(
+            f"{msg} Expected HTTP/1.1, with a head of at most {_MOST_HEAD_BYTES:,} bytes"
+        ).response()
+        headers = [*response.raw_headers, (b"connection", b"close")]
+        for event in (
+            h11.Response(status_code=400, headers=headers, reason=b"Bad Request"),
+            h11.Data(data=bytes(response.body)),
+            h11.EndOfMessage(),
+        ):
+            self.transport.write(self.conn.send(event))
+        self.transport.close()
 
     def _is_answering(self) -> bool:
         cycle = cast("RequestResponseCycle | None", self.cycle)
