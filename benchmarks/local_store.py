@@ -1,6 +1,6 @@
 """The local store beside numpy, on vectors like those of photos.
 
-python -m benchmarks.local_store [--rows N] [--dimension N] [--rounds N] [--duplicates D]
+python -m benchmarks.local_store [--rows N] [--dimension N] [--rounds N] [--duplicates D ...]
 
 Random vectors have no neighbours, and are no measure of exact search. These have the
 spectrum that the vectors of 1,237 photos have with the default model (efficientnet-lite2,
@@ -12,6 +12,10 @@ near-duplicate at a distance of about .005.
 
 Numpy computes the product of all vectors, in memory, with the queries, and selects the
 first ten. Both sides take turns, so that other work of the machine disturbs them alike.
+The ratio is the median of the ratios of all turns.
+
+`--duplicates` finds all pairs of rows at most so distant. With up to 20,000 rows, numpy
+compares all pairs too, and must find the same ones.
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ import argparse
 import multiprocessing
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +32,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.timing import table
 from onnxsearch import CollectionSpec, LocalVectorStore
 
 BATCH = 1000
@@ -41,16 +44,40 @@ SHARES |= {128: 0.828, 256: 0.915, 512: 0.977, 1280: 1.0}
 NOISE = 0.005
 
 
+COMPARED = 20_000
+"""Rows of which numpy compares all pairs."""
+
+
 @dataclass(frozen=True)
 class Options:
     path: Path
     rows: int
     dimension: int
     rounds: int
+    duplicates: tuple[float, ...] = ()
 
     @property
     def spec(self) -> CollectionSpec:
         return CollectionSpec("benchmark", self.dimension, fingerprint="like photos")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of a table."""
+
+    name: str
+    value: float
+    unit: str
+    cpu: float | None = None
+    """Seconds of the processor, in the unit of `value`."""
+    numpy: float | None = None
+    ratio: float | None = None
+
+    def __str__(self) -> str:
+        line = f"{self.name:40} {self.value:11,.1f} {self.unit}"
+        line += "" if self.cpu is None else f", CPU {self.cpu:,.1f}"
+        line += "" if self.numpy is None else f", numpy {self.numpy:,.1f}"
+        return line + ("" if self.ratio is None else f", ratio {self.ratio:.2f}")
 
 
 def like_photos(seed: int, batch: int, rows: int, dimension: int) -> NDArray[np.float32]:
@@ -76,79 +103,143 @@ def batches(options: Options) -> Iterator[tuple[list[str], NDArray[np.float32]]]
         yield keys, like_photos(1, start // BATCH, rows, options.dimension)
 
 
-def fill(options: Options) -> dict[str, str]:
+def fill(options: Options) -> list[Figure]:
     with LocalVectorStore(options.path) as store:
         store.ensure_collection(options.spec)
         started = time.perf_counter()
         for keys, rows in batches(options):
             store.upsert("benchmark", keys, rows)
-        lines = {"insert": f"{options.rows / (time.perf_counter() - started):9,.0f} rows/s"}
+        rate = options.rows / (time.perf_counter() - started)
         started = time.perf_counter()
         store.search("benchmark", like_photos(2, 0, 1, options.dimension), LIMIT)
-    lines["first search of all, writes the file"] = milliseconds(started)
-    for path in sorted(options.path.parent.iterdir()):
-        lines[path.name[:20]] = f"{path.stat().st_size >> 20:9,} MiB"
-    return lines
+        first = since(started)
+    files = sorted(options.path.parent.iterdir())
+    return [
+        Figure("insert", rate, "rows/s"),
+        Figure("first search of all, writes the file", first, "ms"),
+        *(Figure(path.name[:20], path.stat().st_size / 2**20, "MiB") for path in files),
+    ]
 
 
-def search(options: Options) -> dict[str, str]:
+def search(options: Options) -> list[Figure]:
     queries = like_photos(2, 0, 64, options.dimension)
-    before = resident()
-    started = time.perf_counter()
+    before, started = resident(), time.perf_counter()
     with LocalVectorStore(options.path) as store:
-        lines = {"open": milliseconds(started)}
+        figures = [Figure("open", since(started), "ms")]
         started = time.perf_counter()
         store.search("benchmark", queries[:1], LIMIT)
-        lines["first search"] = milliseconds(started)
-        lines["resident growth"] = f"{resident() - before:9,} MiB"
+        figures += [
+            Figure("first search", since(started), "ms"),
+            Figure("resident growth", resident() - before, "MiB"),
+        ]
         for query in queries:
             store.search("benchmark", query[np.newaxis], LIMIT)
-        lines["after 64 searches"] = f"{resident() - before:9,} MiB"
+        figures.append(Figure("resident growth after 64 searches", resident() - before, "MiB"))
         matrix = np.concatenate([rows for _, rows in batches(options)])
 
-        def ours(queries: NDArray[np.float32]) -> None:
-            store.search("benchmark", queries, LIMIT)
-
-        def numpy(queries: NDArray[np.float32]) -> None:
-            products = queries @ matrix.T if len(queries) > 1 else [matrix @ queries[0]]
-            for row in products:
-                nearest = np.argpartition(row, -LIMIT)[-LIMIT:]
-                nearest[np.argsort(-row[nearest])]
+        def turn(given: NDArray[np.float32]) -> list[tuple[float, float]]:
+            sides = (
+                lambda: store.search("benchmark", given, LIMIT),
+                lambda: nearest(matrix, given),
+            )
+            return [timed(side) for side in sides]
 
         def add(number: int) -> None:
             store.upsert("benchmark", [f"{number:032x}"], queries[:1])
 
-        for name, given, prepare in (
-            ("one query", lambda turn: queries[turn % 64][np.newaxis], None),
-            ("after an add", lambda turn: queries[turn % 64][np.newaxis], add),
-            ("64 queries", lambda turn: queries, None),
-        ):
-            rounds = options.rounds if name != "64 queries" else max(3, options.rounds // 10)
-            seconds: dict[str, list[float]] = {"ours": [], "numpy": []}
-            for turn in range(rounds):
-                if prepare is not None:
-                    prepare(options.rows + turn)
-                for side, run in (("ours", ours), ("numpy", numpy)):
-                    started = time.perf_counter()
-                    run(given(turn))
-                    seconds[side].append(time.perf_counter() - started)
-            half = {side: 1000 * np.median(values) for side, values in seconds.items()}
-            ratio = np.median(np.divide(seconds["ours"], seconds["numpy"]))
-            lines[name] = f"{half['ours']:9.1f} ms, numpy {half['numpy']:.1f}, ratio {ratio:.2f}"
-    return lines
+        turns: dict[str, list[list[tuple[float, float]]]] = {}
+        turns["one query"] = [turn(queries[[n % 64]]) for n in range(options.rounds)]
+        turns["64 queries"] = [turn(queries) for _ in range(max(3, options.rounds // 10))]
+        turns["one query after an add"] = []
+        for number in range(options.rounds):
+            add(options.rows + number)
+            turns["one query after an add"].append(turn(queries[[number % 64]]))
+        store.delete("benchmark", [f"{options.rows + n:032x}" for n in range(options.rounds)])
+    return figures + [compared(name, np.array(each)) for name, each in turns.items()]
 
 
-def milliseconds(started: float) -> str:
-    return f"{1000 * (time.perf_counter() - started):9,.0f} ms"
+def compared(name: str, turns: NDArray[np.float64]) -> Figure:
+    """Return the medians of turns, of shape (turns, 2 sides, seconds and CPU seconds)."""
+    (ours, cpu), (numpy, _) = 1000 * np.median(turns, axis=0)
+    ratio = float(np.median(turns[:, 0, 0] / turns[:, 1, 0]))
+    return Figure(name, ours, "ms", cpu, numpy, ratio)
 
 
-def resident() -> int:
+def duplicates(options: Options) -> list[Figure]:
+    figures = []
+    with LocalVectorStore(options.path) as store:
+        store.search("benchmark", like_photos(2, 0, 1, options.dimension), LIMIT)
+        for distance in options.duplicates:
+            found: set[tuple[str, ...]] = set()
+
+            def join(distance: float = distance, found: set[tuple[str, ...]] = found) -> None:
+                pairs = store.pairs_within("benchmark", distance) or ()
+                found.update(tuple(sorted(pair)) for pair in pairs)
+
+            seconds, cpu = timed(join)
+            name = f"{len(found):,} pairs within {distance}"
+            figures.append(Figure(name, seconds, "s", cpu))
+            if options.rows <= COMPARED:
+                assert found == all_pairs(options, distance), "other pairs than numpy's"
+    return figures
+
+
+def all_pairs(options: Options, distance: float) -> set[tuple[str, ...]]:
+    """Compare all rows with all others; those near the border are measured in float64."""
+    keys, matrix = [], np.concatenate([rows for _, rows in batches(options)])
+    for batch, _ in batches(options):
+        keys += batch
+    found: set[tuple[str, ...]] = set()
+    for start in range(0, len(matrix), BATCH):
+        squares = 2 - 2 * (matrix[start : start + BATCH] @ matrix.T)
+        for row, other in zip(*np.nonzero(squares <= distance**2 + 1e-4), strict=True):
+            one = matrix[start + row].astype(np.float64)
+            if start + row < other and np.sqrt(np.square(one - matrix[other]).sum()) <= distance:
+                found.add((keys[start + row], keys[other]))
+    return found
+
+
+def nearest(matrix: NDArray[np.float32], queries: NDArray[np.float32]) -> None:
+    """Find the nearest rows as numpy finds them."""
+    products = queries @ matrix.T if len(queries) > 1 else [matrix @ queries[0]]
+    for row in products:
+        near = np.argpartition(row, -LIMIT)[-LIMIT:]
+        near[np.argsort(-row[near])]
+
+
+def timed(run: Callable[[], object]) -> tuple[float, float]:
+    """Return the seconds that a call takes, and those of the processor."""
+    started, worked = time.perf_counter(), time.process_time()
+    run()
+    return time.perf_counter() - started, time.process_time() - worked
+
+
+def since(started: float) -> float:
+    return 1000 * (time.perf_counter() - started)
+
+
+def resident() -> float:
     """Return the MiB of this process in memory, pages of files among them."""
     status = Path("/proc/self/status")
     if not status.exists():
-        return 0
+        return 0.0
     fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
-    return int(fields["VmRSS"].split()[0]) >> 10
+    return int(fields["VmRSS"].split()[0]) / 1024
+
+
+def measure(options: Options) -> dict[str, list[Figure]]:
+    """Return the figures of each part, measured in a process of its own."""
+    parts: dict[str, Callable[[Options], list[Figure]]] = {"fill": fill, "search": search}
+    if options.path.exists():
+        del parts["fill"]
+    if options.duplicates:
+        parts["duplicates"] = duplicates
+    found = {}
+    for name, part in parts.items():
+        spawn = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(1, mp_context=spawn) as process:
+            found[name] = process.submit(part, options).result()
+    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -156,17 +247,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--dimension", type=int, default=1280)
     parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--duplicates", type=float, nargs="*", default=[], metavar="DISTANCE")
     parser.add_argument("--folder", type=Path, help="keep the store here, and use it if it exists")
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         path = (given.folder or Path(folder)) / "vectors.sqlite"
-        options = Options(path, given.rows, given.dimension, given.rounds)
-        for measure in (search,) if path.exists() else (fill, search):
-            spawn = multiprocessing.get_context("spawn")
-            with ProcessPoolExecutor(1, mp_context=spawn) as process:
-                lines = process.submit(measure, options).result()
-            title = f"{measure.__name__}, {options.rows} x {options.dimension}"
-            print(table(title, lines), flush=True)
+        options = Options(path, given.rows, given.dimension, given.rounds, tuple(given.duplicates))
+        for part, figures in measure(options).items():
+            print(f"{part}, {options.rows:,} x {options.dimension}", flush=True)
+            for figure in figures:
+                print(f"  {figure}", flush=True)
 
 
 if __name__ == "__main__":

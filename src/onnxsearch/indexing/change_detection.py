@@ -134,7 +134,8 @@ def _given(
 ) -> dict[str, JSONValue] | None:
     if _is_as(status, before) and metadata.are_stored(file, before):
         return None
-    return metadata.given(file, Path(file.path))
+    # A `Path` takes a tenth of the time of a file that has not changed.
+    return file.metadata if metadata.source is None else metadata.given(file, Path(file.path))
 
 
 def _is_as(status: os.stat_result, before: Record | Copy) -> bool:

@@ -33,6 +33,7 @@ leave out. With the default model that takes 256 of 1,280 numbers, which leave 3
 1,237 photos to compare for ten hits; 128 numbers leave 9 %."""
 _MOST, _OTHERWISE = 2, 5
 """Numbers of a vector for each number of its sketch, at least; and where these are not enough."""
+_ITERATIONS = 3
 _EXTRA = 3
 """Numbers of a sketch that are not coordinates: what is left, the length, half its square."""
 _SINGLE = float(np.finfo(np.float32).eps) / 2
@@ -181,12 +182,30 @@ def sketcher_of(
     if not bounded(metric, lengths).all():
         return None
     directed = _directed(metric, sample, euclidean_lengths(sample))
-    squares, vectors = np.linalg.eigh(directed.T @ directed)
-    count = directions(_width(squares[::-1]) if width is None else width)
-    basis: Floats = np.ascontiguousarray(vectors[:, ::-1][:, :count].T)
-    error = np.linalg.norm(basis @ basis.T - np.eye(count))
+    basis = _principal(directed) if width is None else _main(directed, directions(width))
+    error = np.linalg.norm(basis @ basis.T - np.eye(len(basis)))
     # A basis that is not orthonormal, or not finite, is not to be expected.
     return Sketcher(metric, basis) if error <= _ORTHONORMAL else None
+
+
+def _principal(sample: Floats) -> Floats:
+    """Return the principal directions of a sample, as many as it takes to leave out little."""
+    squares, vectors = np.linalg.eigh(sample.T @ sample)
+    count = directions(_width(squares[::-1]))
+    return np.ascontiguousarray(vectors[:, ::-1][:, :count].T)
+
+
+def _main(sample: Floats, count: int) -> Floats:
+    """Return directions that hold nearly as much of a sample as as many principal ones.
+
+    By subspace iteration from random directions, which takes a tenth of the time (Halko,
+    Martinsson and Tropp, Finding Structure with Randomness, SIAM Review 53(2), 2011,
+    algorithm 4.4).
+    """
+    found = np.random.default_rng(0).standard_normal((sample.shape[1], count))
+    for _ in range(_ITERATIONS):
+        found, _ = np.linalg.qr(sample.T @ (sample @ found))
+    return np.ascontiguousarray(found.T)
 
 
 def _width(squares: Floats) -> int:
