@@ -205,6 +205,10 @@ class Outcome:
     error: str | None = None
     """Why the file is not stored; None where it is."""
 
+    def __post_init__(self) -> None:
+        if self.id == self.uri:  # a report holds many, and a third of one is its id
+            object.__setattr__(self, "id", self.uri)
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class IndexReport(Tabular):
