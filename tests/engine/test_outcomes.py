@@ -285,3 +285,13 @@ def test_prune_keeps_a_drive_whose_folder_went_with_it(
     (folder / "cat.png").unlink()
     (folder.parent / "away").rename(folder / "one")
     assert engine.index(folder, prune=True).counts["removed"] == 1
+
+
+def test_the_path_and_the_id_of_an_outcome_are_one_string(folder: Path) -> None:
+    path = folder / "photo.png"
+    Image.new("RGB", (8, 8), "red").save(path)
+    with engine_with() as engine:
+        for _ in range(2):  # indexed, and unchanged
+            (outcome,) = engine.index([path]).outcomes
+            assert outcome.id == str(path)
+            assert outcome.id is outcome.uri

@@ -173,9 +173,10 @@ def by_words(engine: SearchEngine) -> Vectors:
     text = OnnxTextEmbedder("text.onnx", "tokenizer.json", profile="clip")
     clip = OnnxEmbedder("vision.onnx", text=text, runtime=RuntimeOptions(shrink=True))
     chosen: tuple[str, ...] = OnnxEmbedder.bundled(providers="auto", device_ids=[0]).providers
+    exact = OnnxEmbedder.bundled(embedder_name="exact", profile="efficientnet-lite2")
     tower: OnnxTextEmbedder = OnnxTextEmbedder.hub("a/b", revision="0" * 40, file="t.onnx")
     sources: list[ModelSource | None] = [OnnxEmbedder.hub("siglip2-base").source, tower.source]
-    print(sources, chosen)
+    print(sources, chosen, exact)
     found: SearchResults = engine.search(text="a red apple")
     queries: TextQueries = clip
     report: Verification = clip.verify("reference.npz")

@@ -7,6 +7,7 @@ import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from threading import Barrier
@@ -18,6 +19,7 @@ from PIL import Image
 from onnxsearch._internal.validation import check_name
 from onnxsearch.embedders.base import Embedder
 from onnxsearch.errors import ImageError
+from onnxsearch.images.reading import ReadPolicy
 from onnxsearch.types import ImageInput, Metric
 from onnxsearch.vectors.base import Vectors
 
@@ -183,6 +185,13 @@ class EmbedderContract(ABC):
                 embedder.prepare(source)
             with pytest.raises(ImageError):
                 embedder.embed([pictures[0], source])
+
+    def test_keeps_the_limits_of_the_engine(self, embedder: Embedder) -> None:
+        """Images that the engine refuses are opened, or drafts in another size than it says."""
+        strict = ReadPolicy(max_pixels=123)
+        assert replace(embedder.reading_for(strict), draft=None) == strict
+        drafts = replace(strict, draft=7)
+        assert embedder.reading_for(drafts) == drafts
 
     def test_works_in_threads(self, embedder: Embedder, pictures: list[Image.Image]) -> None:
         """`prepare` or `run` keeps state that threads share."""

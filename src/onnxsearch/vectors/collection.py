@@ -89,6 +89,7 @@ def _space_mismatch(wanted: CollectionSpec, found: CollectionSpec) -> str:
         f"{found.fingerprint}, and is now opened with dimension {wanted.dimension}, metric "
         f"{wanted.metric.value}, fingerprint {wanted.fingerprint}. The model file, its "
         "preprocessing profile, output, pooling or parameters changed, or images are read with "
-        "another ReadPolicy.draft. Open it as it was made: without embedders=..., an index opens "
-        "with the models that filled it. Or give the embedder another name and index again."
+        "another ReadPolicy.draft. Open it as it was made: without embedders= and --model, an "
+        "index opens with the models that filled it. Or give the embedder another name and index "
+        "again."
     )
