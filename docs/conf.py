@@ -31,7 +31,15 @@ myst_heading_anchors = 3
 # Docstrings are Markdown in spirit: single backquotes mean code.
 default_role = "code"
 # Frameworks that the environment of the documentation does not have.
-autodoc_mock_imports = ["haystack", "langchain_core", "llama_index", "pydantic", "ray"]
+autodoc_mock_imports = [
+    "haystack",
+    "langchain_core",
+    "llama_index",
+    "mcp",
+    "mcp_types",
+    "pydantic",
+    "ray",
+]
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 autodoc_type_aliases = {

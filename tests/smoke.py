@@ -58,6 +58,7 @@ def main(extras: set[str]) -> None:
         reads_tables("arrow" in extras, folder / "table.parquet")
         excludes(bool({"cli", "patterns"} & extras), str(folder / "excluding"), pictures)
         serves("serve" in extras, str(folder / "serving"), pictures)
+        serves_agents("mcp" in extras)
         watches("watch" in extras, str(folder / "watching"), pictures)
     for extra, package in FRAMEWORKS.items():
         adapts(extra, package, extra in extras)
@@ -85,6 +86,16 @@ def serves(installed: bool, location: str, pictures: Path) -> None:
     with onnxsearch.SearchEngine.open(location) as engine:
         engine.index(pictures)
         assert create_app(engine).routes
+
+
+def serves_agents(installed: bool) -> None:
+    try:
+        importlib.import_module("onnxsearch.serving.mcp")
+    except onnxsearch.MissingExtraError as error:
+        assert not installed
+        assert "onnxsearch[mcp]" in str(error), error
+    else:
+        assert installed
 
 
 def watches(installed: bool, location: str, pictures: Path) -> None:

@@ -27,6 +27,7 @@ def main() -> None:
             hub,  # noqa: F401
             imports,  # noqa: F401
             info,  # noqa: F401
+            mcp,  # noqa: F401
             models,  # noqa: F401
             output,
             records,  # noqa: F401

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
 from functools import partial
-from itertools import islice
 
 from starlette.responses import Response
 
@@ -15,16 +13,11 @@ from onnxsearch.serving import parameters, schemas
 from onnxsearch.serving.answers import json_response, not_found
 from onnxsearch.serving.documents import Document
 from onnxsearch.serving.limits import ServiceLimits
+from onnxsearch.serving.metadata_fields import sampled_fields
 from onnxsearch.serving.operations import Call, Operation
 from onnxsearch.serving.workers import Workers
-from onnxsearch.types import JSONValue, Metadata
+from onnxsearch.types import JSONValue
 
-_SAMPLE = 1_000
-"""Records of which the fields are shown."""
-_MOST_FIELDS = 100
-_MOST_VALUES = 20
-_LONGEST_VALUE = 100
-_DEEPEST_FIELD = 3
 _SAMPLE_SECONDS = 60.0
 """Seconds for which a sample is shown before another one is taken."""
 
@@ -100,7 +93,10 @@ class Browsing:
         info, limits = self._engine.engine.info(), self._limits
         described = {model.name: model for model in info.models}
         if time.monotonic() - self._sampled > _SAMPLE_SECONDS:
-            self._fields = self._sampled_fields()
+            self._fields = {
+                name: {"types": sample.types, "values": sample.values}
+                for name, sample in sampled_fields(self._engine.engine).items()
+            }
             self._sampled = time.monotonic()
         return {
             "version": VERSION,
@@ -124,23 +120,6 @@ class Browsing:
             },
         }
 
-    def _sampled_fields(self) -> dict[str, JSONValue]:
-        """Return the fields of some records, with some of their values."""
-        values: dict[str, dict[JSONValue, None]] = {}
-        types: dict[str, dict[str, None]] = {}
-        for record in islice(self._engine.engine.records(), _SAMPLE):
-            for name, value in _leaves(record.metadata):
-                if name in types or len(types) < _MOST_FIELDS:
-                    types.setdefault(name, {})[_type_name(value)] = None
-                    found = values.setdefault(name, {})
-                    for each in value if isinstance(value, list | tuple) else [value]:
-                        if len(found) < _MOST_VALUES and _is_short(each):
-                            found[each] = None
-        return {
-            name: {"types": list(types[name]), "values": list(values[name])}
-            for name in sorted(types)
-        }
-
     def _page(self, call: Call) -> Document:
         chosen, order = call.arguments[self._filter], call.arguments[self._order]
         first, limit = call.arguments[self._offset], call.arguments[self._limit]
@@ -153,32 +132,3 @@ class Browsing:
             if chosen is None and count == first + limit:
                 break
         return {"count": self._engine.engine.count() if chosen is None else count, "records": page}
-
-
-def _leaves(metadata: Metadata, path: str = "", depth: int = 1) -> Iterator[tuple[str, JSONValue]]:
-    """Yield the fields of metadata with their values, those of objects by `outer.inner`."""
-    for name, value in metadata.items():
-        if isinstance(value, Mapping):
-            if depth < _DEEPEST_FIELD:
-                yield from _leaves(value, f"{path}{name}.", depth + 1)
-        else:
-            yield path + name, value
-
-
-def _type_name(value: JSONValue) -> str:
-    match value:
-        case bool():
-            return "boolean"
-        case int() | float():
-            return "number"
-        case str():
-            return "text"
-        case None:
-            return "null"
-    return "list"
-
-
-def _is_short(value: JSONValue) -> bool:
-    if isinstance(value, str):
-        return len(value) <= _LONGEST_VALUE
-    return isinstance(value, int | float)
