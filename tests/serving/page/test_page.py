@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,6 +70,21 @@ class TestBrowsing:
         page.locator("#more").evaluate("button => button.click()")
         expect(page.locator(".tile .open")).to_have_count(ALL)
 
+    def test_pages_are_as_large_as_the_service_allows(
+        self, open_page: OpenPage, colours: SearchEngine
+    ) -> None:
+        from onnxsearch.serving import ServiceLimits
+        from tests.serving.page.service import running
+
+        with running(colours, limits=ServiceLimits(top_k=20)) as service:
+            page = open_page(service.url)
+            expect(first(page)).to_be_visible()
+            for count in (40, 60, ALL):
+                page.locator("footer").scroll_into_view_if_needed()
+                expect(page.locator(f".tile:nth-child({count}) .open")).to_be_attached()
+            page.get_by_role("link", name="Duplicates").click()
+            expect(page.locator(".group").first).to_be_visible()
+
     def test_a_new_search_begins_at_the_top(self, page: Page) -> None:
         page.locator(".tile .open").nth(40).focus()
         assert page.evaluate("scrollY") > 0
@@ -127,6 +144,7 @@ class TestImages:
         page.keyboard.press("d")
         expect(page).to_have_url(re.compile(r"\?text=red&unlike=named%2Fcrimson.png"))
         expect(page.locator(".part.unlike")).to_contain_text("crimson.png")
+        expect(page.locator("#heading")).to_have_text("Similar to “red”, unlike crimson.png")
         expect(page.get_by_role("status")).to_contain_text("images by colour")
         expect(page.get_by_role("button", name=re.compile("^crimson"))).to_have_count(0)
         page.get_by_role("button", name="Remove crimson.png").click()
@@ -430,6 +448,20 @@ class TestHostileContent:
             assert page.locator("img[src=x], main svg[onload], main script").count() == 0
         assert alerts == []
         assert "owned" not in page.title()
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="names of files are Unicode elsewhere")
+    def test_names_that_are_not_unicode(self, open_page: OpenPage, tmp_path: Path) -> None:
+        from tests.serving.page.service import running
+
+        write_colour(tmp_path / os.fsdecode(b"\xff\xfe.png"), "blue")
+        stores = InMemoryVectorStore(), InMemoryMetadataStore()
+        with SearchEngine(ColourEmbedder(), *stores) as engine:
+            engine.index(tmp_path, root=tmp_path)
+            with running(engine) as service:
+                page = open_page(service.url)
+                expect(first(page).locator("img.loaded")).to_be_visible()
+                first(page).locator(".open").click()
+                expect(page.locator("#details-file")).to_contain_text("Size")
 
     def test_values_become_filters_that_match(self, hostile: tuple[Page, RunningService]) -> None:
         page, _ = hostile

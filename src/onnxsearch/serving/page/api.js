@@ -84,5 +84,3 @@ export async function get(path, parameters = {}, signal) {
 export async function post(path, form, signal) {
   return (await request(path, { method: "POST", body: form, signal })).json();
 }
-
-export const recordPath = (id) => `api/records/${encodeURIComponent(id)}`;

@@ -40,7 +40,7 @@ async function start() {
   startDetails();
   startSearch(info);
   startCompare(info);
-  startDuplicates();
+  startDuplicates(info);
   startDrop();
   startKeys();
   models.addEventListener("change", () => navigate({ model: models.value }));
@@ -66,6 +66,7 @@ async function render(shown, fallback) {
   running.abort();
   running = new AbortController();
   const { signal } = running;
+  for (const each of document.querySelectorAll("[aria-busy]")) each.removeAttribute("aria-busy");
   silence();
   frame(shown, fallback);
   try {

@@ -60,7 +60,11 @@ export async function showCompare(shown, signal) {
     const models = chosen(shown);
     const answer = await post(
       "api/compare",
-      formOf(shown, { top_k: TOP, models, exclude: [...shown.ids, ...shown.unlike] }),
+      formOf(shown, {
+        top_k: Math.min(TOP, service.limits.top_k),
+        models,
+        exclude: [...shown.ids, ...shown.unlike],
+      }),
       signal,
     );
     for (const { hits } of answer.models) remember(hits);
@@ -68,7 +72,7 @@ export async function showCompare(shown, signal) {
     agree(answer.agreement);
     report(`${plural(models.length, "model")}, ${TOP} images each`);
   } finally {
-    columns.removeAttribute("aria-busy");
+    if (!signal.aborted) columns.removeAttribute("aria-busy");
   }
 }
 

@@ -59,7 +59,7 @@ export function modelOf(shown) {
 
 /** Search for files: alone, or with `more` beside what was searched for. */
 export function addFiles(files, { more = false } = {}) {
-  const { upload_bytes: bytes = Infinity, images: most = Infinity } = service.limits ?? {};
+  const { upload_bytes: bytes, images: most } = service.limits;
   const wanted = [...files];
   const before = more ? state().images : [];
   if (!wanted.length) return;

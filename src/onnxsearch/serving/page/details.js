@@ -1,6 +1,6 @@
 // The dialog of one image: large, with its metadata, and the way to images like it.
 
-import { get, hasToken, recordPath } from "./api.js";
+import { get, hasToken } from "./api.js";
 import { byId, h, icon, nameParts } from "./dom.js";
 import { narrow } from "./filter.js";
 import { figure, meter } from "./grid.js";
@@ -150,7 +150,7 @@ function actions(hit) {
 async function more(hit) {
   if (hit.copy) return;
   try {
-    const record = await get(recordPath(hit.id));
+    const record = await get(hit.record);
     if (hits[place] === hit) fields({ ...record, ...hit });
   } catch {
     // The image may have been removed meanwhile; what the hit says stays.

@@ -22,7 +22,10 @@ const groups = byId("groups");
 const slider = byId("distance");
 const shownDistance = byId("distance-value");
 
-export function startDuplicates() {
+let service;
+
+export function startDuplicates(info) {
+  service = info;
   slider.addEventListener("input", () => (shownDistance.textContent = slider.value));
   slider.addEventListener("change", () => navigate({ distance: slider.value }, { replace: true }));
 }
@@ -40,14 +43,17 @@ export async function showDuplicates(shown, signal) {
     );
   }, 150);
   try {
-    const parameters = { max_distance: slider.value, model: shown.model, limit: LIMIT };
+    const limit = Math.min(LIMIT, service.limits.top_k);
+    const parameters = { max_distance: slider.value, model: shown.model, limit };
     const answer = await get("api/duplicates", parameters, signal);
     clearTimeout(slow);
     draw(answer.groups, answer.count);
   } finally {
     clearTimeout(slow);
-    if (!signal.aborted && groups.querySelector(".waiting")) groups.replaceChildren();
-    groups.removeAttribute("aria-busy");
+    if (!signal.aborted) {
+      groups.removeAttribute("aria-busy");
+      if (groups.querySelector(".waiting")) groups.replaceChildren();
+    }
   }
 }
 

@@ -57,8 +57,10 @@ export async function showSearch(shown, signal) {
     follow(shown, first, signal);
   } finally {
     clearTimeout(slow);
-    results.removeAttribute("aria-busy");
-    if (!signal.aborted && grid.list.querySelector(".waiting")) grid.fill([]);
+    if (!signal.aborted) {
+      results.removeAttribute("aria-busy");
+      if (grid.list.querySelector(".waiting")) grid.fill([]);
+    }
   }
 }
 
@@ -78,38 +80,41 @@ export function formOf(shown, extra = {}) {
 }
 
 /** Return the name of a query, for headings. */
-export function describe({ text, ids, images }) {
+export function describe(shown) {
+  const unlike =
+    shown.unlike.length === 1 ? nameOf(shown.unlike[0]) : `${shown.unlike.length} images`;
+  return shown.unlike.length ? `${examples(shown)}, unlike ${unlike}` : examples(shown);
+}
+
+const nameOf = (id) => nameParts(thumbnailOf(id))[0];
+
+function examples({ text, ids, images }) {
   const count = ids.length + images.length + (text ? 1 : 0);
   if (count > 1) return `${count} examples`;
   if (text) return `“${text}”`;
-  return ids.length
-    ? nameParts(thumbnailOf(ids[0]))[0]
-    : uploads.get(images[0])?.name || "the pasted image";
+  return ids.length ? nameOf(ids[0]) : uploads.get(images[0])?.name || "the pasted image";
 }
 
 async function page(shown, offset, signal) {
   if (isEmpty(shown)) {
     const { filter, order } = shown;
-    const answer = await get(
-      "api/records",
-      { filter, order_by: order || "id", limit: PAGE, offset },
-      signal,
-    );
+    const parameters = { filter, order_by: order || "id", limit: pageSize(), offset };
+    const answer = await get("api/records", parameters, signal);
     return { ...answer, hits: remember(answer.records) };
   }
-  const most = service.limits?.top_k ?? Infinity;
-  const count = Math.min(PAGE, most);
-  const options = { top_k: count, offset, exclude: [...shown.ids, ...shown.unlike] };
+  const options = { top_k: pageSize(), offset, exclude: [...shown.ids, ...shown.unlike] };
   if (shown.model) options.model = shown.model;
   const answer = await post("api/search", formOf(shown, options), signal);
   remember(answer.hits);
   return answer;
 }
 
+const pageSize = () => Math.min(PAGE, service.limits.top_k);
+
 /** Load the following images, one page at a time, whenever the end of the list comes near. */
 function follow(shown, first, signal) {
   let offset = first.hits.length;
-  const full = ({ hits }) => hits.length >= Math.min(PAGE, service.limits?.top_k ?? PAGE);
+  const full = ({ hits }) => hits.length >= pageSize();
   const offer = (answer) => {
     const rest = full(answer) && (answer.count === undefined || offset < answer.count);
     more.hidden = !rest;
