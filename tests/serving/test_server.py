@@ -29,6 +29,11 @@ from tests.serving.service_process import (
 
 pytestmark = pytest.mark.integration
 
+# SIGINT counts also where the tests run in the background, whose processes ignore it.
+COMMAND = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from onnxsearch.cli import main; main()"
+)
 SECONDS = 1.0
 """How long the service waits for slow clients."""
 MOST_GROWTH = 64 * 2**20
@@ -193,6 +198,15 @@ def test_paths_that_lead_out(service: ServiceProcess, path: str) -> None:
     assert b"root:" not in answer
 
 
+@pytest.mark.parametrize(
+    "request_", [b"nonsense\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"GET /" + b"x" * 100_000]
+)
+def test_what_is_no_http(service: ServiceProcess, request_: bytes) -> None:
+    answer = service.exchange(request_)
+    assert status_of(answer) in (0, 400)  # 0 if the rest of the request arrived too late
+    assert status_of(answer) == 0 or b"application/problem+json" in answer
+
+
 def test_declared_size_is_refused_at_once(service: ServiceProcess) -> None:
     with service.connect() as connection:
         head = request_bytes("/api/search", method="POST", headers=["Content-Length: 99999999999"])
@@ -309,9 +323,21 @@ def test_connection_serves_many_requests(service: ServiceProcess) -> None:
             assert json.load(answer)["count"] == 42
 
 
+def test_command_of_the_readme_shows_the_album(tmp_path: Path, album: Path) -> None:
+    readme = album.parents[1].joinpath("README.md").read_text(encoding="utf-8")
+    assert "onnxsearch serve --index examples/album" in readme
+    options = ["serve", tmp_path / "index", "--index", album, "--port", "0"]
+    with ServiceProcess(["-c", COMMAND, *options]) as service:
+        info = service.exchange(request_bytes("/api/info"))
+        assert json.loads(info.partition(b"\r\n\r\n")[2])["count"] == 42
+        page = service.exchange(request_bytes("/"))
+        assert status_of(page) == 200
+        assert b"<html" in page
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_command_ends_with_its_answers(index: Path, number: int) -> None:
-    command = ["-c", "from onnxsearch.cli import main; main()", "serve", index, "--port", "0"]
+    command = ["-c", COMMAND, "serve", index, "--port", "0"]
     with ServiceProcess(command) as service, ThreadPoolExecutor(4) as pool:
         searches = [pool.submit(service.exchange, upload(picture_bytes("cat"))) for _ in range(4)]
         time.sleep(0.2)
