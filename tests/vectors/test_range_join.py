@@ -198,3 +198,10 @@ def test_groups_are_those_of_other_stores(store: LocalVectorStore) -> None:
     for max_distance in (0.0, 0.01, 0.03, 0.5, 1.3):
         assert engine.duplicates(max_distance) == other.duplicates(max_distance)
     assert len(engine.duplicates(0.1)) == 24
+
+
+@pytest.mark.parametrize("metric", FLOAT_METRICS)
+@pytest.mark.parametrize("max_distance", [1e20, 1e200, np.inf])
+def test_all_pairs_are_within_a_huge_distance(metric: Metric, max_distance: float) -> None:
+    vectors = random_vectors(CollectionSpec("photos", 80, "model-1", metric), 5)
+    assert len(joined(pairs_within(metric, Plain(vectors), max_distance))) == 10

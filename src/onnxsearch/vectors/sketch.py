@@ -123,12 +123,14 @@ class Sketcher:
         margin = 16.0 * (self.basis.shape[1] + 8) * _DOUBLE
         if self.metric is Metric.L2:
             # A negative distance is less than all others, and so is this.
-            signed_square = distances * np.abs(distances)
+            with np.errstate(over="ignore"):  # an infinite square leaves no row out
+                signed_square = distances * np.abs(distances)
             scores = (np.square(lengths) - signed_square) / 2.0
             scores -= margin * np.square(lengths + longest)
         else:
             scores = 1.0 - distances - margin * (1.0 + lengths * longest)
-        lower: Ranks = np.nextafter(scores.astype(np.float32), np.float32(-np.inf))
+        with np.errstate(over="ignore"):
+            lower: Ranks = np.nextafter(scores.astype(np.float32), np.float32(-np.inf))
         return lower
 
     def _end_queries(self, sketches: Ranks, norms: Floats) -> None:
