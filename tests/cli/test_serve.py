@@ -77,3 +77,10 @@ def test_numbers_out_of_range(index: Path, arguments: list[str]) -> None:
 )
 def test_addresses_that_only_this_machine_reaches(host: str, found: bool) -> None:
     assert is_loopback(host) is found
+
+
+@pytest.mark.parametrize("prefix", ["photos", "https://photos.example", "/a b", "/a//b", "/é"])
+def test_prefix_that_is_no_path(index: Path, prefix: str) -> None:
+    result = run(index, "--prefix", prefix, "--port", "0")
+    assert result.exit_code == 1
+    assert "/photos" in result.stderr

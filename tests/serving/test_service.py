@@ -23,6 +23,7 @@ from onnxsearch import (
     SearchEngine,
 )
 from onnxsearch.serving import ServiceLimits, create_app
+from onnxsearch.serving.server import at_path
 from onnxsearch.testing import (
     FakeEmbedder,
     Faults,
@@ -433,6 +434,17 @@ def test_mounted_in_another_application(engine: SearchEngine) -> None:
         client.headers["Authorization"] = f"Bearer {TOKEN}"
         record = client.get("/photos/api/records/cat.png").json()
         assert record["thumbnail"] == "/photos/api/thumbnails/cat.png"
+        assert client.get(record["thumbnail"]).status_code == 200
+
+
+def test_behind_a_proxy_that_shows_it_below_a_path(engine: SearchEngine) -> None:
+    app = at_path(create_app(engine, token=TOKEN), "/photos/")
+    with TestClient(app, base_url="http://localhost") as client:
+        for path in ("/photos", ""):  # the proxy leaves the path, or removes it
+            refusal(client.get(f"{path}/api/info", headers={"Authorization": ""}), 401)
+            client.headers["Authorization"] = f"Bearer {TOKEN}"
+            record = client.get(f"{path}/api/records/cat.png").json()
+            assert record["thumbnail"] == "/photos/api/thumbnails/cat.png"
         assert client.get(record["thumbnail"]).status_code == 200
 
 

@@ -68,8 +68,9 @@ def serve(
             help="Without a token: a host name that browsers reach the service by; repeatable.",
         ),
     ] = None,
-    root_path: Annotated[
-        str, typer.Option("--root-path", help="The path at which a proxy shows the service.")
+    prefix: Annotated[
+        str,
+        typer.Option("--prefix", metavar="PATH", help="The path at which a proxy shows it."),
     ] = "",
     max_upload: Annotated[
         int, typer.Option("--max-upload", min=1, metavar="MIB", help="Size of an upload in MiB.")
@@ -106,7 +107,7 @@ def serve(
                 _index(engine, folder, location)
             limits = ServiceLimits(upload_bytes=max_upload * _MIB, pixels=max_pixels)
             served = create_app(engine, token=token, hosts=allow_host or (), limits=limits)
-            server = ServiceServer(served, host, port, root_path.rstrip("/"))
+            server = ServiceServer(served, host, port, prefix)
             output.print_line(f"{engine.count():,} images at {server.url} (Ctrl-C ends it)")
             output.flush()
             if open_page:

@@ -31,8 +31,9 @@ class ServiceLimits:
     """Seconds within which at least a part of it arrives."""
     answer_seconds: float = 60.0
     """Seconds within which an answer is ready, once the request is complete."""
-    requests: int = 64
-    """Requests that are worked on or wait at the same time; further ones get status 429."""
+    requests: int = 32
+    """Requests that are worked on or wait at the same time; further ones get status 429. Their
+    bodies are in memory."""
     threads: int = 0
     """Threads that embed, search and make thumbnails; 0 stands for one per core and one more."""
     cache_bytes: int = 64 * _MIB

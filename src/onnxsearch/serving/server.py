@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+import re
 import signal
 import socket
 import threading
@@ -20,7 +21,7 @@ from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.serving.answers import bad_request
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 HEAD_SECONDS = 10.0
 """Seconds within which a connection sends the head of a request, or the rest of a body that was
@@ -32,6 +33,7 @@ MOST_CONNECTIONS = 512
 1,024 files open."""
 _MOST_HEAD_BYTES = 2**16
 _SHUTDOWN_SECONDS = 10
+_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 _WAITING = 128
 """Connections that wait to be accepted."""
 
@@ -116,20 +118,20 @@ class ServiceServer(uvicorn.Server):
         app: The application.
         host: An IP address, or a name of this machine.
         port: The port; 0 stands for any that is free.
-        root_path: The path under which a proxy shows the service.
+        prefix: The path at which a proxy shows the service, such as `/photos`; see `at_path`.
 
     Raises:
         InvalidArgumentError: The address cannot be used.
     """
 
-    def __init__(self, app: ASGIApp, host: str, port: int, root_path: str = "") -> None:
+    def __init__(self, app: ASGIApp, host: str, port: int, prefix: str = "") -> None:
         # It writes a line about each damaged form, as often as a client likes.
         logging.getLogger("python_multipart").setLevel(logging.ERROR)
         # Open before the server starts: the address is known, an error is ours, and clients wait.
         self.listener = _listener(host, port)
         super().__init__(
             uvicorn.Config(
-                app,
+                at_path(app, prefix),
                 http=DeadlineProtocol,
                 ws="none",
                 lifespan="on",
@@ -137,7 +139,6 @@ class ServiceServer(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                root_path=root_path,
                 h11_max_incomplete_event_size=_MOST_HEAD_BYTES,
                 timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
             )
@@ -155,6 +156,25 @@ class ServiceServer(uvicorn.Server):
         """Serve until the process is asked to end; requests that are being answered end first."""
         with self.listener, _handled_signals():
             self.run(sockets=[self.listener])
+
+
+def at_path(app: ASGIApp, prefix: str) -> ASGIApp:
+    """Return an application whose links lead below `prefix`.
+
+    It answers requests whether or not a proxy has removed the prefix from their paths. A proxy
+    that changes nothing, such as nginx with `proxy_pass http://host:port;`, keeps `%2F` in ids.
+
+    Raises:
+        InvalidArgumentError: The prefix is no path.
+    """
+    prefix = prefix.rstrip("/")
+    if not _PREFIX.fullmatch(prefix):
+        raise InvalidArgumentError(f"prefix {prefix!r:.80}: expected a path such as /photos")
+
+    async def prefixed(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, "root_path": prefix}, receive, send)
+
+    return prefixed if prefix else app
 
 
 def is_loopback(host: str) -> bool:
