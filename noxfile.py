@@ -151,6 +151,13 @@ def frameworks(session: nox.Session) -> None:
 
 
 @nox.session(python=OLDEST)
+def mutation(session: nox.Session) -> None:
+    """Whether the tests notice small defects made on purpose (an hour or more)."""
+    session.install("-e", ".[all]", *group("mutation"))
+    session.run("python", "-m", "tools.mutation", *session.posargs)
+
+
+@nox.session(python=OLDEST)
 def export(session: nox.Session) -> None:
     """Vectors of Keras models exported to ONNX, compared with Keras; installs TensorFlow."""
     session.install("-e", ".", "-r", "tools/requirements/keras.txt")

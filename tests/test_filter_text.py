@@ -108,6 +108,21 @@ def test_shows_where_text_is_no_filter(text: str, place: int, reason: str) -> No
     assert len(shown) < 80
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "shown"),
+    [
+        (30, 29, "{0}={1}"),
+        (31, 29, "…{0}={1}"),
+        (30, 30, "{0}={1}…"),
+        (500, 500, "…{0}={1}…"),
+    ],
+)
+def test_shows_thirty_characters_on_both_sides(before: int, after: int, shown: str) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        F.parse("a" * before + "=" + "b" * after)
+    assert str(caught.value).split("\n")[1].strip() == shown.format("a" * 30, "b" * 29)
+
+
 def test_a_filter_may_be_long_but_not_endless() -> None:
     text = " or ".join(f"a == {number}" for number in range(10_000))
     assert F.parse(text).matches({"a": 9_999})
@@ -199,6 +214,9 @@ def test_long_hostile_text_is_refused_soon(text: str) -> None:
 
 CIRCLE: dict[str, Any] = {}
 CIRCLE["not"] = CIRCLE
+JOINED_CIRCLES: list[dict[str, Any]] = [{}, {}]
+JOINED_CIRCLES[0]["and"] = JOINED_CIRCLES[:1]
+JOINED_CIRCLES[1]["or"] = JOINED_CIRCLES[1:]
 
 
 @pytest.mark.parametrize(
@@ -208,6 +226,7 @@ CIRCLE["not"] = CIRCLE
         [],
         {},
         CIRCLE,
+        *JOINED_CIRCLES,
         {"field": "a"},
         {"lt": 3},
         {"field": "a", "like": "x"},
@@ -230,7 +249,7 @@ CIRCLE["not"] = CIRCLE
         {"not": []},
         {3: []},
     ],
-    ids=lambda given: "circle" if given is CIRCLE else str(given),
+    ids=str,
 )
 def test_mappings_that_are_no_filters_are_refused(given: Any) -> None:
     with pytest.raises(InvalidArgumentError):
