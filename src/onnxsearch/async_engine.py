@@ -375,7 +375,7 @@ class AsyncSearchEngine:
     count = _awaited(SearchEngine.count)
     drop_model = _awaited(SearchEngine.drop_model)
     duplicate_threshold = _awaited(SearchEngine.duplicate_threshold)
-    duplicates = _awaited(SearchEngine.duplicates)
+    duplicates = _reported(SearchEngine.duplicates)
     evaluate = _awaited(SearchEngine.evaluate)
     export = _reported(SearchEngine.export)
     get = _awaited(SearchEngine.get)

@@ -232,7 +232,7 @@ def several_models(engine: SearchEngine) -> float:
     fused.contact_sheet().save(page.with_suffix(".png"))
     evaluation: Evaluation = engine.evaluate({"one": "cat", "two": "cat"}, fusion="scores")
     estimate: Estimate = evaluation.scores["a"].mean_average_precision
-    groups: list[tuple[str, ...]] = engine.duplicates(0.1) + engine.copies()
+    groups: list[tuple[str, ...]] = engine.duplicates(0.1, progress=True) + engine.copies()
     report: IndexReport = engine.migrate("a", MeanColour())
     tuning: Tuning = engine.tune(0.99, model="a", limit=5)
     MilvusVectorStore("tuned.db", index=tuning.index)

@@ -19,6 +19,7 @@ from onnxsearch import (
     InvalidArgumentError,
     LocalVectorStore,
     Metric,
+    Progress,
     RangeJoin,
     SearchEngine,
     Tensor,
@@ -97,8 +98,12 @@ def test_blocks_join_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors = random_vectors(CollectionSpec("c", 64, "f"), 50)
     vectors[[3, 30, 49]] = vectors[[17, 17, 0]]
     for max_distance in (0.0, 1.3, 2.0):
-        found = joined(pairs_within(Metric.L2, Plain(vectors), max_distance))
-        assert found == compared(Metric.L2, vectors, max_distance)
+        done = list[tuple[int, int]]()
+        pairs = pairs_within(
+            Metric.L2, Plain(vectors), max_distance, lambda *each, done=done: done.append(each)
+        )
+        assert joined(pairs) == compared(Metric.L2, vectors, max_distance)
+        assert done == [(min(rows, 50), 50) for rows in range(10, 60, 10)]
 
 
 @pytest.fixture(params=[0, 1 << 20], ids=["mapped", "in memory"])
@@ -143,6 +148,8 @@ def test_arguments_are_checked(store: LocalVectorStore) -> None:
     for wrong in (float("nan"), "1", None):
         with pytest.raises(InvalidArgumentError, match="max_distance"):
             store.pairs_within("c", wrong)  # type: ignore[arg-type]
+    with pytest.raises(InvalidArgumentError, match="compared"):
+        store.pairs_within("c", 1.0, compared=True)  # type: ignore[arg-type]
 
 
 def test_damage_is_mended_while_pairs_are_read(
@@ -196,7 +203,13 @@ def test_groups_are_those_of_other_stores(store: LocalVectorStore) -> None:
     (near,) = store.fetch(collection, [next(store.ids(collection))]).values()
     store.upsert(collection, [key(1)], near[np.newaxis])
     for max_distance in (0.0, 0.01, 0.03, 0.5, 1.3):
-        assert engine.duplicates(max_distance) == other.duplicates(max_distance)
+        for each in (engine, other):
+            seen = list[Progress]()
+            assert each.duplicates(max_distance, progress=seen.append) == engine.duplicates(
+                max_distance
+            )
+            assert seen[-1].done == seen[-1].total
+            assert [p.done for p in seen] == sorted({p.done for p in seen})
     assert len(engine.duplicates(0.1)) == 24
 
 

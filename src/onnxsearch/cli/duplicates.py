@@ -68,7 +68,9 @@ def duplicates(
         with SearchEngine.open(
             location, embedders=embedders, records=place, model_path=model_path
         ) as engine:
-            groups = engine.duplicates(max_distance, model=names[0] if names else None)
+            name = names[0] if names else None
+            with output.progress_bar("Comparing") as progress:
+                groups = engine.duplicates(max_distance, model=name, progress=progress)
             if html is not None:
                 title = f"{len(groups):,} groups of duplicates"
                 write_page(html, group_page(title, _groups(engine, groups), ReadPolicy()))

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from onnxsearch._internal.progress import ProgressSink, reporter
 from onnxsearch._internal.threads import batched
 from onnxsearch._internal.validation import number, pairs
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.search.retriever import Retriever
 from onnxsearch.search.selection import Selection
+from onnxsearch.types import Progress
 from onnxsearch.vectors.capabilities import RangeJoin
 from onnxsearch.vectors.exact_search import Floats, distances
 
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from onnxsearch.search.results import SearchResults
     from onnxsearch.types import Hit
     from onnxsearch.vectors.base import Vectors
+
+_Compared: TypeAlias = "Callable[[int, int], None]"
+"""A function that is called with the images compared so far, and the number of images."""
 
 _BATCH = 64
 """Images searched for at once."""
@@ -49,7 +54,7 @@ class Threshold:
 
 
 def clusters(
-    retriever: Retriever, embedder: Embedder, max_distance: float
+    retriever: Retriever, embedder: Embedder, max_distance: float, progress: ProgressSink = False
 ) -> list[tuple[str, ...]]:
     """Join all images that are at most `max_distance` from each other, or from a third one.
 
@@ -60,11 +65,15 @@ def clusters(
     Raises:
         InvalidArgumentError: `max_distance` is not a number, or NaN.
     """
-    max_distance = number("max_distance", max_distance)
+    max_distance, report = number("max_distance", max_distance), reporter(progress)
     groups = _Groups()
-    near = _joined(retriever, embedder, max_distance)
+
+    def compared(done: int, total: int) -> None:
+        report(Progress(done, total))
+
+    near = _joined(retriever, embedder, max_distance, compared)
     if near is None:
-        near = _searched(retriever, embedder, max_distance)
+        near = _searched(retriever, embedder, max_distance, compared)
     copies = _copies(retriever.catalog.records) if max_distance >= 0 else ()
     for one, other in chain(near, copies):
         groups.join(one, other)
@@ -105,14 +114,14 @@ def calibrate(
 
 
 def _joined(
-    retriever: Retriever, embedder: Embedder, max_distance: float
+    retriever: Retriever, embedder: Embedder, max_distance: float, compared: _Compared
 ) -> Iterator[tuple[str, str]] | None:
     """Return the ids of all pairs that the store finds; None if it has to search for each row."""
     if not isinstance(retriever.vectors, RangeJoin):
         return None
     retriever.catalog.identity.confirm()
     collection = retriever.catalog.collection(embedder.name)
-    keys = retriever.vectors.pairs_within(collection, max_distance)
+    keys = retriever.vectors.pairs_within(collection, max_distance, compared=compared)
     return None if keys is None else _with_records(retriever, keys)
 
 
@@ -128,14 +137,17 @@ def _with_records(
 
 
 def _searched(
-    retriever: Retriever, embedder: Embedder, max_distance: float
+    retriever: Retriever, embedder: Embedder, max_distance: float, compared: _Compared
 ) -> Iterator[tuple[str, str]]:
     """Yield the ids of all pairs, by a search for each image."""
+    done, total = 0, retriever.catalog.records.count()
     for batch in batched(retriever.catalog.records.values(), _BATCH):
         rows = retriever.rows(embedder, [record.id for record in batch])
         for id, neighbours in _neighbours(retriever, embedder, rows, max_distance):
             for other in neighbours:
                 yield id, other
+        done += len(batch)
+        compared(done, max(done, total))
 
 
 def _copies(records: RecordIndex) -> Iterator[tuple[str, str]]:

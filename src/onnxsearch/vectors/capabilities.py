@@ -58,12 +58,22 @@ class RangeJoin(Protocol):
     """
 
     def pairs_within(
-        self, collection: str, max_distance: float
+        self,
+        collection: str,
+        max_distance: float,
+        *,
+        compared: Callable[[int, int], None] | None = None,
     ) -> Iterator[tuple[str, str]] | None:
         """Return the keys of all pairs of rows that are at most `max_distance` apart.
 
         The distances are those that `search` returns. Each pair comes at least once, its keys
         in any order. None if there is no faster way than to search for each row.
+
+        Args:
+            collection: Name of an existing collection.
+            max_distance: The greatest distance of a pair.
+            compared: A function that is called now and then, while the pairs are read, with
+                the number of rows that have been compared with all others, and that of all rows.
 
         Raises:
             CollectionNotFoundError: There is no such collection.

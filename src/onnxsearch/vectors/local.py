@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 from onnxsearch._internal.paths import target_path
@@ -162,7 +163,11 @@ class LocalVectorStore(VectorStore):
                 self._distrust(spec)
 
     def pairs_within(
-        self, collection: str, max_distance: float
+        self,
+        collection: str,
+        max_distance: float,
+        *,
+        compared: Callable[[int, int], None] | None = None,
     ) -> Iterator[tuple[str, str]] | None:
         """Return the keys of all pairs of rows that are at most `max_distance` apart.
 
@@ -170,26 +175,33 @@ class LocalVectorStore(VectorStore):
 
         Raises:
             CollectionNotFoundError: The collection does not exist.
-            InvalidArgumentError: `max_distance` is not a number, or NaN.
+            InvalidArgumentError: `max_distance` is not a number, or NaN, or `compared` is not a
+                function.
         """
         max_distance = number("max_distance", max_distance)
+        if compared is not None and not callable(compared):
+            raise InvalidArgumentError(f"compared {compared!r:.80}: expected a function")
         spec = self.describe(collection)
         try:
-            pairs = self._view(spec, with_metadata=False).pairs_within(max_distance)
+            pairs = self._view(spec, with_metadata=False).pairs_within(max_distance, compared)
         except DamagedMapError:
             self._distrust(spec)
-            return self.pairs_within(collection, max_distance)
-        return None if pairs is None else self._whole(pairs, spec, max_distance)
+            return self.pairs_within(collection, max_distance, compared=compared)
+        again = partial(self.pairs_within, spec.name, max_distance, compared=compared)
+        return None if pairs is None else self._whole(pairs, spec, again)
 
     def _whole(
-        self, pairs: Iterator[tuple[str, str]], spec: CollectionSpec, max_distance: float
+        self,
+        pairs: Iterator[tuple[str, str]],
+        spec: CollectionSpec,
+        restart: Callable[[], Iterator[tuple[str, str]] | None],
     ) -> Iterator[tuple[str, str]]:
         """Yield the pairs; begin again if the mapped file turns out to be damaged."""
         try:
             yield from pairs
         except DamagedMapError:
             self._distrust(spec)
-            again = self.pairs_within(spec.name, max_distance)
+            again = restart()
             if again is None:
                 raise StoreUnavailableError(
                     f"the copy of {spec.name!r} beside {self._database.path} was damaged while it "

@@ -14,7 +14,7 @@ import os
 import secrets
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,13 +86,15 @@ class LocalView:
             for one, other in zip(self.bounded.search(queries, limit, live), recent, strict=True)
         ]
 
-    def pairs_within(self, max_distance: float) -> Iterator[tuple[str, str]] | None:
+    def pairs_within(
+        self, max_distance: float, compared: Callable[[int, int], None] | None
+    ) -> Iterator[tuple[str, str]] | None:
         """Return all pairs of rows that are so near; see `RangeJoin.pairs_within`.
 
         Raises:
             DamagedMapError: The file is not what was written.
         """
-        return pairs_within(self.recent.spec.metric, _ViewedRows(self), max_distance)
+        return pairs_within(self.recent.spec.metric, _ViewedRows(self), max_distance, compared)
 
 
 class _ViewedRows:

@@ -6,7 +6,7 @@ measured as a search measures them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -48,18 +48,29 @@ class JoinedRows(Protocol):
 
 
 def pairs_within(
-    metric: Metric, rows: JoinedRows, max_distance: float
+    metric: Metric,
+    rows: JoinedRows,
+    max_distance: float,
+    compared: Callable[[int, int], None] | None = None,
 ) -> Iterator[tuple[str, str]] | None:
-    """Return the keys of all pairs at most `max_distance` apart; None if sketches cannot help."""
+    """Return the keys of all pairs at most `max_distance` apart; None if sketches cannot help.
+
+    `compared` is called with the rows that have been compared with all, and the number of rows.
+    """
     count = len(rows.keys)
     if count < 2:
         return iter(())
     sample = rows.take(np.linspace(0, count - 1, min(count, _SAMPLE)).astype(np.intp))
     sketcher = sketcher_of(metric, rows.lengths, sample, _WIDTH)
-    return None if sketcher is None else _pairs(sketcher, rows, max_distance)
+    return None if sketcher is None else _pairs(sketcher, rows, max_distance, compared)
 
 
-def _pairs(sketcher: Sketcher, rows: JoinedRows, max_distance: float) -> Iterator[tuple[str, str]]:
+def _pairs(
+    sketcher: Sketcher,
+    rows: JoinedRows,
+    max_distance: float,
+    compared: Callable[[int, int], None] | None,
+) -> Iterator[tuple[str, str]]:
     count = len(rows.keys)
     sketches = np.empty((count, sketcher.width), np.float32)
 
@@ -68,21 +79,25 @@ def _pairs(sketcher: Sketcher, rows: JoinedRows, max_distance: float) -> Iterato
         vectors = rows.take(np.arange(part.start, part.stop))
         sketches[part] = sketcher.of_rows(vectors, rows.lengths[part])
 
-    def near(tile: tuple[int, int]) -> Positions:
+    def near(tile: tuple[int, int]) -> tuple[int, Positions]:
         top, left = tile
         scores = products(sketches[left : left + _TALL], queries[top : top + _WIDE])
         chosen = np.flatnonzero(scores >= least[top : top + _WIDE])
         others, some = np.divmod(chosen, scores.shape[1])
         pairs = np.stack([some + top, others + left], axis=1)
-        return _measured(sketcher.metric, rows, pairs[pairs[:, 0] < pairs[:, 1]], max_distance)
+        once = pairs[pairs[:, 0] < pairs[:, 1]]
+        done = min(top + _WIDE, count) if left + _TALL >= count else 0
+        return done, _measured(sketcher.metric, rows, once, max_distance)
 
     in_threads(sketch, range(0, count, _READ))
     queries, lengths = sketcher.as_queries(sketches, rows.lengths)
     least = sketcher.least_scores(lengths, max_distance, float(rows.lengths.max()))
     tiles = ((top, left) for top in range(0, count, _WIDE) for left in range(top, count, _TALL))
-    for pairs in ordered_map(near, tiles, workers=cores()):
+    for done, pairs in ordered_map(near, tiles, workers=cores()):
         for one, other in pairs.tolist():
             yield rows.keys[one], rows.keys[other]
+        if compared is not None and done:
+            compared(done, count)
 
 
 def _measured(metric: Metric, rows: JoinedRows, pairs: Positions, max_distance: float) -> Positions:
