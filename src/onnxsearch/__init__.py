@@ -93,6 +93,7 @@ if TYPE_CHECKING:
         ModelNotFoundError as ModelNotFoundError,
         ModelOutputError as ModelOutputError,
         OnnxSearchError as OnnxSearchError,
+        PluginError as PluginError,
         ProfileError as ProfileError,
         ProviderError as ProviderError,
         SpaceMismatchError as SpaceMismatchError,

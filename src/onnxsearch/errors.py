@@ -7,6 +7,7 @@
     │   └── EmptySourceError          a folder with no file to index
     ├── ClosedError                   the engine or store was closed, or opened before a fork
     ├── MissingExtraError             an optional dependency is not installed
+    ├── PluginError                   a store or embedder of another package cannot be used
     ├── ImageError                    this image cannot be used
     │   ├── ImageNotFoundError        no such file
     │   ├── BrokenImageError          damaged, or not readable
@@ -59,6 +60,7 @@ __all__ = [
     "ModelNotFoundError",
     "ModelOutputError",
     "OnnxSearchError",
+    "PluginError",
     "ProfileError",
     "ProviderError",
     "SpaceMismatchError",
@@ -104,6 +106,10 @@ class MissingExtraError(OnnxSearchError):
         return cls(
             f'{package!r} is not installed. Install it with: pip install "onnxsearch[{extra}]"'
         )
+
+
+class PluginError(OnnxSearchError):
+    """A store or an embedder that another package has registered cannot be used."""
 
 
 class ImageError(OnnxSearchError):

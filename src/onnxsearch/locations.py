@@ -12,6 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from onnxsearch._internal.paths import target_path
+from onnxsearch._internal.plugins import (
+    METADATA,
+    VECTORS,
+    has_plugin,
+    made_by_plugin,
+    plugin_names,
+)
 from onnxsearch._internal.validation import instance, items
 from onnxsearch.catalog.catalog import Catalog
 from onnxsearch.catalog.manifest import Manifest
@@ -23,12 +30,12 @@ from onnxsearch.errors import (
     may_hold_password,
     without_secrets,
 )
+from onnxsearch.metadata.base import MetadataStore
+from onnxsearch.vectors.base import VectorStore
 
 if TYPE_CHECKING:
     from onnxsearch.embedders.base import Embedder
     from onnxsearch.embedders.description import ModelDescription
-    from onnxsearch.metadata.base import MetadataStore
-    from onnxsearch.vectors.base import VectorStore
 
 _Place: TypeAlias = "str | os.PathLike[str]"
 
@@ -241,9 +248,12 @@ def _vectors(location: str | os.PathLike[str]) -> tuple[VectorStore, Path | None
 
         return MilvusVectorStore(os.fspath(location)), None
     if scheme:
+        if has_plugin(VECTORS, scheme):
+            url = os.fspath(location)
+            return made_by_plugin(VECTORS, scheme, VectorStore, url), None  # type: ignore[type-abstract]
         raise InvalidArgumentError(
             f"location {without_secrets(str(location))!r}: expected a folder, a file x.db for "
-            "Milvus Lite, or http(s)://host:port for a Milvus server"
+            f"Milvus Lite, or http(s)://host:port for a Milvus server{_installed(VECTORS)}"
         )
     path = _path("location", location)
     vectors, beside = _files(path)
@@ -268,9 +278,12 @@ def _records(
 
         return RedisMetadataStore(str(records))
     if scheme:
+        if has_plugin(METADATA, scheme):
+            url = str(records)
+            return made_by_plugin(METADATA, scheme, MetadataStore, url)  # type: ignore[type-abstract]
         raise InvalidArgumentError(
             f"records {without_secrets(str(records))!r}: expected a redis://, rediss:// or "
-            "unix:// URL, or the path of an SQLite file"
+            f"unix:// URL, or the path of an SQLite file{_installed(METADATA)}"
         )
     path = _path("records", records) if records is not None else beside
     if path is None:
@@ -281,6 +294,12 @@ def _records(
     from onnxsearch.metadata.sqlite import SQLiteMetadataStore
 
     return SQLiteMetadataStore(path)
+
+
+def _installed(group: str) -> str:
+    """Return the schemes that other packages bring, as the end of a message; or nothing."""
+    names = ", ".join(f"{name}://" for name in plugin_names(group))
+    return f"; installed packages bring {names}" if names else ""
 
 
 def _scheme(location: str | os.PathLike[str]) -> str | None:

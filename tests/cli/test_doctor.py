@@ -24,11 +24,12 @@ import redis
 from onnxsearch import OnnxEmbedder, SearchEngine
 from onnxsearch._internal import cpu
 from onnxsearch.cli.doctor import (
-    command as doctor_command,  # noqa: F401  it adds the command
+    command as doctor_command,
     databases,
     filesystem,
     machine,
 )
+from onnxsearch.cli.doctor.plugins import plugins
 from onnxsearch.metadata.redis import health
 from onnxsearch.testing import FakeEmbedder, picture
 from tests.cli.test_commands import Run, run  # noqa: F401
@@ -40,7 +41,15 @@ Doctor = Callable[..., Results]
 
 
 @pytest.fixture
-def doctor(run: Run, monkeypatch: pytest.MonkeyPatch) -> Doctor:  # noqa: F811
+def doctor(doctor_of_all: Doctor, monkeypatch: pytest.MonkeyPatch) -> Doctor:
+    """Run the command without a look at the installation; return results by check."""
+    for check in ("versions", "extras", "runtimes", "plugins"):
+        monkeypatch.setattr(doctor_command, check, lambda: iter(()))
+    return doctor_of_all
+
+
+@pytest.fixture
+def doctor_of_all(run: Run, monkeypatch: pytest.MonkeyPatch) -> Doctor:  # noqa: F811
     """Run the command without the processes that try providers; return results by check."""
     monkeypatch.setattr(machine, "providers", lambda patience: iter(()))
 
@@ -103,17 +112,17 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_a_good_installation(doctor: Doctor) -> None:
-    results = doctor()
+def test_a_good_installation(doctor_of_all: Doctor) -> None:
+    results = doctor_of_all()
     assert {each["status"] for each in results.values()} == {"ok"}
     assert "Python 3." in found(results, "version.python", "ok")
     assert "cli" in found(results, "extras", "ok")
     assert "no index at" in found(results, "index", "ok")
 
 
-def test_two_distributions_of_onnx_runtime(doctor: Doctor, site: Path) -> None:
+def test_two_distributions_of_onnx_runtime(doctor_of_all: Doctor, site: Path) -> None:
     install(site, "onnxruntime-gpu", "1.31.1", "onnxruntime/__init__.py")
-    results = doctor()
+    results = doctor_of_all()
     told = found(results, "onnxruntime.distributions", "error")
     assert "onnxruntime-gpu 1.31.1" in told
     assert "uninstall -y onnxruntime onnxruntime-gpu" in str(
@@ -121,18 +130,29 @@ def test_two_distributions_of_onnx_runtime(doctor: Doctor, site: Path) -> None:
     )
 
 
-def test_extensions_of_onnx_runtime_may_stand_beside_it(doctor: Doctor, site: Path) -> None:
+def test_extensions_of_onnx_runtime_may_stand_beside_it(doctor_of_all: Doctor, site: Path) -> None:
     install(site, "onnxruntime-extensions", "0.14", "onnxruntime_extensions/__init__.py")
-    found(doctor(), "onnxruntime.distributions", "ok")
+    found(doctor_of_all(), "onnxruntime.distributions", "ok")
 
 
-def test_a_package_that_is_too_old(doctor: Doctor, site: Path) -> None:
+def test_a_package_that_is_too_old(doctor_of_all: Doctor, site: Path) -> None:
     install(site, "redis", "4.6.0")
     install(site, "pymilvus", "4.0.1")
-    results = doctor()
+    results = doctor_of_all()
     assert "redis 4.6.0: >=5.2 is needed" in found(results, "version.redis", "error")
     assert "4.0.1" in found(results, "version.pymilvus", "error")
     assert "pip install" in str(results["version.redis"]["remedy"])
+
+
+def test_two_packages_that_bring_a_store_of_one_name(site: Path) -> None:
+    for name in ("acme-shelf", "other-shelf"):
+        install(site, name, "1.0")
+        entry = site / f"{name.replace('-', '_')}-1.0.dist-info" / "entry_points.txt"
+        entry.write_text("[onnxsearch.vectors]\nshelf = shelf:open\n")
+    results = list(plugins())
+    assert [each.status.value for each in results] == ["error", "ok"]
+    told = results[0].found
+    assert "acme-shelf 1.0 and other-shelf 1.0" in told
 
 
 # --- the machine

@@ -11,6 +11,7 @@ from typing import Annotated, TypedDict, TypeVar, cast, get_args
 import typer
 
 from onnxsearch import Embedder, InvalidArgumentError, OnnxEmbedder, OnnxTextEmbedder, Pooling
+from onnxsearch._internal.plugins import EMBEDDERS, has_plugin, made_by_plugin
 from onnxsearch._internal.validation import choice
 from onnxsearch.embedders.bundled import bundled_models
 from onnxsearch.embedders.hub.catalogue import catalogue
@@ -29,7 +30,8 @@ Models = Annotated[
     typer.Option(
         "--model",
         "-m",
-        help="A model's name, or an .onnx file; repeatable. Default: the models of the index.",
+        help="A model's name, an .onnx file, or the name of an installed package's embedder, with "
+        "what it takes after a colon; repeatable. Default: the models of the index.",
         autocompletion=known_models,
     ),
 ]
@@ -189,16 +191,25 @@ class ModelOptions:
         ]
 
 
-def _named(model: str) -> OnnxEmbedder:
-    """Return a bundled model, or one that `onnxsearch models get` has downloaded."""
+def _named(model: str) -> Embedder:
+    """Return a model by name: a bundled or a downloaded one, or one of another package."""
     if model in catalogue():
         return OnnxEmbedder.hub(model)
+    if is_of_plugin(model):
+        name, _, argument = model.partition(":")
+        given = (argument,) if argument else ()
+        return made_by_plugin(EMBEDDERS, name, Embedder, *given)  # type: ignore[type-abstract]
     return OnnxEmbedder.bundled(model)
 
 
 def comes_by_name(model: str) -> bool:
     """Return whether a model comes with the package, or is in the catalogue."""
     return model in bundled_models() or model in catalogue()
+
+
+def is_of_plugin(model: str) -> bool:
+    """Return whether a model comes from another package: `name`, or `name:argument`."""
+    return not comes_by_name(model) and has_plugin(EMBEDDERS, model.partition(":")[0])
 
 
 def is_file(model: str) -> bool:

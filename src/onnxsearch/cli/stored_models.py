@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from onnxsearch import Embedder, ModelDescription, UnknownModelError
 from onnxsearch._internal.paths import absolute_path
-from onnxsearch.cli.embedders import ModelOptions, comes_by_name, is_file
+from onnxsearch.cli.embedders import ModelOptions, comes_by_name, is_file, is_of_plugin
+from onnxsearch.embedders.onnx.embedder import CLASS_NAME
 from onnxsearch.embedders.onnx.fingerprint import file_digest
 from onnxsearch.engine import DEFAULT_NAMESPACE
 from onnxsearch.locations import stored_models
@@ -57,7 +58,11 @@ def _stored_name(
 ) -> str | None:
     """Return the name of a model in the index; None if it is loaded as the options say."""
     if not is_file(model):
-        known = {each.name for each in stored}
+        known = {each.name: each for each in stored}
+        # No class is imported because an index names it, but one that the user names is.
+        is_own = model in known and known[model].class_name == CLASS_NAME
+        if not is_own and is_of_plugin(model):
+            return None
         if model in known:
             return model
         if stored or not comes_by_name(model):

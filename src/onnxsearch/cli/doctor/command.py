@@ -14,6 +14,7 @@ from onnxsearch.cli.doctor.checks import Check, CheckResult, CheckStatus, run_ch
 from onnxsearch.cli.doctor.index import index_checks
 from onnxsearch.cli.doctor.machine import machine_checks
 from onnxsearch.cli.doctor.packages import extras, runtimes, versions
+from onnxsearch.cli.doctor.plugins import plugins
 from onnxsearch.cli.options import (
     DEFAULT_LOCATION,
     AsJSON,
@@ -65,6 +66,7 @@ def doctor(
             Check("versions", versions),
             Check("extras", extras),
             Check("onnxruntime.distributions", runtimes),
+            Check("plugins", plugins),
             *machine_checks(timeout),
             *index_checks(
                 location,
