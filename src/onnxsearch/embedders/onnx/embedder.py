@@ -217,6 +217,8 @@ class OnnxEmbedder(Embedder):
         Raises:
             UnknownModelError: No model of that name comes with the package.
         """
+        if embedder_name is not None:
+            instance("embedder_name", embedder_name, str, "a name for the engine")
         embedder = cls(
             bundled_model(name),
             name=name if embedder_name is None else embedder_name,
