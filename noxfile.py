@@ -17,7 +17,7 @@ PYTHONS = nox.project.python_versions(PYPROJECT)
 OLDEST = PYTHONS[0]
 EXTRAS = (
     "lite", "cli", "onnx", "text", "hub", "heif", "patterns", "arrow", "pandas", "remote", "watch",
-    "video", "serve", "mcp",
+    "video", "otel", "serve", "mcp",
 )  # fmt: skip
 
 FRAMEWORKS = ("langchain", "llamaindex", "haystack", "sklearn")

@@ -16,8 +16,8 @@ import random
 import statistics
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -64,14 +64,19 @@ class Lag:
         return " / ".join(f"{late:.1f}" for late in np.percentile(self.late, [50, 99]))
 
 
-def one_by_one(engine: SearchEngine, queries: Sequence[QueryInput]) -> list[SearchResults]:
-    return [engine.search(query) for query in queries]
+class Clock:
+    """Seconds of rounds, on the wall and of the processor."""
 
+    def __init__(self) -> None:
+        self.wall: list[float] = []
+        self.processor: list[float] = []
 
-def timed(function: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    function()
-    return time.perf_counter() - started
+    @contextmanager
+    def measured(self) -> Iterator[None]:
+        wall, processor = time.perf_counter(), time.process_time()
+        yield
+        self.wall.append(time.perf_counter() - wall)
+        self.processor.append(time.process_time() - processor)
 
 
 async def together(
@@ -81,57 +86,73 @@ async def together(
         return await asyncio.gather(*map(engine.search, queries))
 
 
-async def cancelled(engine: AsyncSearchEngine, queries: Sequence[QueryInput], lag: Lag) -> float:
-    """Cancel half of the searches at random; return the milliseconds until a slot was free."""
-    chance, waits = random.Random(0), [0.0]
+async def half(engine: AsyncSearchEngine, queries: Sequence[QueryInput], lag: Lag) -> int:
+    """Cancel half of the searches at random moments; return how many were."""
+    chance = random.Random(0)
 
     async def cancel(task: asyncio.Task[SearchResults]) -> None:
         await asyncio.sleep(chance.random() * 0.5)
         task.cancel()
-        started = time.perf_counter()
-        await asyncio.wait([task])
-        waits.append(1000 * (time.perf_counter() - started))
 
     async with lag.measured():
         tasks = [asyncio.ensure_future(engine.search(query)) for query in queries]
         await asyncio.gather(*(cancel(task) for task in tasks if chance.random() < 0.5))
         await asyncio.wait(tasks)
-    return max(waits)
+    return sum(task.cancelled() for task in tasks)
+
+
+async def freed(engine: SearchEngine, query: QueryInput, rounds: int) -> list[float]:
+    """Return the milliseconds from the cancel of a search to the result of the next operation."""
+    times = []
+    async with AsyncSearchEngine(engine, concurrency=1) as single:
+        for _ in range(rounds):
+            search = asyncio.ensure_future(single.search(query))
+            await asyncio.sleep(0.005)
+            search.cancel()
+            started = time.perf_counter()
+            await single.get("0")
+            times.append(1000 * (time.perf_counter() - started))
+    return times
 
 
 def compare(engine: SearchEngine, queries: Sequence[QueryInput], rounds: int) -> dict[str, str]:
-    expected = one_by_one(engine, queries)
-    ours, lag, dropped = AsyncSearchEngine(engine), Lag(), Lag()
-    seconds: dict[str, list[float]] = {"search": [], "search_many": [], "async": []}
-
+    expected = [engine.search(query) for query in queries]
+    ours, lag, dropped, idle = AsyncSearchEngine(engine), Lag(), Lag(), Lag()
+    clocks = {"search": Clock(), "search_many": Clock(), "async": Clock()}
     images = [query for query in queries if not isinstance(query, Query)]
 
-    async def measure() -> float:
+    async def measure() -> tuple[int, list[float]]:
         assert await together(ours, queries, Lag()) == expected  # and warms up
         for _ in range(rounds):
-            seconds["search"].append(timed(lambda: one_by_one(engine, queries)))
+            async with idle.measured():
+                await asyncio.sleep(1)
+            with clocks["search"].measured():
+                for query in queries:
+                    engine.search(query)
             if images:
-                seconds["search_many"].append(timed(lambda: list(engine.search_many(images))))
-            started = time.perf_counter()
-            found = await together(ours, queries, lag)
-            seconds["async"].append(time.perf_counter() - started)
+                with clocks["search_many"].measured():
+                    list(engine.search_many(images))
+            with clocks["async"].measured():
+                found = await together(ours, queries, lag)
             assert found == expected
-        waited = await cancelled(ours, queries, dropped)
+        cancelled = await half(ours, queries, dropped)
         await ours.close()
-        return waited
+        return cancelled, await freed(engine, queries[0], 20)
 
-    waited = asyncio.run(measure())
-    rates = {way: len(queries) / statistics.median(s) for way, s in seconds.items() if s}
-    found = {f"{way} (1/s)": f"{rate:.0f}" for way, rate in rates.items()}
-    found |= {
-        f"async / {way}": f"{rates['async'] / rates[way]:.2f}" for way in rates if way != "async"
-    }
-    found["loop late, p50 / p99 (ms)"] = f"{lag.percentile(50):.1f} / {lag.percentile(99):.1f}"
-    found["the same, half cancelled (ms)"] = (
-        f"{dropped.percentile(50):.1f} / {dropped.percentile(99):.1f}"
-    )
-    found["until a cancelled search ended, at most (ms)"] = f"{waited:.1f}"
-    return found
+    cancelled, waits = asyncio.run(measure())
+    clocks = {way: clock for way, clock in clocks.items() if clock.wall}
+    wall = {way: statistics.median(clock.wall) for way, clock in clocks.items()}
+    cpu = {way: statistics.median(clock.processor) for way, clock in clocks.items()}
+    rows = {f"{way} (1/s)": f"{len(queries) / wall[way]:.0f}" for way in clocks}
+    for way in clocks.keys() - {"async"}:
+        rows[f"async / {way}"] = f"{wall[way] / wall['async']:.2f}"
+        rows[f"async / {way}, by processor time"] = f"{cpu[way] / cpu['async']:.2f}"
+    rows["loop late, idle, p50 / p99 (ms)"] = str(idle)
+    rows["loop late, p50 / p99 (ms)"] = str(lag)
+    rows[f"the same, {cancelled} cancelled (ms)"] = str(dropped)
+    shown = f"{statistics.median(waits):.1f} / {max(waits):.1f}"
+    rows["from a cancel to the next result, median / most (ms)"] = shown
+    return rows
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

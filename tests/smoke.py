@@ -57,6 +57,7 @@ def main(extras: set[str]) -> None:
         reads_videos("video" in extras, folder / "clip.mp4")
         reads_tables("arrow" in extras, folder / "table.parquet")
         excludes(bool({"cli", "patterns"} & extras), str(folder / "excluding"), pictures)
+        observes("otel" in extras)
         serves("serve" in extras, str(folder / "serving"), pictures)
         serves_agents("mcp" in extras)
         watches("watch" in extras, str(folder / "watching"), pictures)
@@ -241,6 +242,13 @@ def reads_videos(installed: bool, path: Path) -> None:
     else:
         assert installed
         assert isinstance(outcome, onnxsearch.Outcome)
+
+
+def observes(installed: bool) -> None:
+    from onnxsearch._internal.telemetry.otel import open_telemetry
+
+    # Another package may have brought the API.
+    assert open_telemetry() is not None or not installed
 
 
 def excludes(installed: bool, location: str, pictures: Path) -> None:

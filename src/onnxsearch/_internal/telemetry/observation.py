@@ -75,9 +75,11 @@ class Observation:
 
     def __enter__(self) -> None:
         telemetry = open_telemetry()
-        self._span = (
-            None if telemetry is None else telemetry.begin(self._step.name, self._attributes)
-        )
+        # A step outside of operations, such as the use of a store by itself, is not observed.
+        if telemetry is None or _recorder.get() is None:
+            self._span = None
+        else:
+            self._span = telemetry.begin(self._step.name, self._attributes)
         self._begun = perf_counter()
 
     def __exit__(
@@ -107,8 +109,9 @@ class Observation:
 
     def _note(self, seconds: float, failure: str | None) -> None:
         step, telemetry, recorder = self._step, open_telemetry(), _recorder.get()
-        if recorder is not None:
-            recorder.record(step.kind, step.name, seconds, self.items, failed=failure is not None)
+        if recorder is None:
+            return
+        recorder.record(step.kind, step.name, seconds, self.items, failed=failure is not None)
         level = _level(step, seconds, failure)
         logs = step.logger.isEnabledFor(level)
         if not logs and telemetry is None:
