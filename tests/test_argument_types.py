@@ -23,6 +23,7 @@ from PIL import Image
 import onnxsearch
 from onnxsearch import (
     Archive,
+    AsyncSearchEngine,
     Cell,
     CollectionSpec,
     DecodePolicy,
@@ -175,6 +176,7 @@ def targets(folder: Path) -> dict[str, Target]:
         "SearchEngine": Target(
             SearchEngine, {"embedders": models, "vectors": vectors, "metadata": records}
         ),
+        "AsyncSearchEngine": Target(AsyncSearchEngine, {"engine": engine}),
         "open": Target(SearchEngine.open, {"location": folder / "new", "embedders": models}),
         "index": Target(engine.index, {"source": folder / "file.png"}),
         "watch": Target(engine.watch, {"folder": folder}),

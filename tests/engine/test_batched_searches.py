@@ -138,7 +138,7 @@ OPTIONS = st.fixed_dictionaries(
 CALLS = st.lists(st.tuples(st.sampled_from(QUERIES), OPTIONS), min_size=1, max_size=12)
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(CALLS)
 def test_each_is_answered_as_if_it_were_alone(stored: SearchEngine, calls: list[Call]) -> None:
     assert together(stored, calls) == alone(stored, calls)

@@ -220,6 +220,7 @@ assert engine.stats().operations["search"].count == 2
 """
 
 
+@pytest.mark.integration
 def test_it_works_without_opentelemetry() -> None:
     assert run(f"import sys; sys.modules['opentelemetry'] = None{SEARCH}") == ""
 
