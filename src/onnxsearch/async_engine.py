@@ -207,8 +207,8 @@ class AsyncSearchEngine:
 
     **Iteration.** An iterator advances only when its next item is asked for. `break` closes it.
 
-    An engine belongs to one event loop, of asyncio or uvloop; under Trio it does not work. All of
-    `onnxsearch` may be used from threads, so there is no need to give the loop to this class only.
+    An engine belongs to one event loop, of asyncio or uvloop; under Trio it does not work. Threads
+    may use the blocking engine at the same time.
 
     Args:
         engine: The engine. It belongs to the caller: `close` leaves it open.

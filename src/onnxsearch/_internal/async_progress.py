@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from onnxsearch._internal.progress import ProgressSink, reporter
@@ -30,7 +31,8 @@ class AsyncProgress:
     def __init__(self, sink: ProgressSink, stop: threading.Event) -> None:
         self.error: Exception | None = None
         """What the caller's function raised."""
-        self._report = reporter(sink)
+        # A bar imports tqdm, so it is made on the thread.
+        self._report = None if sink is True else reporter(sink)
         self._loop = asyncio.get_running_loop() if callable(sink) else None
         self._stop = stop
 
@@ -40,14 +42,16 @@ class AsyncProgress:
             raise asyncio.CancelledError
         if self.error is not None:
             raise self.error
+        if self._report is None:
+            self._report = reporter(True)
         if self._loop is None:
             self._report(progress)
         else:
-            self._loop.call_soon_threadsafe(self._pass_on, progress)
+            self._loop.call_soon_threadsafe(self._pass_on, self._report, progress)
 
-    def _pass_on(self, progress: Progress) -> None:
+    def _pass_on(self, report: Callable[[Progress], None], progress: Progress) -> None:
         if self.error is None and not self._stop.is_set():
             try:
-                self._report(progress)
+                report(progress)
             except Exception as error:  # noqa: BLE001, raised by the operation
                 self.error = error
