@@ -238,6 +238,16 @@ class TestModels:
         page.keyboard.press("ArrowRight")
         assert page.locator(":focus").evaluate("row => row.closest('.column').ariaLabel") == "grey"
 
+    def test_one_model_cannot_be_compared(self, open_page: OpenPage) -> None:
+        from tests.serving.page.service import running
+
+        stores = InMemoryVectorStore(), InMemoryMetadataStore()
+        with SearchEngine(FakeEmbedder(), *stores) as engine, running(engine) as service:
+            engine.add(picture("a"), id="a")
+            page = open_page(service.url, "?view=compare")
+            expect(page.locator("#compare")).to_contain_text("onnxsearch index FOLDER -m")
+            expect(page.locator("#results")).to_be_hidden()
+
     def test_compare_asks_for_an_image(self, page: Page) -> None:
         page.get_by_role("link", name="Compare").click()
         expect(page.locator("#heading")).to_contain_text("Choose an image")

@@ -83,7 +83,7 @@ function frame(shown, fallback) {
   const name = shown.model || fallback;
   if ([...models.options].some(({ value }) => value === name)) models.value = name;
   models.disabled = shown.view === "compare";
-  const comparing = shown.view === "compare" && !isEmpty(shown);
+  const comparing = shown.view === "compare" && (models.options.length < 2 || !isEmpty(shown));
   byId("results").hidden = shown.view === "duplicates" || comparing;
   byId("compare").hidden = shown.view !== "compare";
   byId("duplicates").hidden = shown.view !== "duplicates";

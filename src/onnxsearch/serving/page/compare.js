@@ -42,7 +42,8 @@ export async function showCompare(shown, signal) {
       emptiness(
         "columns",
         "This index has one model",
-        "A comparison needs two. Open the index with a second model to see what each of them finds.",
+        "A comparison needs two. Index the images with a second one, then start the service again:",
+        h("code", {}, "onnxsearch index FOLDER -m efficientnet-lite2 -m efficientnet-lite0"),
       ),
     );
     return;

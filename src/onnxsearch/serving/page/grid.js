@@ -82,7 +82,7 @@ export class Grid {
         h("bdi", { class: "name", title: hit.id }, name),
         likeness
           ? h("span", { class: "figure", title: likeness.title }, likeness.text)
-          : h("bdi", { class: "folder" }, folder),
+          : h("bdi", { class: "folder" }, lastOf(folder)),
       ),
       likeness ? meter(likeness.share) : null,
     );
@@ -124,6 +124,9 @@ export class Grid {
     else tiles[goal]?.focus();
   }
 }
+
+/** Return the innermost of some folders. */
+const lastOf = (folders) => folders.split(/[\\/]/).filter(Boolean).at(-1) ?? "";
 
 /** Return how a hit's nearness is shown; null for a record, which answers no query. */
 export function figure({ similarity, distance }) {
