@@ -7,6 +7,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+TILE = 250
+"""Pixels in each side of a cut."""
+NOISE = 2.0
+"""Deviation of the brightness, of 255 levels."""
 ALBUM = Path(__file__).resolve().parents[1] / "examples" / "album"
 
 
@@ -22,4 +26,30 @@ def write_photos(folder: Path, count: int, size: tuple[int, int] = (640, 480)) -
         view = source.resize(size, Image.Resampling.BICUBIC, box=(left, top, right, bottom))
         paths.append(folder / f"{number:05}.jpg")
         view.save(paths[-1], quality=88)
+    return paths
+
+
+def write_large_photos(
+    folder: Path, count: int, size: tuple[int, int] = (4000, 3000)
+) -> list[Path]:
+    """Write `count` JPEGs as large and as sharp as a phone's, and return their paths.
+
+    A photograph of the album that is enlarged to 12 megapixels would be smooth, and
+    faster to decode than one of a camera. So each is a collage of cuts of the album in
+    their own size, with the noise of a sensor, of 3 to 4 MB.
+    """
+    sources = [Image.open(path).convert("RGB") for path in sorted(ALBUM.rglob("*.jpg"))]
+    random = np.random.default_rng(1)
+    paths = []
+    for number in range(count):
+        canvas = Image.new("RGB", size)
+        for left in range(0, size[0], TILE):
+            for top in range(0, size[1], TILE):
+                source = sources[random.integers(len(sources))]
+                x, y = (int(random.integers(max(1, side - TILE))) for side in source.size)
+                canvas.paste(source.crop((x, y, x + TILE, y + TILE)), (left, top))
+        noise = random.normal(0, NOISE, (size[1], size[0], 1)).astype(np.float32)
+        noisy = np.clip(np.asarray(canvas, np.float32) + noise, 0, 255).astype(np.uint8)
+        paths.append(folder / f"{number:05}.jpg")
+        Image.fromarray(noisy).save(paths[-1], quality=90)
     return paths
