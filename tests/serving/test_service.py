@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -469,6 +470,26 @@ def test_failing_stores_are_unavailable() -> None:
         refusal(answer, 429)
         assert answer.headers["retry-after"]
         assert client.get("/health").status_code == 200
+
+
+def test_too_many_requests_at_once() -> None:
+    faults = Faults()
+    records = FaultyMetadataStore(InMemoryMetadataStore(), faults)
+    engine = SearchEngine(FakeEmbedder(), InMemoryVectorStore(), records)
+    app = create_app(engine, limits=ServiceLimits(requests=1))
+    with TestClient(app, base_url="http://localhost") as client, ThreadPoolExecutor(1) as pool:
+        faults.hang(on="read", timeout=60)
+        first = pool.submit(client.get, "/api/records/x")
+        try:
+            assert faults.hanging.wait(60)
+            second = client.get("/api/info")
+            assert client.get("/health").status_code == 200
+        finally:
+            faults.release()
+        refusal(second, 429)
+        assert second.headers["retry-after"]
+        assert first.result().status_code == 404
+        assert client.get("/api/info").status_code == 200
 
 
 def test_limits_are_checked() -> None:

@@ -125,13 +125,14 @@ class ServiceServer(uvicorn.Server):
     """
 
     def __init__(self, app: ASGIApp, host: str, port: int, prefix: str = "") -> None:
+        shown = at_path(app, prefix)
         # It writes a line about each damaged form, as often as a client likes.
         logging.getLogger("python_multipart").setLevel(logging.ERROR)
         # Open before the server starts: the address is known, an error is ours, and clients wait.
         self.listener = _listener(host, port)
         super().__init__(
             uvicorn.Config(
-                at_path(app, prefix),
+                shown,
                 http=DeadlineProtocol,
                 ws="none",
                 lifespan="on",
