@@ -143,11 +143,13 @@ class Load:
             self._local.connection = connection
         try:
             connection.request(method, target, body, headers or {})
-        except (ConnectionError, http.client.CannotSendRequest):
-            # The service closes connections that were idle for some seconds.
+            answer = connection.getresponse()
+        except ConnectionError:
+            # The service closes connections that are idle for some seconds, perhaps at this
+            # moment. Browsers, too, ask again on a new connection, once.
             connection.close()
             connection.request(method, target, body, headers or {})
-        answer = connection.getresponse()
+            answer = connection.getresponse()
         data: bytes = answer.read()
         if answer.status != 200:
             raise http.client.HTTPException(f"status {answer.status}: {data[:200]!r}")
