@@ -32,7 +32,11 @@ def test_the_reference_names_things_by_where_they_are_imported_from() -> None:
     assert paths
     for path in paths:
         home, _, name = path.rpartition(".")
-        assert name in import_module(home or "onnxsearch").__all__, path
+        try:
+            module = import_module(home or "onnxsearch")
+        except onnxsearch.MissingExtraError:  # a framework that this environment does not have
+            continue
+        assert name in module.__all__, path
 
 
 def test_every_error_has_a_remedy() -> None:
