@@ -663,6 +663,8 @@ def test_the_report_as_text(run: Run, index: Path, monkeypatch: pytest.MonkeyPat
 
 def test_wrong_usage(run: Run) -> None:  # noqa: F811
     assert run("doctor", "--timeout", 0).exit_code == 2
+    for endless in ("nan", "inf"):
+        assert "--timeout" in run("doctor", "--timeout", endless).stderr
     refused = run("doctor", "redis:/user:hunter2@host")
     assert refused.exit_code == 1
     assert "hunter2" not in refused.output

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from onnxsearch import JSONValue, __version__
+from onnxsearch._internal.validation import seconds
 from onnxsearch.cli import output
 from onnxsearch.cli.app import app
 from onnxsearch.cli.doctor.checks import Check, CheckResult, CheckStatus, run_checks
@@ -38,6 +39,7 @@ def doctor(
     location: Annotated[
         str | None,
         typer.Argument(
+            metavar="[LOCATION]",
             envvar=["ONNXSEARCH_LOCATION", "MILVUS_URI"],
             help="A folder, a Milvus Lite file (x.db), or the http(s):// address of a Milvus "
             f"server. Default: {DEFAULT_LOCATION}, if it is there.",
@@ -62,6 +64,7 @@ def doctor(
     location = location or DEFAULT_LOCATION
     place = records_of(location, records)
     with errors_end_the_command():
+        seconds("--timeout", timeout)
         checks = [
             Check("versions", versions),
             Check("extras", extras),

@@ -6,6 +6,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from onnxsearch.cli.doctor.checks import CheckResult, error, ok, warning
@@ -110,6 +111,8 @@ def _writable(path: Path) -> bool:
 
 
 def _size(path: Path) -> int:
-    if not path.is_dir():
-        return path.stat().st_size
-    return sum(each.stat().st_size for each in path.rglob("*") if each.is_file())
+    total = 0
+    for each in path.rglob("*") if path.is_dir() else [path]:
+        with suppress(FileNotFoundError):  # Milvus Lite has removed it meanwhile
+            total += each.stat().st_size
+    return total

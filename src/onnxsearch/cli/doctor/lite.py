@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +12,7 @@ from onnxsearch.cli.doctor.checks import CheckResult, error, ok
 
 _CHECK = "lite"
 _PROCESSES = Path("/proc")
+_FILE_LOCK = re.compile(r"FLOCK +\w+ +\w+ +(\d+) ([0-9a-f]+):([0-9a-f]+):(\d+) ")
 _LOCK = "LOCK"
 """The file that Milvus Lite locks in its folder."""
 
@@ -58,10 +60,12 @@ def lock_owner(file: Path) -> int | None:
         return None
     for line in lines:
         # 1: FLOCK  ADVISORY  WRITE 11611 fe:00:2146825 0 EOF
-        _, kind, _, _, process, place, *_ = line.replace("-> ", "").split()
-        major, minor, inode = place.split(":")
+        found = _FILE_LOCK.search(line)
+        if found is None:
+            continue
+        process, major, minor, inode = found.groups()
         device = os.makedev(int(major, 16), int(minor, 16))
-        if kind == "FLOCK" and (device, int(inode)) == (status.st_dev, status.st_ino):
+        if (device, int(inode)) == (status.st_dev, status.st_ino):
             return int(process)
     return None
 

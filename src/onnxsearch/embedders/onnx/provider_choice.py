@@ -19,6 +19,7 @@ from onnxsearch.embedders.onnx.providers import (
     provider_options,
 )
 from onnxsearch.embedders.onnx.session import (
+    CONSTRUCTION,
     RuntimeOptions,
     Sessions,
     onnx_runtime,
@@ -97,7 +98,8 @@ def why_not(provider: Provider) -> str | None:
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     given = (name, dict(provider_options(provider)))
     try:
-        session = runtime.InferenceSession(_SUM, options, providers=[given], enable_fallback=0)
+        with CONSTRUCTION:
+            session = runtime.InferenceSession(_SUM, options, providers=[given], enable_fallback=0)
         if name not in session.get_providers():
             return "its driver or libraries are missing or of the wrong version"
         (total,) = session.run(None, {"x": np.ones(1, np.float32)})

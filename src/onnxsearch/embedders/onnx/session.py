@@ -58,7 +58,7 @@ _ADVICE = {
 """Remedies, by a part of ONNX Runtime's message."""
 
 # Sessions made in two threads at once have crashed (microsoft/onnxruntime#27063).
-_CONSTRUCTION = threading.Lock()
+CONSTRUCTION = threading.Lock()
 
 
 @cache
@@ -265,7 +265,7 @@ def _open(
     options.add_session_config_entry("session.intra_op.allow_spinning", str(int(how.spinning)))
     options.log_severity_level = 3  # errors; warnings speak of the graph's optimisation
     try:
-        with _CONSTRUCTION:
+        with CONSTRUCTION:
             session = onnx_runtime().InferenceSession(
                 source,
                 options,
