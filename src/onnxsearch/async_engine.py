@@ -242,7 +242,8 @@ class AsyncSearchEngine:
                 self._pool,
                 engine._search_together,
                 most=_MOST_SEARCHES,
-                groups=max(1, slots // 2),
+                # A batch uses all cores. More at once make the loop wait for Python's lock.
+                groups=max(1, slots // 4),
             )
         self._closing: asyncio.Future[None] | None = None
 

@@ -107,10 +107,13 @@ class JointSearch:
             return
         workers = self.searcher.workers
         # A few images are embedded by all cores, one after the other; many by one core each.
-        view = embedder.parallel(workers) if len(searches) > workers else embedder
-        size = min(self.searcher.batch_size, ceil(len(searches) / workers))
+        images = [s for s in searches if not isinstance(cast("_Call", s.call).query, Query)]
+        others = [s for s in searches if isinstance(cast("_Call", s.call).query, Query)]
+        view = embedder.parallel(workers) if len(images) > workers else embedder
+        size = max(1, min(self.searcher.batch_size, ceil(len(images) / workers)))
         encode = partial(self._encode, embedder, view)
-        for _ in ordered_map(encode, batched(searches, size), workers=workers):
+        encode(others)  # which take too little time for threads to be worth it
+        for _ in ordered_map(encode, batched(images, size), workers=workers):
             pass
         ready = [search for search in searches if search.row is not None]
         for group in _grouped(ready, _selection_of).values():
