@@ -108,6 +108,18 @@ def test_shows_where_text_is_no_filter(text: str, place: int, reason: str) -> No
     assert len(shown) < 80
 
 
+def test_parentheses_nest_48_levels_deep_however_many_stand_side_by_side() -> None:
+    deepest = "(" * 48 + "a == 1" + ")" * 48
+    assert F.parse(" and ".join([deepest] * 3)) == F.parse("a == 1 and a == 1 and a == 1")
+    with pytest.raises(InvalidArgumentError, match="nested more than 48 levels deep"):
+        F.parse(f"({deepest})")
+
+
+def test_integers_of_64_bits_are_values() -> None:
+    for number in (2**63 - 1, -(2**63)):
+        assert F.parse(str(F("a") == number)).matches({"a": number})
+
+
 @pytest.mark.parametrize(
     ("before", "after", "shown"),
     [

@@ -45,7 +45,7 @@ def main() -> int:
         work = Path(temporary)
         copies = [copy(work / f"copy-{number}") for number in range(2)]
         data = measured(arguments.coverage or work, copies[0])
-        tests = CoveringTests(data, copies[0])
+        tests = CoveringTests(data)
         shares = [
             campaign(package, copies, tests, work, arguments.sample, arguments.seed)
             for package in arguments.packages

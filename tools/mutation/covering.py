@@ -17,6 +17,7 @@ _SETTINGS = """\
 branch = false
 source_pkgs = onnxsearch
 parallel = true
+relative_files = true
 """
 
 
@@ -59,17 +60,15 @@ class CoveringTests:
 
     Args:
         data: What `measure` returned.
-        checkout: Where it was measured.
     """
 
-    def __init__(self, data: Path, checkout: Path) -> None:
+    def __init__(self, data: Path) -> None:
         self._data = CoverageData(str(data))
         self._data.read()
-        self._checkout = checkout
 
     def of(self, mutant: Mutant) -> list[str]:
         """Return ids of tests, those first whose names say that they are about the file."""
-        contexts = self._data.contexts_by_lineno(str(self._checkout / mutant.path))
+        contexts = self._data.contexts_by_lineno(mutant.path)
         tests = _names(contexts.get(mutant.line, []))
         if not tests:
             tests = _names(context for line in contexts.values() for context in line)
