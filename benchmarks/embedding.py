@@ -9,6 +9,7 @@ start: each runs a few files and many, and the difference counts. Ours counts fr
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -73,8 +74,9 @@ def compare(
         with SearchEngine.open(folder / "warm", embedders=embedder) as engine:
             engine.index(some[:8])
         for _ in range(rounds):
-            for way in ways.values():
+            for name, way in ways.items():
                 way.take_turn()
+                print(f"{table}: {name}, {way.spent[-1]:.1f} s", file=sys.stderr, flush=True)
     return [Result(table, way, found.rate) for way, found in ways.items()] + absent
 
 

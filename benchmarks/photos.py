@@ -40,6 +40,7 @@ def write_large_photos(
     """
     sources = [Image.open(path).convert("RGB") for path in sorted(ALBUM.rglob("*.jpg"))]
     random = np.random.default_rng(1)
+    noise = NOISE * random.standard_normal((size[1], size[0], 1), np.float32)
     paths = []
     for number in range(count):
         canvas = Image.new("RGB", size)
@@ -48,8 +49,7 @@ def write_large_photos(
                 source = sources[random.integers(len(sources))]
                 x, y = (int(random.integers(max(1, side - TILE))) for side in source.size)
                 canvas.paste(source.crop((x, y, x + TILE, y + TILE)), (left, top))
-        noise = random.normal(0, NOISE, (size[1], size[0], 1)).astype(np.float32)
-        noisy = np.clip(np.asarray(canvas, np.float32) + noise, 0, 255).astype(np.uint8)
+        noisy = np.asarray(canvas, np.float32) + np.roll(noise, random.integers(size[1]), axis=0)
         paths.append(folder / f"{number:05}.jpg")
-        Image.fromarray(noisy).save(paths[-1], quality=90)
+        Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8)).save(paths[-1], quality=90)
     return paths
