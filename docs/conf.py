@@ -71,9 +71,10 @@ nitpick_ignore_regex = [
     # `SearchEngine.records` makes them, not the reader.
     ("py:class", r"onnxsearch\.catalog\.records\.RecordIndex"),
     # The forms of arguments of adapters, which their docstrings describe.
-    ("py:class", r"QueryKind|HaystackFilters|Secret|NDArray|ArrayLike"),
-    # A type variable.
+    ("py:class", r"QueryKind|HaystackFilters|ImagesOfRay|Secret|NDArray|ArrayLike"),
+    # Type variables.
     ("py:.*", r"(onnxsearch\.vectors\.capabilities\.)?Index"),
+    ("py:class", r"onnxsearch\.async_engine\._Opened"),
 ]
 
 

@@ -181,7 +181,10 @@ async def test_open_and_close(tmp_path: Path) -> None:
         await engine.count()
     with pytest.raises(ClosedError):
         engine.engine.count()
-    again = await AsyncSearchEngine.open(tmp_path, embedders=FakeEmbedder())
+    opening: Any = AsyncSearchEngine.open(tmp_path, embedders=FakeEmbedder())
+    with pytest.raises(AttributeError, match="not open yet, so it has no 'search': write `async"):
+        opening.search(picture("cat"))
+    again = await opening
     assert await again.count() == 1
     await asyncio.gather(again.close(), again.close())
     assert repr(again) == "<AsyncSearchEngine fake, closed>"

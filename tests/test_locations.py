@@ -29,6 +29,16 @@ def test_what_is_on_servers_counts_as_there():
     assert missing_files("http://localhost:1") == []
 
 
+@pytest.mark.parametrize("address", ["localhost:19530", "milvus.example.org:443"])
+def test_an_address_without_http_makes_no_folder(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InvalidArgumentError, match=f"expected http://{address} for a Milvus"):
+        SearchEngine.open(address)
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_reads_like_a_password_is_not_shown():
     with pytest.raises(InvalidArgumentError) as refused:
         missing_files("user:hunter2@host")

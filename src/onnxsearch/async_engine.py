@@ -25,6 +25,7 @@ from typing import (
     Any,
     Concatenate,
     Generic,
+    Never,
     ParamSpec,
     Self,
     TypeAlias,
@@ -415,6 +416,14 @@ class Opening(Generic[_Opened]):
         self._begin = begin
         self._make = make
         self._opened: _Opened | None = None
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Never:
+            raise AttributeError(
+                f"the engine is not open yet, so it has no {name!r}: write `async with "
+                "AsyncSearchEngine.open(...) as engine:`, or `await` what open() returns"
+            )
 
     def __await__(self) -> Generator[Any, None, _Opened]:
         return self._open().__await__()

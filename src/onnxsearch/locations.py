@@ -6,6 +6,7 @@ No other module knows locations, or how the models of an index are made.
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -42,6 +43,7 @@ _Place: TypeAlias = "str | os.PathLike[str]"
 _PLACE = "a path or a URL"
 _PATHS = "a file or folder, or several"
 _MILVUS = ("http", "https")
+_HOST_AND_PORT = re.compile(r"[\w.-]+:\d{2,5}", re.ASCII)
 _REDIS = ("redis", "rediss", "unix")
 
 
@@ -254,6 +256,11 @@ def _vectors(location: str | os.PathLike[str]) -> tuple[VectorStore, Path | None
         raise InvalidArgumentError(
             f"location {without_secrets(str(location))!r}: expected a folder, a file x.db for "
             f"Milvus Lite, or http(s)://host:port for a Milvus server{_installed(VECTORS)}"
+        )
+    if _HOST_AND_PORT.fullmatch(os.fspath(location)):
+        raise InvalidArgumentError(
+            f"location {os.fspath(location)!r}: expected http://{os.fspath(location)} for a Milvus "
+            "server, or ./ before the name of a folder"
         )
     path = _path("location", location)
     vectors, beside = _files(path)

@@ -185,7 +185,9 @@ def test_interrupted(run: Run, pictures: Path, monkeypatch: pytest.MonkeyPatch) 
         raise KeyboardInterrupt
 
     monkeypatch.setattr(SearchEngine, "index", interrupted)
-    assert run("index", pictures).exit_code == 130
+    result = run("index", pictures)
+    assert result.exit_code == 130
+    assert "what was indexed is kept" in result.stderr
 
 
 def test_version(run: Run) -> None:

@@ -27,6 +27,8 @@ from onnxsearch.errors import (
 from onnxsearch.images.formats import can_decode
 from onnxsearch.images.preprocessing.profile import PreprocessingProfile
 from onnxsearch.images.reading import ReadPolicy, open_image
+from onnxsearch.indexing.discovery import read_source
+from onnxsearch.indexing.exclusion import Exclusion
 from onnxsearch.types import ImageInput
 
 PIXELS = np.arange(40 * 30 * 3, dtype=np.uint8).reshape(40, 30, 3)
@@ -111,6 +113,32 @@ def test_a_missing_file(tmp_path: Path) -> None:
         open_image(tmp_path / "missing.png")
     with pytest.raises(ImageNotFoundError):
         open_image("null\0byte.png")
+
+
+@pytest.mark.parametrize(
+    ("given", "remedy"),
+    [
+        ("https://me:secret@example.org/cat.jpg", "is a URL, not a path: give Remote"),
+        ("C:\new\temp.png", r"write the backslashes of a path as in r'C:\\new'"),
+        ("photos/*.jpg", "is a pattern, and is not expanded: give a folder"),
+    ],
+)
+def test_what_is_mistaken_for_a_path_is_named(given: str, remedy: str) -> None:
+    with pytest.raises(ImageNotFoundError, match=remedy) as caught:
+        open_image(given)
+    assert "secret" not in str(caught.value)
+    with pytest.raises(ImageNotFoundError, match=remedy):
+        read_source(given, Exclusion())
+
+
+def test_a_file_may_be_named_like_a_pattern(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "*.png")
+    assert open_image(tmp_path / "*.png").size == (8, 8)
+
+
+def test_a_vector_is_no_image_but_may_be_searched_for() -> None:
+    with pytest.raises(UnsupportedImageError, match=r"Query\.vector"):
+        open_image(np.zeros(1280, np.float32))
 
 
 def test_a_folder(tmp_path: Path) -> None:

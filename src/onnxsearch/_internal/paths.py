@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from onnxsearch.errors import InvalidArgumentError
+from onnxsearch.errors import InvalidArgumentError, without_secrets
 
 
 def absolute_path(path: str | os.PathLike[str], name: str = "path") -> str:
@@ -29,6 +29,38 @@ def absolute_path(path: str | os.PathLike[str], name: str = "path") -> str:
         # The system would take it for the current folder.
         raise InvalidArgumentError(f"{name} is empty: expected a file's path")
     return os.path.abspath(os.path.expanduser(text))
+
+
+def mistake_in(path: str | os.PathLike[str]) -> str | None:
+    r"""Return what a caller mistook for the path of a file, if there is no such file.
+
+    Args:
+        path: What the caller gave.
+
+    Returns:
+        A message; None if it looks like a path.
+
+    Example:
+        >>> mistake_in(r"C:\photos\new")
+        >>> mistake_in("photos/*.jpg")
+        "'photos/*.jpg' is a pattern, and is not expanded: give a folder, or Path(...).glob(...)"
+    """
+    text = os.fspath(path)
+    if "://" in text:
+        return (
+            f"{without_secrets(text)!r:.200} is a URL, not a path: give Remote([url]) to "
+            "add_many(), or the bytes of the downloaded image"
+        )
+    if any(mark in text for mark in "\a\b\f\n\r\t\v"):
+        return (
+            f"there is no file {text!r:.200}. It holds a control character: write the "
+            r"backslashes of a path as in r'C:\new', or use /"
+        )
+    if "*" in text:
+        return (
+            f"{text!r:.200} is a pattern, and is not expanded: give a folder, or Path(...).glob(...)"
+        )
+    return None
 
 
 def target_path(path: str | os.PathLike[str], name: str = "path") -> Path:

@@ -19,6 +19,13 @@ PACKAGES = ("rich", "typer")
 
 def main() -> None:
     """Run the command line, and end the process with its exit code."""
+    try:
+        _run()
+    except KeyboardInterrupt:  # while modules are imported; later, typer ends the process
+        sys.exit(130)
+
+
+def _run() -> None:
     _replace_closed_streams()
     try:
         from onnxsearch.cli import (  # they add their commands

@@ -137,7 +137,7 @@ def index(
         tokenizer,
         text_profile,
     )
-    with errors_end_the_command():
+    with errors_end_the_command(), output.interruption_noted():
         opened = reading.open(source)  # before an index is made that a mistake leaves empty
         with (
             SearchEngine.open(

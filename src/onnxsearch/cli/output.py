@@ -61,6 +61,16 @@ def short_path(uri: str) -> str:
 
 
 @contextmanager
+def interruption_noted() -> Iterator[None]:
+    """Tell whoever presses Ctrl-C while images are indexed what becomes of them."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print_note("interrupted; what was indexed is kept. The same command indexes the rest")
+        raise
+
+
+@contextmanager
 def progress_bar(title: str = "Indexing") -> Iterator[Callable[[Moment], None]]:
     """Show a bar on standard error, if that is a terminal; yield what moves it."""
     console = Console(stderr=True)

@@ -116,6 +116,6 @@ def serve(
 
 
 def _index(engine: SearchEngine, folder: Path, location: str) -> None:
-    with output.progress_bar() as progress:
+    with output.interruption_noted(), output.progress_bar() as progress:
         report = engine.index(folder, progress=progress)
     output.print_report(report, location)

@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from onnxsearch._internal.open_files import StoreFileError, open_to_read
-from onnxsearch._internal.paths import absolute_path
+from onnxsearch._internal.paths import absolute_path, mistake_in
 from onnxsearch._internal.telemetry.observation import ObservedStep
 from onnxsearch._internal.validation import instance, integer
 from onnxsearch.errors import (
@@ -134,7 +134,10 @@ def open_image(source: ImageInput, policy: ReadPolicy = READ_STRICTLY) -> Image.
     if isinstance(source, bytes | bytearray | memoryview):
         return _read(io.BytesIO(source), f"{len(source)} bytes", policy)
     if isinstance(source, str | os.PathLike):
-        return _read_path(absolute_path(source), policy)
+        try:
+            return _read_path(absolute_path(source), policy)
+        except ImageNotFoundError as error:
+            raise ImageNotFoundError(mistake_in(source) or str(error)) from error
     if hasattr(source, "read"):
         return _read(io.BytesIO(all_bytes(source)), _label(source), policy)
     raise UnsupportedImageError(
@@ -303,6 +306,7 @@ def _from_array(array: np.ndarray) -> Image.Image:
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
         raise UnsupportedImageError(
             f"array of shape {array.shape}, {array.dtype}: expected (height, width, 3), uint8, RGB"
+            + (". To search for a vector, pass Query.vector(...)" if array.ndim == 1 else "")
         )
     if 0 in array.shape:
         raise BrokenImageError(f"array of shape {array.shape}: the image has no pixels")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from onnxsearch._internal.open_files import is_store_file
-from onnxsearch._internal.paths import absolute_path
+from onnxsearch._internal.paths import absolute_path, mistake_in
 from onnxsearch.errors import EmptySourceError, ImageNotFoundError, InvalidArgumentError
 from onnxsearch.indexing.exclusion import Exclusion
 from onnxsearch.types import Outcome, Status
@@ -53,7 +53,7 @@ def read_source(
     path = absolute_path(source, "source")
     exists = os.path.lexists(path)
     if not exists and not allow_empty:
-        raise ImageNotFoundError(f"there is no folder or file {path!r}")
+        raise ImageNotFoundError(mistake_in(source) or f"there is no folder or file {path!r}")
     if exists and not os.path.isdir(path):
         return FileSet([] if _is_store_file(path) else [_unless_excluded(path, exclusion)])
     found = list(_walk(path, exclusion))

@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from onnxsearch.errors import MissingExtraError
+
 if TYPE_CHECKING:
     from onnxsearch.testing.embedder_contract import EmbedderContract
     from onnxsearch.testing.fakes import (
@@ -58,7 +60,13 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     home = f"{__name__}.{_HOME[name]}"
     if home.endswith("_contract"):
-        import pytest
+        try:
+            import pytest
+        except ModuleNotFoundError as error:
+            raise MissingExtraError(
+                f"{name} is a class of pytest tests, and 'pytest' is not installed. Install it "
+                "with: pip install pytest"
+            ) from error
 
         # Before the module is imported, so that a failure says what differed.
         pytest.register_assert_rewrite(home)

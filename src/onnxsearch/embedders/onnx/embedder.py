@@ -450,7 +450,8 @@ class OnnxEmbedder(Embedder):
         if self._text is None:
             raise InvalidArgumentError(
                 f"model {self.name!r} takes no text: expected OnnxEmbedder(..., "
-                "text=OnnxTextEmbedder(...)), with the text model that belongs to it"
+                "text=OnnxTextEmbedder(...)), with the text model that belongs to it, or a model "
+                "such as clip-vit-b32 of `onnxsearch models get`"
             )
         return self._text.embed(texts)
 
