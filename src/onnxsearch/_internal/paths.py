@@ -57,9 +57,7 @@ def mistake_in(path: str | os.PathLike[str]) -> str | None:
             r"backslashes of a path as in r'C:\new', or use /"
         )
     if "*" in text:
-        return (
-            f"{text!r:.200} is a pattern, and is not expanded: give a folder, or Path(...).glob(...)"
-        )
+        return f"{text!r:.200} is a pattern, and is not expanded: give a folder, or Path(...).glob(...)"
     return None
 
 

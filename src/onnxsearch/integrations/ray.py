@@ -39,6 +39,8 @@ try:
 except ImportError as error:
     raise MissingExtraError.for_package("ray", extra="ray") from error
 
+__all__ = ["DatasetTable", "ImagesOfRay", "OpenEngine", "RayIndexer"]
+
 _ATTEMPTS = 4
 """Times that a batch is begun whose actor dies. Ray would do it for ever, for an image that kills
 each process that opens it."""
