@@ -120,7 +120,7 @@ def test_a_missing_file(tmp_path: Path) -> None:
     [
         ("https://me:secret@example.org/cat.jpg", "is a URL, not a path: give Remote"),
         ("C:\new\temp.png", r"write the backslashes of a path as in r'C:\\new'"),
-        ("photos/*.jpg", "is a pattern, and is not expanded: give a folder"),
+        ("photos/*.jpg", "is a pattern, not a path: give a folder"),
     ],
 )
 def test_what_is_mistaken_for_a_path_is_named(given: str, remedy: str) -> None:

@@ -43,7 +43,7 @@ def mistake_in(path: str | os.PathLike[str]) -> str | None:
     Example:
         >>> mistake_in(r"C:\photos\new")
         >>> mistake_in("photos/*.jpg")
-        "'photos/*.jpg' is a pattern, and is not expanded: give a folder, or Path(...).glob(...)"
+        "'photos/*.jpg' is a pattern, not a path: give a folder, or Path(...).glob(...)"
     """
     text = os.fspath(path)
     if "://" in text:
@@ -57,7 +57,7 @@ def mistake_in(path: str | os.PathLike[str]) -> str | None:
             r"backslashes of a path as in r'C:\new', or use /"
         )
     if "*" in text:
-        return f"{text!r:.200} is a pattern, and is not expanded: give a folder, or Path(...).glob(...)"
+        return f"{text!r:.200} is a pattern, not a path: give a folder, or Path(...).glob(...)"
     return None
 
 
