@@ -157,10 +157,8 @@ class _MultipartReader:
         else:
             self._form.files.append((self._name, bytes(self._data)))
             if [name for name, _ in self._form.files].count(self._name) > self._limits.images:
-                raise Problem(
-                    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                    f"more than {self._limits.images} images: send fewer at once",
-                    argument=self._name,
+                raise bad_request(
+                    f"more than {self._limits.images} images: send fewer at once", self._name
                 )
         self._data = bytearray()
 
