@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from onnxsearch import errors
 from onnxsearch._internal.progress import ProgressSink, reporter
@@ -39,7 +39,7 @@ try:
 except ImportError as error:
     raise MissingExtraError.for_package("ray", extra="ray") from error
 
-__all__ = ["DatasetTable", "ImagesOfRay", "OpenEngine", "RayIndexer"]
+__all__ = ["DatasetTable", "OpenEngine", "RayIndexer"]
 
 _ATTEMPTS = 4
 """Times that a batch is begun whose actor dies. Ray would do it for ever, for an image that kills
@@ -164,7 +164,7 @@ class RayIndexer:
 
     def index(
         self,
-        source: ImagesOfRay,
+        source: DatasetTable | str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
         *,
         metadata: ItemMetadata = None,
         progress: ProgressSink = False,
@@ -200,7 +200,10 @@ class RayIndexer:
         return IndexReport(tuple(outcomes), time.monotonic() - started)
 
     def index_iter(
-        self, source: ImagesOfRay, *, metadata: ItemMetadata = None
+        self,
+        source: DatasetTable | str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+        *,
+        metadata: ItemMetadata = None,
     ) -> Iterator[Outcome]:
         """Index images as `index` does, and yield each outcome when its image is stored.
 
@@ -260,10 +263,6 @@ class RayIndexer:
             with _order_kept(stored):
                 for batch in stored.iter_batches(batch_size=None, batch_format="pyarrow"):
                     yield from map(_outcome, batch.to_pylist())
-
-
-ImagesOfRay: TypeAlias = "DatasetTable | str | os.PathLike[str] | Iterable[str | os.PathLike[str]]"
-"""What actors index: files that all of them can read, or the rows of a data set."""
 
 
 class _Rows:
