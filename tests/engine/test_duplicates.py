@@ -87,6 +87,14 @@ def test_a_threshold_that_parts_pairs_from_others() -> None:
     assert engine.duplicates(chord(2.1)) == [("0", "1"), ("2", "3"), ("4", "5")]
 
 
+def test_a_threshold_is_the_distance_of_greatest_f1() -> None:
+    # Pairs 2 and 10 degrees apart; their nearest others are 4 and 14 degrees away.
+    engine = engine_of([0, 2, 90, 100, 104])
+    threshold = engine.duplicate_threshold([("0", "1"), ("2", "3")])
+    assert chord(10) <= threshold.max_distance < chord(14)
+    assert (threshold.precision, threshold.recall) == (pytest.approx(2 / 3), 1.0)
+
+
 def test_a_threshold_where_nothing_parts_them() -> None:
     # The rival of 0 is nearer than its partner.
     engine = engine_of([10, 14, 11, 50, 51])

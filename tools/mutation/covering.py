@@ -74,8 +74,8 @@ class CoveringTests:
             tests = _names(context for line in contexts.values() for context in line)
         drawn = sorted(tests)
         random.Random(str(mutant)).shuffle(drawn)
-        words = set(Path(mutant.path).with_suffix("").parts[2:])
-        return sorted(drawn, key=lambda test: not any(word in test for word in words))
+        words = Path(mutant.path).with_suffix("").parts[:1:-1]
+        return sorted(drawn, key=lambda test: [word not in test for word in words])
 
 
 def _names(contexts: object) -> set[str]:
