@@ -63,6 +63,7 @@ class DatabaseFiles(StoreFiles):
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._seen: dict[str, _Identity] = {}
+        self._mapped = os.path.basename(os.path.realpath(path)) + MAPPED
         super().__init__(path)
 
     def look(self) -> None:
@@ -75,7 +76,7 @@ class DatabaseFiles(StoreFiles):
     def include(self, path: str, status: os.stat_result) -> bool:
         """Return whether the file is the database or one of the files beside it."""
         # Copies of rows come and go. No lock is lost when they are opened, so no link matters.
-        if os.path.basename(path).startswith(os.path.basename(self._path) + MAPPED):
+        if self._mapped in path and os.path.basename(path).startswith(self._mapped):
             return os.path.dirname(os.path.realpath(path)) == os.path.dirname(self._path)
         # Once SQLite has opened all of them, they stay until it closes them.
         if len(self._seen) < len(_SUFFIXES):
@@ -129,17 +130,23 @@ def is_store_file(path: str | os.PathLike[str], status: os.stat_result | None = 
 
 
 @contextmanager
-def open_to_read(path: str | os.PathLike[str]) -> Iterator[BufferedReader]:
+def open_to_read(
+    path: str | os.PathLike[str], status: os.stat_result | None = None
+) -> Iterator[BufferedReader]:
     """Open a file to read, unless it belongs to a store that is open in this process.
 
     If a store is opened on the file while it is read, the descriptor stays open until
     that store is closed.
 
+    Args:
+        path: The file.
+        status: What `os.stat(path)` returned just now, where it is known.
+
     Raises:
         StoreFileError: It belongs to such a store.
         OSError: It cannot be opened.
     """
-    if is_store_file(path):
+    if is_store_file(path, status):
         raise StoreFileError(os.fspath(path))
     file = open(path, "rb")  # noqa: SIM115, closed or parked below
     try:

@@ -137,12 +137,8 @@ class RecordIndex:
             if value is not None
         }
 
-    def with_content(self, content: str) -> list[StoredImage]:
-        """Return the stored images whose files had these bytes (see `Record.content`)."""
-        return self.with_contents([content])[content]
-
     def with_contents(self, contents: Iterable[str]) -> dict[str, list[StoredImage]]:
-        """Return the stored images by the hash of their bytes."""
+        """Return the stored images by the hash of their bytes (see `Record.content`)."""
         wanted = list(dict.fromkeys(contents))
         cells = self._metadata.get_many(self.contents_table, wanted)
         keys = {

@@ -84,10 +84,11 @@ def decode_record(data: bytes, absolute: Callable[[str], str | None]) -> Record:
                 if type(value) is not expected:
                     raise TypeError("a field has the wrong type")
                 known[name] = value
-        models, paths = (tuple(known.get(name, ())) for name in ("models", "paths"))
-        if not all(isinstance(text, str) for text in models + paths):
-            raise TypeError("the name of a model, or a path, is not text")
-        return Record(**{**known, "models": models, "paths": paths})
+        for name in ("models", "paths"):
+            known[name] = tuple(known.get(name, ()))
+            if not all(type(text) is str for text in known[name]):
+                raise TypeError("the name of a model, or a path, is not text")
+        return Record(**known)
     except (ValueError, TypeError) as error:
         raise unreadable_cell(data, "a record") from error
 

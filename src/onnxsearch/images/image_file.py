@@ -104,8 +104,9 @@ def open_image_file(path: str) -> Iterator[BufferedReader]:
 def open_regular_file(path: str, *, refusal: str) -> Iterator[BufferedReader]:
     """Open a file to read, with the errors of `file_errors`."""
     with file_errors(path, refusal=refusal):
-        check_regular(path, os.stat(path))  # opening a pipe would wait for its other end
-        with open_to_read(path) as file:
+        status = os.stat(path)
+        check_regular(path, status)  # opening a pipe would wait for its other end
+        with open_to_read(path, status) as file:
             yield file
 
 

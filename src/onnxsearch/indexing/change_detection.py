@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +74,7 @@ def detect_changes(
                 yield cast("Outcome", entry)
             elif isinstance(entry, FileEntry):
                 known = None if entry.has_own_id else copies.get(entry.path)
-                yield _detect(entry, root, stored.get(id), known, models, metadata)
+                yield _detect(entry, id, root, stored.get(id), known, models, metadata)
             else:
                 yield Candidate(entry, id, stored.get(id))
 
@@ -99,16 +100,17 @@ def _known_copies(paths: Sequence[str], records: RecordIndex) -> dict[str, _Know
 
 def _detect(
     file: FileEntry,
+    id: str,
     root: Root,
     stored: StoredImage | None,
     known: _KnownCopy | None,
     models: frozenset[str],
     metadata: FileMetadata,
 ) -> Outcome | Candidate:
-    path, id = file.path, file.id_below(root)
+    path = file.path
     try:
         status = os.stat(path)
-        if os.path.isdir(path) and not os.access(path, os.R_OK | os.X_OK):
+        if stat.S_ISDIR(status.st_mode) and not os.access(path, os.R_OK | os.X_OK):
             return Outcome(file.name, Status.BROKEN, error=f"folder {path!r} may not be read")
         check_regular(path, status)
         given = None if stored is None else _given(file, status, stored.record, metadata)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from onnxsearch._internal.progress import ProgressSink, reporter
 from onnxsearch._internal.threads import AHEAD, batched, ordered_map
 from onnxsearch._internal.validation import boolean
-from onnxsearch.catalog.batching import BATCH, COMMIT
+from onnxsearch.catalog.batching import BATCH
 from onnxsearch.catalog.catalog import Catalog
 from onnxsearch.catalog.retries import attempts, contended
 from onnxsearch.errors import InvalidArgumentError
@@ -114,7 +114,7 @@ class Pipeline:
     def writer(self, metadata: FileMetadata) -> Writer:
         """Return what stores the results of a run."""
         under_way = AHEAD * self.workers * self.batch_size
-        return Writer(self.catalog, metadata, RecentImages(under_way + COMMIT))
+        return Writer(self.catalog, metadata, RecentImages(under_way + BATCH))
 
     def detect(
         self, entries: Iterable[Entry | Outcome], metadata: FileMetadata, size: int = BATCH
@@ -124,12 +124,35 @@ class Pipeline:
         return detect_changes(entries, self.catalog.records, models, metadata, size)
 
     def results(
-        self, found: Iterable[Outcome | Candidate], worker: IndexingWorker
+        self, found: Iterable[Outcome | Candidate], worker: IndexingWorker, *, most: int = 0
     ) -> Iterator[Result]:
-        """Yield a result for each candidate, in order, computed by the worker threads."""
-        batches = batched(found, self.batch_size)
+        """Yield a result for each candidate, in order, computed by the worker threads.
+
+        Args:
+            found: Candidates; outcomes pass through.
+            worker: Computes the results.
+            most: Entries in a batch, if few of them are candidates. A batch never has fewer
+                than a worker takes.
+        """
+        batches = _batches(found, self.batch_size, max(most, self.batch_size))
         for results in ordered_map(worker, batches, workers=self.workers):
             yield from results
+
+
+def _batches(
+    found: Iterable[Outcome | Candidate], candidates: int, most: int
+) -> Iterator[list[Outcome | Candidate]]:
+    """Yield consecutive entries in lists of so many candidates, or so many entries."""
+    batch: list[Outcome | Candidate] = []
+    room = candidates
+    for entry in found:
+        batch.append(entry)
+        room -= isinstance(entry, Candidate)
+        if not room or len(batch) == most:
+            yield batch
+            batch, room = [], candidates
+    if batch:
+        yield batch
 
 
 class _Run:
@@ -195,7 +218,9 @@ class _Run:
         noted: list[Outcome] = []
         files = (e if isinstance(e, Outcome) else file_entry(e) for e in entries)
         found = self._pipeline.detect(files, self._writer.metadata)
-        for result in self._pipeline.results(found, replace(self._worker, settle=settle)):
+        worker = replace(self._worker, settle=settle)
+        # Files that have not changed take less time than to hand them to a thread.
+        for result in self._pipeline.results(found, worker, most=BATCH):
             if isinstance(result, ChangedFile):
                 self._outcomes.setdefault(result.uri, None)
                 changed[result.uri] = result

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, TypeAlias
@@ -11,6 +11,7 @@ from onnxsearch._internal.metadata_json import same_metadata
 from onnxsearch.catalog.catalog import Catalog
 from onnxsearch.catalog.copies import Copy
 from onnxsearch.catalog.records import StoredImage
+from onnxsearch.catalog.root import NO_ROOT, Root
 from onnxsearch.embedders.opening import opened_for
 from onnxsearch.errors import EmbeddingError, ImageError, InvalidArgumentError, ProfileError
 from onnxsearch.images.image_file import ImageFile
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
     from onnxsearch.embedders.base import Embedder, Tensor
     from onnxsearch.images.in_memory import ReadImage
     from onnxsearch.vectors.base import Vectors
+
+
+_HELD = 2**24
+"""Bytes of images that were read and wait for one look at what is stored, about five
+photographs. Small images are looked up by the batch, at no cost in memory."""
 
 
 @dataclass(slots=True)
@@ -94,6 +100,40 @@ class Settle(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class _ReadCandidate:
+    """A candidate, and its image as it was read."""
+
+    candidate: Candidate
+    read: ReadImage
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether its id holds an image of the same bytes."""
+        stored = self.candidate.stored
+        return stored is not None and stored.record.content == self.read.content is not None
+
+
+@dataclass(frozen=True, slots=True)
+class _Twins:
+    """The stored images with the bytes of some that were read, as one look found them."""
+
+    by_content: Mapping[str, Sequence[StoredImage]]
+    root: Root
+    """The root of the index, read after them."""
+
+    def of(self, content: str | None) -> Sequence[StoredImage]:
+        """Return the stored images with these bytes."""
+        return () if content is None else self.by_content[content]
+
+    def has_old_id(self, image: Record) -> bool:
+        """Return whether the id is that of a file stored before its index had a root.
+
+        A process that did not know the root yet may have stored it since.
+        """
+        return self.root.gave_id(image) and image.id != self.root.id_of(str(image.uri))
+
+
+@dataclass(frozen=True, slots=True)
 class IndexingWorker:
     """Turns batches of candidates into images. Several threads call it at once.
 
@@ -115,7 +155,7 @@ class IndexingWorker:
 
     def __call__(self, batch: Sequence[Outcome | Candidate]) -> list[Result]:
         """Return a result for each entry, in order; outcomes pass through."""
-        results = [entry if isinstance(entry, Outcome) else self._open(entry) for entry in batch]
+        results = [result for group in self._groups(batch) for result in self._results(group)]
         images = [result for result in results if isinstance(result, PreparedImage)]
         failed: dict[str, EmbeddingError] = {}
         for embedder in self.embedders:
@@ -127,28 +167,64 @@ class IndexingWorker:
             for result in results
         ]
 
-    def _open(self, candidate: Candidate) -> Result:
+    def _groups(
+        self, batch: Iterable[Outcome | Candidate]
+    ) -> Iterator[list[Outcome | _ReadCandidate]]:
+        """Read the images of a batch; yield as many as may be held in memory, in order."""
+        group: list[Outcome | _ReadCandidate] = []
+        held = 0
+        for entry in batch:
+            result = entry if isinstance(entry, Outcome) else self._open(entry)
+            group.append(result)
+            held += 0 if isinstance(result, Outcome) else result.read.size or 0
+            if held >= _HELD:
+                yield group
+                group, held = [], 0
+        yield group
+
+    def _open(self, candidate: Candidate) -> Outcome | _ReadCandidate:
         try:
-            return self._read(candidate)
-        # A profile may refuse what the policy makes of an image, such as a draft.
-        except (ImageError, ProfileError, InvalidArgumentError) as error:
+            return _ReadCandidate(candidate, candidate.entry.read(self.reading))
+        except (ImageError, InvalidArgumentError) as error:
             return failure(candidate.entry.name, error, named=self.named)
 
-    def _read(self, candidate: Candidate) -> Result:
+    def _results(self, group: Sequence[Outcome | _ReadCandidate]) -> Iterator[Result]:
+        """Yield the result of each; what is stored of all is looked up at once."""
+        twins = self._twins(one for one in group if not isinstance(one, Outcome))
+        for one in group:
+            yield one if isinstance(one, Outcome) else self._checked(one, twins)
+
+    def _twins(self, group: Iterable[_ReadCandidate]) -> _Twins:
+        contents = {one.read.content for one in group if not one.is_stored}
+        found = self.catalog.records.with_contents(each for each in contents if each is not None)
+        # Only what is known of a stored image depends on the root.
+        root = self.catalog.records.root.read() if any(found.values()) else NO_ROOT
+        return _Twins(found, root)
+
+    def _checked(self, one: _ReadCandidate, twins: _Twins) -> Result:
+        try:
+            return self._result(one, twins)
+        # A profile may refuse what the policy makes of an image, such as a draft.
+        except (ImageError, ProfileError, InvalidArgumentError) as error:
+            return failure(one.candidate.entry.name, error, named=self.named)
+
+    def _result(self, one: _ReadCandidate, twins: _Twins) -> Result:
+        candidate, read = one.candidate, one.read
         entry, stored = candidate.entry, candidate.stored
-        read = entry.read(self.reading)
-        if stored is not None and stored.record.content == read.content is not None:
+        if stored is not None and one.is_stored:
             return self._complete(candidate, stored, read)
         if isinstance(read, ImageFile) and isinstance(entry, FileEntry) and not entry.has_own_id:
-            return self._file(candidate, entry, read)
-        return self._item(candidate, read)
+            return self._file(candidate, entry, read, twins)
+        return self._item(candidate, read, twins.of(read.content))
 
-    def _file(self, candidate: Candidate, entry: FileEntry, file: ImageFile) -> Result:
+    def _file(
+        self, candidate: Candidate, entry: FileEntry, file: ImageFile, twins: _Twins
+    ) -> Result:
         """Return the result of a file that is new or shows another image than before."""
         stored, content = candidate.stored, file.content
         if stored is not None and self.settle is Settle.NONE:
             return ChangedFile(file.path, content)
-        others = [s for s in self.catalog.records.with_content(content) if s is not stored]
+        others = [s for s in twins.of(content) if s is not stored]
         # Of several that left their place: a file that is moved keeps its time, and metadata
         # are worth more than none.
         likely = sorted(
@@ -157,11 +233,11 @@ class IndexingWorker:
         )
         for other in likely:
             if other.record.uri == file.path:
-                left = self._has_old_id(other.record)
+                left = twins.has_old_id(other.record)
             else:
                 left = not still_shows(other.record)
             if left:
-                return self._move(candidate, other, file)
+                return self._move(candidate, other, file, twins.root)
         if stored is not None and self.settle is Settle.MOVED:
             return ChangedFile(file.path, content)
         image = self._new(candidate, file)
@@ -173,18 +249,11 @@ class IndexingWorker:
         image.tensors = self._tensors((), file)
         return image
 
-    def _has_old_id(self, image: Record) -> bool:
-        """Return whether the id is that of a file which was stored before its index had a root.
-
-        A process that did not know the root yet may have stored it since.
-        """
-        root = self.catalog.records.root.read()
-        return root.gave_id(image) and image.id != root.id_of(str(image.uri))
-
-    def _item(self, candidate: Candidate, read: ReadImage) -> Result:
+    def _item(
+        self, candidate: Candidate, read: ReadImage, twins: Sequence[StoredImage]
+    ) -> Result:
         """Return the result of an item that is new or shows another image than before."""
         entry, content = candidate.entry, read.content
-        twins = [] if content is None else self.catalog.records.with_content(content)
         # An id that is stored already, or that the caller chose, is searched for.
         keeps_its_place = candidate.stored is not None or entry.has_own_id
         if content is not None and twins and not keeps_its_place:
@@ -257,11 +326,13 @@ class IndexingWorker:
             image.status = Status.INDEXED
         return image
 
-    def _move(self, candidate: Candidate, former: StoredImage, file: ImageFile) -> PreparedImage:
+    def _move(
+        self, candidate: Candidate, former: StoredImage, file: ImageFile, root: Root
+    ) -> PreparedImage:
         """Give a stored image the path at which its file is now."""
         before = former.record
         image = replace(self._new(candidate, file), status=Status.MOVED, former=former)
-        record, root = self._record(candidate, file, former), self.catalog.records.root.read()
+        record = self._record(candidate, file, former)
         # An id that the caller chose stays.
         image.record = record if root.gave_id(before) else replace(record, id=before.id)
         image.tensors = self._tensors(before.models, file)
@@ -280,9 +351,8 @@ class IndexingWorker:
 class BackfillWorker(IndexingWorker):
     """Gives stored images the vectors of further models, and leaves all else as it is."""
 
-    def _read(self, candidate: Candidate) -> Result:
-        stored = candidate.stored
-        read = candidate.entry.read(self.reading)
+    def _result(self, one: _ReadCandidate, twins: _Twins) -> Result:
+        candidate, read, stored = one.candidate, one.read, one.candidate.stored
         if stored is None or stored.record.content != read.content:
             error = f"file {candidate.entry.uri!r} no longer shows what was stored: index it again"
             return Outcome(candidate.entry.name, Status.MISSING, error=error)

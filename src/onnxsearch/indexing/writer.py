@@ -8,7 +8,7 @@ from enum import Enum
 from itertools import groupby
 from pathlib import Path
 
-from onnxsearch.catalog.batching import COMMIT, record_batches
+from onnxsearch.catalog.batching import BATCH, COMMIT, record_batches
 from onnxsearch.catalog.catalog import Catalog, Move, NewImage
 from onnxsearch.catalog.copies import Copy
 from onnxsearch.catalog.retries import attempts, contended
@@ -30,7 +30,10 @@ class _Kind(Enum):
 
 @dataclass(slots=True)
 class Writer:
-    """Stores images as they come, `COMMIT` at once.
+    """Stores images as they come, `COMMIT` that were embedded at once, and `BATCH` of others.
+
+    Embedding takes so long that a commit more is not noticed. Where images were only moved,
+    commits take most of the time, and a crash costs next to no work.
 
     What is stored under an id is only replaced as it was found: a file whose image
     somebody else stored or removed meanwhile goes to `again`.
@@ -45,6 +48,8 @@ class Writer:
     moved: list[Record] = field(default_factory=list[Record])
     """Records of moved images as they were before, where their ids have changed."""
     _waiting: list[PreparedImage] = field(default_factory=list[PreparedImage])
+    _embedded: int = 0
+    """How many of the images that wait were embedded."""
     _copies: list[Copy] = field(default_factory=list[Copy])
     _failed: list[str] = field(default_factory=list[str])
     """Files that show no image, or none that can be stored."""
@@ -70,7 +75,7 @@ class Writer:
 
     def flush(self) -> None:
         """Store what is waiting."""
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting, self._embedded = self._waiting, [], 0
         for kind, group in groupby(waiting, _kind):
             images = {image.record.id: image for image in group}
             for items in record_batches(_item(image) for image in images.values()):
@@ -137,7 +142,8 @@ class Writer:
                     image.record = record = replace(record, metadata=given)
             self.recent.note(record.id, content)
         self._waiting.append(image)
-        if len(self._waiting) >= COMMIT:
+        self._embedded += bool(image.vectors)
+        if self._embedded >= COMMIT or len(self._waiting) >= BATCH:
             self.flush()
         return Outcome(image.name, image.status, id=record.id)
 
