@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from onnxsearch import (
     SearchEngine,
     Status,
 )
+from onnxsearch.catalog import batching
+from onnxsearch.metadata import base
+from onnxsearch.metadata.base import Cell
 from onnxsearch.testing import FakeEmbedder, picture, picture_bytes, write_pictures
 from tests.engine.stores import assert_consistent
 
@@ -93,6 +97,57 @@ def test_a_folder_that_is_renamed_keeps_its_images(house: House) -> None:
     assert house.models_run == run
     assert house.engine.count() == 100
     assert house.metadata_of("trip to the sea/042.png") == {"name": "042"}
+
+
+class CountingStore(InMemoryMetadataStore):
+    """Counts how often it is asked, and how often it writes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads = self.commits = 0
+
+    def _get_many(self, table: str, keys: Sequence[str]) -> list[bytes | None]:
+        self.reads += 1
+        return super()._get_many(table, keys)
+
+    def _commit(
+        self, writes: Mapping[Cell, bytes | None], expect: Mapping[Cell, bytes | None]
+    ) -> bool:
+        self.commits += 1
+        return super()._commit(writes, expect)
+
+
+def test_renamed_files_are_looked_up_and_stored_many_at_a_time(tmp_path: Path) -> None:
+    store, fake = CountingStore(), FakeEmbedder()
+    engine = SearchEngine(fake, InMemoryVectorStore(), store, batch_size=16)
+    write_pictures(tmp_path / "trip", [f"{number:03}" for number in range(300)])
+    engine.index(tmp_path)
+    run = sum(fake.calls.batches)
+    (tmp_path / "trip").rename(tmp_path / "trip to the sea")
+
+    store.reads = store.commits = 0
+    assert engine.index(tmp_path).counts[Status.MOVED] == 300
+    assert store.reads < 150  # three for each batch of a worker, and some for each commit
+    assert store.commits <= 6  # three for each of two batches
+    assert sum(fake.calls.batches) == run
+    assert engine.verify().ok
+
+
+def test_files_that_change_places_with_files_of_large_metadata_move(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base, "MAX_BYTES", 2**17)
+    monkeypatch.setattr(batching, "BATCH_BYTES", 2**14)
+    for number in range(36):
+        house.write(f"large/{number}.png", f"large {number}")
+        house.write(f"small/{number}.png", f"small {number}")
+    text = "x" * 2**12
+    house.index(metadata=lambda path: {"text": text} if path.parent.name == "large" else {})
+    rotate(house, "large", "small")
+
+    house.index()  # the large metadata together are more than a commit takes
+    assert house.metadata_of("small/7.png") == {"text": text}
+    assert house.metadata_of("large/7.png") == {}
 
 
 def test_an_id_of_the_caller_stays_when_its_file_moves(house: House) -> None:

@@ -249,9 +249,7 @@ class IndexingWorker:
         image.tensors = self._tensors((), file)
         return image
 
-    def _item(
-        self, candidate: Candidate, read: ReadImage, twins: Sequence[StoredImage]
-    ) -> Result:
+    def _item(self, candidate: Candidate, read: ReadImage, twins: Sequence[StoredImage]) -> Result:
         """Return the result of an item that is new or shows another image than before."""
         entry, content = candidate.entry, read.content
         # An id that is stored already, or that the caller chose, is searched for.

@@ -78,7 +78,12 @@ class Writer:
         waiting, self._waiting, self._embedded = self._waiting, [], 0
         for kind, group in groupby(waiting, _kind):
             images = {image.record.id: image for image in group}
-            for items in record_batches(_item(image) for image in images.values()):
+            displaced = {
+                id: image.stored.record
+                for id, image in images.items()
+                if kind is _Kind.MOVED and image.stored is not None
+            }
+            for items in record_batches(map(_item, images.values()), displaced):
                 batch = [images[item.record.id] for item in items]
                 skipped = self._store(kind, items, batch)
                 self.again += [i.file for i in batch if i.file and i.record.id in skipped]

@@ -50,6 +50,23 @@ def read_cell(connection: sqlite3.Connection, cell: Cell) -> bytes | None:
     return None if row is None else row[0]
 
 
+def _values(connection: sqlite3.Connection, table: str, keys: Sequence[str]) -> dict[str, bytes]:
+    """Return the values of the keys that are present."""
+    return dict(connection.execute(_GET_MANY, (json.dumps(list(keys)), table)))
+
+
+def _holds(connection: sqlite3.Connection, expect: Mapping[Cell, bytes | None]) -> bool:
+    """Return whether every cell has the value that is expected of it."""
+    tables: dict[str, dict[str, bytes | None]] = {}
+    for cell, told in expect.items():
+        tables.setdefault(cell.table, {})[cell.key] = told
+    for table, cells in tables.items():
+        found = _values(connection, table, list(cells))
+        if any(found.get(key) != told for key, told in cells.items()):
+            return False
+    return True
+
+
 class SQLiteMetadataStore(MetadataStore):
     """A `MetadataStore` in one SQLite file, shared by threads and processes.
 
@@ -98,17 +115,15 @@ class SQLiteMetadataStore(MetadataStore):
 
     def _get_many(self, table: str, keys: Sequence[str]) -> list[bytes | None]:
         with self._database.read() as connection:
-            found = dict(connection.execute(_GET_MANY, (json.dumps(list(keys)), table)))
+            found = _values(connection, table, keys)
         return [found.get(key) for key in keys]
 
     def _commit(
         self, writes: Mapping[Cell, bytes | None], expect: Mapping[Cell, bytes | None]
     ) -> bool:
         with self._database.write() as connection:
-            for cell, told in expect.items():
-                row = connection.execute(_GET, cell).fetchone()
-                if told != (row[0] if row else None):
-                    return False
+            if not _holds(connection, expect):
+                return False
             connection.executemany(
                 _DELETE, (cell for cell, value in writes.items() if value is None)
             )
