@@ -37,19 +37,26 @@ def plain(spec: CollectionSpec, vectors: Vectors) -> InMemoryVectorStore:
     return store
 
 
-def agree(metric: Metric, vectors: Vectors, queries: Vectors, limit: int) -> None:
+WAYS = ["all rows", "together", "two at a time", "alone"]
+
+
+def agree(metric: Metric, vectors: Vectors, queries: Vectors, limit: int, way: str) -> None:
     spec = CollectionSpec("c", vectors.shape[1], "f", metric)
     wanted = plain(spec, vectors).search("c", queries, limit)
     rows = mapped(spec, vectors)
+    search = BoundedSearch(rows, metric)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bounded_search, "_MANY", 2)  # keep to the bounds where they hardly help
         patch.setattr(bounded_search, "_FIRST", 4)
-        assert BoundedSearch(rows, metric).search(queries, limit, None) == wanted
-        patch.setattr(bounded_search, "_BLOCK", 2 * rows.rows)  # two queries at a time
-        assert BoundedSearch(rows, metric).search(queries, limit, None) == wanted
-        for query, matches in zip(queries, wanted, strict=True):
-            alone = BoundedSearch(rows, metric).search(query[np.newaxis], limit, None)
-            assert alone == [matches]
+        if way != "all rows":
+            patch.setattr(bounded_search, "_SMALL", 0)
+        if way == "two at a time":
+            patch.setattr(bounded_search, "_BLOCK", 2 * rows.rows)
+        if way == "alone":
+            found = [search.search(query[np.newaxis], limit, None)[0] for query in queries]
+        else:
+            found = search.search(queries, limit, None)
+    assert found == wanted
 
 
 def clustered(seed: int, rows: int, columns: int) -> Vectors:
@@ -73,6 +80,7 @@ def clustered(seed: int, rows: int, columns: int) -> Vectors:
     equal=st.integers(0, 60),
     zeros=st.integers(0, 3),
     steps=st.integers(0, 40),
+    way=st.sampled_from(WAYS),
 )
 def test_equals_the_comparison_of_all_rows(
     metric: Metric,
@@ -85,6 +93,7 @@ def test_equals_the_comparison_of_all_rows(
     equal: int,
     zeros: int,
     steps: int,
+    way: str,
 ) -> None:
     generator = np.random.default_rng(seed)
     vectors = (clustered(seed, rows + 4, columns) + np.float32(offset)) * np.float32(scale)
@@ -98,7 +107,7 @@ def test_equals_the_comparison_of_all_rows(
     vectors[generator.integers(0, rows, zeros)] = 0.0
     queries[1] = vectors[places[1]]
     queries[2] = 0.0 if zeros else -queries[2]
-    agree(metric, vectors, queries, limit)
+    agree(metric, vectors, queries, limit, way)
 
 
 @given(
@@ -121,20 +130,25 @@ def test_no_row_is_nearer_than_its_bound(
     assert sketcher is not None
     sketches, lengths = sketcher.of_queries(queries)
     assert lengths.all()
-    for query, sketch, length in zip(queries, sketches, lengths[:, np.newaxis], strict=True):
-        exact = distances(metric, rows, np.arange(40), query).tolist()
-        longest = float(file.lengths.max())
-        least = np.concatenate([sketcher.least_scores(length, d, longest) for d in exact])
+    longest = float(file.lengths.max())
+    for query, sketch, length in zip(queries, sketches, lengths, strict=True):
+        exact = distances(metric, rows, np.arange(40), query)
+        least = sketcher.least_scores(np.full(40, length), exact, longest)
         assert (file.sketches @ sketch >= least).all()
         assert (sketch @ file.sketches.T >= least).all()
 
 
-@given(metric=FLOAT_METRICS, seed=st.integers(0, 2**32), limit=st.integers(1, 10))
-def test_vectors_of_very_different_lengths(metric: Metric, seed: int, limit: int) -> None:
+@given(
+    metric=FLOAT_METRICS,
+    seed=st.integers(0, 2**32),
+    limit=st.integers(1, 10),
+    way=st.sampled_from(WAYS),
+)
+def test_vectors_of_very_different_lengths(metric: Metric, seed: int, limit: int, way: str) -> None:
     generator = np.random.default_rng(seed)
     lengths = 10.0 ** generator.uniform(-3, 3, (110, 1))
     vectors = (clustered(seed, 110, 64) * lengths).astype(np.float32)
-    agree(metric, vectors[:107], vectors[107:], limit)
+    agree(metric, vectors[:107], vectors[107:], limit, way)
 
 
 @pytest.mark.parametrize("metric", [Metric.L2, Metric.IP, Metric.COSINE])
@@ -142,18 +156,21 @@ def test_vectors_along_single_directions(metric: Metric) -> None:
     """Whatever a sketch keeps, most of these lie outside of it, at the same distances."""
     axes = np.eye(128, dtype=np.float32)
     vectors = np.concatenate([axes, -axes, 2 * axes, axes])
-    agree(metric, vectors, np.concatenate([axes[:3], axes[:1] + axes[1:2]]), 20)
+    for way in WAYS:
+        agree(metric, vectors, np.concatenate([axes[:3], axes[:1] + axes[1:2]]), 20, way)
 
 
 @pytest.mark.parametrize("metric", [Metric.L2, Metric.IP, Metric.COSINE])
 def test_a_sample_that_misses_what_matters(metric: Metric, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("onnxsearch.vectors.row_map_writer._SAMPLE", 2)
     vectors = clustered(0, 500, 64)
-    agree(metric, vectors, vectors[:7] + np.float32(0.01), 10)
+    for way in WAYS:
+        agree(metric, vectors, vectors[:7] + np.float32(0.01), 10, way)
 
 
 @pytest.mark.parametrize("metric", list(Metric))
-def test_rows_that_may_not_be_found(metric: Metric) -> None:
+def test_rows_that_may_not_be_found(metric: Metric, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounded_search, "_SMALL", 0)
     columns = 64 if metric is not Metric.HAMMING else 8
     spec = CollectionSpec("c", 64, "f", metric)
     vectors = (
@@ -203,8 +220,9 @@ def test_most_rows_are_never_read(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_sketches_that_do_not_help_are_tried_less_and_less(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    spec = CollectionSpec("c", 256, "f")
-    vectors = random_vectors(spec, 2_000)
+    monkeypatch.setattr(bounded_search, "_SMALL", 0)
+    spec = CollectionSpec("c", 128, "f")
+    vectors = random_vectors(spec, 1_000)
     search = BoundedSearch(mapped(spec, vectors), Metric.L2)
     tried, searches = list[int](), list[list[list[Match]]]()
     bounded = BoundedSearch._bounded

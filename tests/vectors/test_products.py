@@ -17,9 +17,9 @@ from onnxsearch.vectors.products import in_threads, products
         (1, 1, 70),
         (100, 1, 70),
         (101, 2, 70),
-        (1000, 64, 70),
+        (300, 64, 70),
         (300, 5, 1),
-        (7, 40, 8000),
+        (7, 130, 70),
     ],
 )
 def test_equals_the_product_of_the_matrices(
@@ -27,6 +27,7 @@ def test_equals_the_product_of_the_matrices(
 ) -> None:
     monkeypatch.setattr(module, "cores", lambda: cores)
     monkeypatch.setattr(module, "_PART", 64)
+    monkeypatch.setattr(module, "_PIECE", 1 << 13)
     generator = np.random.default_rng(0)
     for dtype in (np.float32, np.float64):
         left = generator.integers(-9, 9, (rows, columns)).astype(dtype)

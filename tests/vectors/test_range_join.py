@@ -27,7 +27,7 @@ from onnxsearch import (
     VectorStore,
 )
 from onnxsearch.testing.vector_samples import key, random_vectors
-from onnxsearch.vectors import local_rows
+from onnxsearch.vectors import local_rows, range_join
 from onnxsearch.vectors.exact_search import distances, euclidean_lengths
 from onnxsearch.vectors.range_join import pairs_within
 from onnxsearch.vectors.row_map import RowMap
@@ -73,10 +73,19 @@ def joined(pairs: Iterator[tuple[str, str]] | None) -> set[tuple[str, str]]:
     scale=st.sampled_from([0.01, 1.0, 30.0]),
     zeros=st.integers(0, 2),
     rank=st.floats(0, 1),
+    few=st.sampled_from([0, 1000]),
 )
 def test_pairs_are_those_of_all_comparisons(
-    metric: Metric, seed: int, rows: int, noise: float, scale: float, zeros: int, rank: float
+    metric: Metric,
+    seed: int,
+    rows: int,
+    noise: float,
+    scale: float,
+    zeros: int,
+    rank: float,
+    few: int,
 ) -> None:
+    """With whole vectors of few rows, and with sketches."""
     generator = np.random.default_rng(seed)
     centres = generator.standard_normal((6, 64)) / 8
     vectors = centres[generator.integers(0, 6, rows)] + noise * generator.standard_normal(
@@ -88,12 +97,15 @@ def test_pairs_are_those_of_all_comparisons(
     # A distance that some pairs have exactly, and the next less one.
     border = float(np.quantile(exact, rank, method="nearest")) if rows else 1.0
     for max_distance in (border, float(np.nextafter(border, -np.inf)), -1.0):
-        found = joined(pairs_within(metric, Plain(vectors), max_distance))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(range_join, "_FEW", few)
+            found = joined(pairs_within(metric, Plain(vectors), max_distance))
         assert found == compared(metric, vectors, max_distance)
 
 
-def test_blocks_join_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, size in (("_TALL", 7), ("_WIDE", 10), ("_READ", 5)):
+@pytest.mark.parametrize("few", [0, 1000], ids=["sketches", "whole vectors"])
+def test_blocks_join_each_other(monkeypatch: pytest.MonkeyPatch, few: int) -> None:
+    for name, size in (("_TALL", 7), ("_WIDE", 10), ("_READ", 5), ("_FEW", few)):
         monkeypatch.setattr(f"onnxsearch.vectors.range_join.{name}", size)
     vectors = random_vectors(CollectionSpec("c", 64, "f"), 50)
     vectors[[3, 30, 49]] = vectors[[17, 17, 0]]

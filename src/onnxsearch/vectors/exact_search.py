@@ -24,6 +24,10 @@ Positions: TypeAlias = "NDArray[np.intp]"
 
 _BLOCK = 1 << 22
 """Numbers in an intermediate result: 16 MiB of float32."""
+_MEASURED = 1 << 17
+"""Numbers of rows that are measured at once: 1 MiB of float64, which stays in the cache."""
+_MANY = 2
+"""Rows for each hit that are measured without another look at how near they may be."""
 _UNIT = float(np.finfo(np.float32).eps) / 2
 _TINY = float(np.finfo(np.float32).tiny)
 _OVERFLOW = 1e37
@@ -53,21 +57,15 @@ def nearest(
     if not len(matrix) or (rows is not None and not len(rows)):
         return [[] for _ in queries]
     found: list[list[Match]] = []
-    extremes = _extremes(metric, lengths)
     step = max(1, _BLOCK // len(matrix))
     for start in range(0, len(queries), step):
         block = queries[start : start + step]
-        for query, ranks in zip(block, _rough(metric, matrix, lengths, block), strict=True):
-            # One bound on the error of all rows first, since it costs the least; then each
-            # row's own, which differs where some vectors are much longer than others.
-            widest = float(_slack(metric, extremes, query).max())
-            if rows is None:
-                near = _lowest(ranks, limit, widest)
-            else:
-                near = rows[_lowest(ranks[rows], limit, widest)]
-            near = near[_lowest(ranks[near], limit, _slack(metric, lengths[near], query))]
-            exact = distances(metric, matrix, near, query)
-            found.append(in_order(keys, near, exact, limit))
+        ranks = _rough(metric, matrix, lengths, block)
+        ranks = ranks if rows is None else ranks[:, rows]
+        places = _near(metric, lengths if rows is None else lengths[rows], block, ranks, limit)
+        near = places if rows is None else [rows[each] for each in places]
+        for query, each in zip(block, near, strict=True):
+            found.append(in_order(keys, each, distances(metric, matrix, each, query), limit))
     return found
 
 
@@ -76,7 +74,8 @@ def contenders(
 ) -> tuple[Positions, Floats]:
     """Return all rows of `part` that may be among its `limit` nearest, and their distances."""
     ranks = _rough(metric, part, lengths, query[np.newaxis])[0]
-    near = _lowest(ranks, limit, _slack(metric, lengths, query))
+    length = euclidean_lengths(query[np.newaxis])
+    near = _lowest(ranks, limit, _slack(metric, lengths, length, len(query)))
     return near, distances(metric, part, near, query)
 
 
@@ -86,8 +85,8 @@ def in_order(keys: Sequence[str], rows: Positions, distances: Floats, limit: int
         near = distances <= np.partition(distances, limit - 1)[limit - 1]
         rows, distances = rows[near], distances[near]
     matches = [
-        Match(keys[int(row)], float(distance))
-        for row, distance in zip(rows, distances, strict=True)
+        Match(keys[row], distance)
+        for row, distance in zip(rows.tolist(), distances.tolist(), strict=True)
     ]
     return sorted(matches, key=by_distance_then_key)[:limit]
 
@@ -95,7 +94,7 @@ def in_order(keys: Sequence[str], rows: Positions, distances: Floats, limit: int
 def distances(metric: Metric, matrix: Vectors, rows: Positions, query: Vectors) -> Floats:
     """Measure the distance from `query` to some rows of `matrix` in float64."""
     result = np.empty(len(rows))
-    step = max(1, _BLOCK // matrix.shape[1])
+    step = max(1, _MEASURED // matrix.shape[1])
     for start in range(0, len(rows), step):
         part = matrix[rows[start : start + step]]
         result[start : start + step] = _measure(metric, part, query)
@@ -104,7 +103,12 @@ def distances(metric: Metric, matrix: Vectors, rows: Positions, query: Vectors) 
 
 def pair_distances(metric: Metric, some: Vectors, others: Vectors) -> Floats:
     """Measure the distance of each row to the row in the same place, as `distances` does."""
-    return _measure(metric, some, others)
+    result = np.empty(len(some))
+    step = max(1, _MEASURED // some.shape[1])
+    for start in range(0, len(some), step):
+        part = slice(start, start + step)
+        result[part] = _measure(metric, some[part], others[part])
+    return result
 
 
 def euclidean_lengths(matrix: Vectors) -> Floats:
@@ -141,12 +145,12 @@ def _rough(metric: Metric, matrix: Vectors, lengths: Floats, queries: Vectors) -
         bits = [distances(metric, matrix, everything, query) for query in queries]
         return np.stack(bits).astype(np.float32)
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        if matrix.size <= _BLOCK:
+        if len(queries) == 1 and matrix.size > _BLOCK:
+            # Several threads read a large matrix faster than one.
+            ranks: Ranks = (matrix @ queries[0])[np.newaxis]
+        else:
             found = products(cast("Ranks", matrix), cast("Ranks", queries))
             ranks = np.ascontiguousarray(found.T)
-        else:
-            # A product with one vector reads the matrix once, at the speed of memory.
-            ranks = (matrix @ queries[0])[np.newaxis] if len(queries) == 1 else queries @ matrix.T
         if metric is Metric.L2:
             ranks *= np.float32(-2.0)
             ranks += np.square(lengths).astype(np.float32)
@@ -157,14 +161,36 @@ def _rough(metric: Metric, matrix: Vectors, lengths: Floats, queries: Vectors) -
         return ranks
 
 
-def _lowest(ranks: Ranks, limit: int, slack: Floats | float) -> Positions:
-    """Return where the `limit` lowest may be, given that each is off by up to `slack`."""
+def _near(
+    metric: Metric, lengths: Floats, queries: Vectors, ranks: Ranks, limit: int
+) -> list[Positions]:
+    """Return for each query where its `limit` nearest rows may be."""
+    if ranks.shape[1] <= limit:
+        return [np.arange(ranks.shape[1])] * len(queries)
+    # One bound on the error of all rows first, since it costs the least; then each row's
+    # own, which differs where some vectors are much longer than others.
+    norms, columns = euclidean_lengths(queries), queries.shape[1]
+    extremes = _extremes(metric, lengths)
+    widest = _slack(metric, extremes, norms[:, np.newaxis], columns).max(axis=1)
+    highest = np.partition(ranks, limit - 1, axis=1)[:, limit - 1]
+    with np.errstate(over="ignore", invalid="ignore"):
+        bounds = (highest + 2.0 * widest).astype(np.float32)
+        # Rounded to float32, one may be too low by a step.
+        bounds = np.nextafter(bounds, np.float32(np.inf))
+    reached = ranks <= bounds[:, np.newaxis]
+    reached[~np.isfinite(widest)] = True
+    near = [np.flatnonzero(row) for row in reached]
+    for place, rows in enumerate(near):
+        if len(rows) > _MANY * limit:
+            slack = _slack(metric, lengths[rows], norms[place], columns)
+            near[place] = rows[_lowest(ranks[place, rows], limit, slack)]
+    return near
+
+
+def _lowest(ranks: Ranks, limit: int, slack: Floats) -> Positions:
+    """Return where the `limit` lowest may be, given how much each may be off."""
     if len(ranks) <= limit or not np.isfinite(slack).all():
         return np.arange(len(ranks))
-    if isinstance(slack, float):
-        highest = float(np.partition(ranks, limit - 1)[limit - 1]) + 2.0 * slack
-        # Rounded to float32, it may be too low by a step.
-        return np.flatnonzero(ranks <= np.nextafter(np.float32(highest), np.float32(np.inf)))
     roughly = ranks.astype(np.float64)
     return np.flatnonzero(roughly - slack <= np.partition(roughly + slack, limit - 1)[limit - 1])
 
@@ -177,8 +203,8 @@ def _extremes(metric: Metric, lengths: Floats) -> Floats:
     return np.array([lengths.min(where=lengths > 0, initial=longest), longest])
 
 
-def _slack(metric: Metric, lengths: Floats, query: Vectors) -> Floats:
-    """Bound the rounding error of `_rough`, for rows of these lengths.
+def _slack(metric: Metric, lengths: Floats, length: Floats, columns: int) -> Floats:
+    """Bound the rounding error of `_rough`, for rows of these lengths and queries of those.
 
     A float32 product of n numbers is off by at most n * 2^-24 * |a| |b|, in
     whatever order it is summed (Higham, Accuracy and Stability of Numerical
@@ -186,9 +212,8 @@ def _slack(metric: Metric, lengths: Floats, query: Vectors) -> Floats:
     add less than 8 roundings of |a| |b|, and for L2 3 of |a|^2.
     """
     if metric is Metric.HAMMING:
-        return np.zeros(len(lengths))
-    length = float(np.linalg.norm(query.astype(np.float64)))
-    error: Floats = (len(query) + 8) * (_UNIT * length * lengths + _TINY)
+        return np.zeros(np.broadcast(lengths, length).shape)
+    error: Floats = (columns + 8) * (_UNIT * length * lengths + _TINY)
     if metric is Metric.L2:
         error = 2.0 * error + 3.0 * _UNIT * np.square(lengths)
         return np.where(np.maximum(length, lengths) * lengths > _OVERFLOW, np.inf, error)

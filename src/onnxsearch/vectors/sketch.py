@@ -57,6 +57,11 @@ def bounded(metric: Metric, lengths: Floats) -> NDArray[np.bool_]:
     return found
 
 
+def is_proved(metric: Metric, lengths: Floats) -> bool:
+    """Return whether the bounds are proved for rows of these lengths."""
+    return metric is not Metric.HAMMING and bool(bounded(metric, lengths).all())
+
+
 @dataclass(frozen=True)
 class Sketcher:
     """Makes sketches of rows and of queries, whose products bound those of the vectors.
@@ -145,14 +150,19 @@ class Sketcher:
 
     def _coordinates(self, vectors: Vectors, lengths: Floats, sketches: Ranks) -> Floats:
         """Fill in the coordinates and what is left; return the lengths that were sketched."""
-        directed, norms = _directed(self.metric, vectors, lengths), self._norms(lengths)
-        few = len(directed) < len(self.basis)
-        coordinates = products(self.basis, directed).T if few else products(directed, self.basis)
+        norms = self._norms(lengths)
+        coordinates = self._projected(_directed(self.metric, vectors, lengths))
         sketches[:, :-_EXTRA] = coordinates
         squares = np.square(norms)
         left = np.maximum(squares - np.square(coordinates).sum(axis=1), 0.0)
         sketches[:, -_EXTRA] = _up(np.sqrt(left + self._lost * squares))
         return norms
+
+    def _projected(self, directed: Floats) -> Floats:
+        """Return the coordinates of vectors, (n, directions)."""
+        if len(directed) < len(self.basis):
+            return products(self.basis, directed).T
+        return products(directed, self.basis)
 
     @property
     def _relative_error(self) -> float:
@@ -164,6 +174,25 @@ class Sketcher:
         count, columns = self.basis.shape
         lost: float = 4.0 * (math.sqrt(count) + 1.0) * (count + columns) * _DOUBLE
         return lost + 4.0 * _ORTHONORMAL
+
+
+class WholeSketcher(Sketcher):
+    """Makes sketches that leave nothing out, of which the coordinates are the vectors.
+
+    Args:
+        metric: How distances are measured.
+        columns: Numbers of a vector.
+    """
+
+    def __init__(self, metric: Metric, columns: int) -> None:
+        super().__init__(metric, np.empty((0, columns)))
+
+    @property
+    def width(self) -> int:
+        return int(self.basis.shape[1]) + _EXTRA
+
+    def _projected(self, directed: Floats) -> Floats:
+        return directed
 
 
 def sketcher_of(
@@ -178,10 +207,7 @@ def sketcher_of(
             which it extends most.
         width: Numbers of a sketch; by default as many as it takes to leave out little.
     """
-    columns = sample.shape[1]
-    if metric is Metric.HAMMING or columns < _FEWEST_COLUMNS:
-        return None
-    if not bounded(metric, lengths).all():
+    if sample.shape[1] < _FEWEST_COLUMNS or not is_proved(metric, lengths):
         return None
     directed = _directed(metric, sample, euclidean_lengths(sample))
     basis = _principal(directed) if width is None else _main(directed, directions(width))
