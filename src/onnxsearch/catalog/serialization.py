@@ -7,7 +7,7 @@ or writes records goes through these functions, and sees absolute paths.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from typing import Any
 
 from onnxsearch._internal.metadata_json import metadata_text
@@ -28,6 +28,8 @@ _TYPES: Mapping[str, type] = {
     "expires": float,
 }
 """Type by field of a `Record`, as JSON has it; fields that are None are not written."""
+
+_TEXTS: Set[type] = {str}
 
 _DECODER = json.JSONDecoder()
 
@@ -85,9 +87,10 @@ def decode_record(data: bytes, absolute: Callable[[str], str | None]) -> Record:
                     raise TypeError("a field has the wrong type")
                 known[name] = value
         for name in ("models", "paths"):
-            known[name] = tuple(known.get(name, ()))
-            if not all(type(text) is str for text in known[name]):
-                raise TypeError("the name of a model, or a path, is not text")
+            if (texts := known.get(name)) is not None:
+                known[name] = tuple(texts)
+                if not set(map(type, texts)) <= _TEXTS:
+                    raise TypeError("the name of a model, or a path, is not text")
         return Record(**known)
     except (ValueError, TypeError) as error:
         raise unreadable_cell(data, "a record") from error
