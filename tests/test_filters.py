@@ -172,9 +172,9 @@ def test_one_of_is_any_of(row: Metadata, values: list[Scalar]) -> None:
 
 def test_joins_of_many_stay_flat() -> None:
     filter = F("year") == 0
-    for year in range(1, 5_000):
+    for year in range(1, 2_000):
         filter |= F("year") == year
-    assert filter.matches({"year": 4_999})
+    assert filter.matches({"year": 1_999})
     assert filter.depth == 1
     left = (F("a") == 1) & (F("b") == 1)
     right = (F("c") == 1) & (F("d") == 1)

@@ -84,6 +84,7 @@ def test_milvus_and_redis(run: Callable[..., str], tmp_path: Path) -> None:
     assert "0.000  from a customer: {'album': 'uploads'}" in second
 
 
+@pytest.mark.integration
 def test_article(run: Callable[..., str], shared: Callable[[str], Path], album: Path) -> None:
     pytest.importorskip("milvus_lite", reason="the extra [lite] is not installed")
     shared("models/vgg16-notop.onnx")

@@ -546,6 +546,7 @@ def test_a_missing_bundled_model() -> None:
     assert issubclass(UnknownModelError, ModelError)
 
 
+@pytest.mark.integration
 def test_vgg16_equals_onnxruntime_run_by_hand(shared: Callable[[str], Path]) -> None:
     model = shared("models/vgg16-notop.onnx")
     photo = next(iter(sorted(shared("data/grocery").glob("*/*.jpg"))))

@@ -132,6 +132,7 @@ def items(draw: st.DrawFn) -> Item:
     return Item(forms[image](), id=own, uri=uri, metadata=draw(METADATA))
 
 
+@pytest.mark.integration
 @settings(max_examples=40)
 @given(st.lists(items(), max_size=9), st.integers(1, 3), st.sampled_from([2, 64]))
 def test_a_call_is_as_many_calls_of_one_item_each(
@@ -155,6 +156,7 @@ NAMES = st.sampled_from(["a.png", "b.png", "c.png"])
 FILES = st.dictionaries(NAMES, SHOWN)
 
 
+@pytest.mark.integration
 @settings(max_examples=30)
 @given(FILES, FILES, st.lists(st.tuples(NAMES, METADATA), max_size=6), st.booleans())
 def test_files_in_one_call_are_as_in_calls_of_one_file_each(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import NamedTuple
 
+import pytest
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -150,7 +151,7 @@ class AnyOrder(RuleBasedStateMachine):
         assert_consistent(self.vectors, self.metadata)
 
 
-TestAnyOrder = AnyOrder.TestCase
+TestAnyOrder = pytest.mark.integration(AnyOrder.TestCase)
 TestAnyOrder.settings = settings(
     max_examples=settings.default.max_examples // 4, stateful_step_count=20
 )

@@ -105,6 +105,7 @@ def follow_the_article(
                 )
 
 
+@pytest.mark.integration
 def test_the_articles_flow_with_vgg16(
     album: Path, tmp_path: Path, redis_server: RedisServer, shared: Shared, nhwc_model: Path
 ) -> None:

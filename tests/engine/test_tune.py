@@ -118,6 +118,7 @@ def clustered() -> Vectors:
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     "index",
     [HNSWIndex(links=4, effort=16), IVFFlatIndex(lists=64, probes=1)],
