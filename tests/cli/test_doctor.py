@@ -658,7 +658,7 @@ def test_the_report_as_text(run: Run, index: Path, monkeypatch: pytest.MonkeyPat
     assert ran.exit_code == 0, ran.output
     assert "warning  files.rights: every user" in ran.stdout
     assert "remedy: chmod o-w" in ran.stdout
-    assert ran.stdout.splitlines()[-1].startswith("0 errors, 1 warnings, ")
+    assert ran.stdout.splitlines()[-1].startswith("errors: 0, warnings: 1, ")
 
 
 def test_wrong_usage(run: Run) -> None:  # noqa: F811

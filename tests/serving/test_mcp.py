@@ -94,7 +94,7 @@ def hits(result: Any) -> list[str]:
     return [hit["id"] for hit in result.structured_content["hits"]]
 
 
-def pictures_of(result: Any) -> list[Image.Image]:
+def thumbnails_of(result: Any) -> list[Image.Image]:
     images = [block for block in result.content if block.type == "image"]
     assert {block.mime_type for block in images} <= {"image/jpeg"}
     return [Image.open(io.BytesIO(base64.b64decode(block.data))) for block in images]
@@ -147,9 +147,9 @@ def test_search_by_the_bytes_of_an_image(call: Callable[..., Any]) -> None:
         assert found.structured_content["hits"][0]["distance"] == pytest.approx(0, abs=1e-6)
 
 
-def test_hits_have_pictures(call: Callable[..., Any]) -> None:
+def test_hits_have_thumbnails(call: Callable[..., Any]) -> None:
     found = call("more_like_this", ids=["cup"], limit=5)
-    shown = pictures_of(found)
+    shown = thumbnails_of(found)
     assert len(shown) == 4  # one of the five came from memory, and has no file
     assert all(max(image.size) <= 256 for image in shown)
     labels = [block.text for block in found.content if block.type == "text"]
@@ -157,7 +157,7 @@ def test_hits_have_pictures(call: Callable[..., Any]) -> None:
     assert [label.partition(". ")[2] for label in labels[1:]] == [
         id for id in hits(found) if id != "memory"
     ]
-    assert pictures_of(call("more_like_this", ids=["cup"], pictures=False)) == []
+    assert thumbnails_of(call("more_like_this", ids=["cup"], thumbnails=False)) == []
 
 
 def test_an_answer_does_not_grow_beyond_what_clients_take(
@@ -165,7 +165,7 @@ def test_an_answer_does_not_grow_beyond_what_clients_take(
 ) -> None:
     monkeypatch.setattr("onnxsearch.serving.mcp.answers._MOST_BYTES", 1500)
     found = call("more_like_this", ids=["cup"], limit=5)
-    assert 0 < len(pictures_of(found)) < 4
+    assert 0 < len(thumbnails_of(found)) < 4
     assert "left out" in found.content[-1].text
     assert len(hits(found)) == 5
 
@@ -190,7 +190,7 @@ def test_pages_of_records(call: Callable[..., Any]) -> None:
     ids = [each["id"] for page in (first, rest) for each in page["records"]]
     assert ids == sorted([*NAMES, "memory"])
     assert first["records"][0]["path"].endswith("cup.png")
-    assert len(pictures_of(call("list_records", limit=3, pictures=True))) >= 2
+    assert len(thumbnails_of(call("list_records", limit=3, thumbnails=True))) >= 2
 
 
 def test_statistics(call: Callable[..., Any]) -> None:
@@ -203,7 +203,7 @@ def test_statistics(call: Callable[..., Any]) -> None:
 
 
 def test_show_image(call: Callable[..., Any]) -> None:
-    (shown,) = pictures_of(call("show_image", id="fork", size=64))
+    (shown,) = thumbnails_of(call("show_image", id="fork", size=64))
     assert max(shown.size) <= 64
     assert "without a file" in refusal(call("show_image", id="memory"))
     assert "no image 'nothing'" in refusal(call("show_image", id="nothing"))
@@ -417,7 +417,7 @@ def test_over_standard_input_and_output(real_album: Path, album: Path) -> None:
             assert stored.structured_content["models"][0]["takes_words"] is False
             found = await client.call_tool("search_by_image", {"path": "mug.png", "limit": 2})
             assert found.structured_content["hits"][0]["name"] == "mug.png"
-            assert len(pictures_of(found)) == 2
+            assert len(thumbnails_of(found)) == 2
             told = refusal(await client.call_tool("search_by_text", {"text": "a mug"}))
             assert "takes no text" in told
             assert "search_by_image" in told

@@ -108,7 +108,7 @@ def _counts(results: Sequence[CheckResult]) -> dict[str, int]:
 
 def _summary(results: Sequence[CheckResult]) -> str:
     counts = _counts(results)
-    return f"{counts['error']} errors, {counts['warning']} warnings, {counts['ok']} fine"
+    return f"errors: {counts['error']}, warnings: {counts['warning']}, fine: {counts['ok']}"
 
 
 def _as_json(results: Sequence[CheckResult], location: str) -> dict[str, JSONValue]:

@@ -1,4 +1,4 @@
-"""What the tools answer: values with a schema, and pictures of the images."""
+"""What the tools answer: values with a schema, and thumbnails of the images."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def original(text: str) -> str:
 def answer(
     values: BaseModel, images: Sequence[FoundImage], thumbnails: Mapping[str, str]
 ) -> CallToolResult:
-    """Return an answer with a schema, and beside it the images in words and pictures.
+    """Return an answer with a schema, and beside it the images in words and thumbnails.
 
     Args:
         values: What the schema describes.

@@ -71,7 +71,7 @@ _FilterText = Annotated[
 _Model = Annotated[
     str | None, Field(description="The model to search with; by default the first of the index.")
 ]
-_Pictures = Annotated[bool, Field(description="Whether small pictures of the images are sent.")]
+_Thumbnails = Annotated[bool, Field(description="Whether thumbnails of the images are sent.")]
 
 
 def create_mcp_server(
@@ -134,13 +134,13 @@ class _Tools:
         limit: _Limit = 5,
         filter: _FilterText = None,
         model: _Model = None,
-        pictures: _Pictures = True,
+        thumbnails: _Thumbnails = True,
     ) -> Annotated[CallToolResult, SearchAnswer]:
         """Find images by words, such as "a red cup on a table". Needs a model that takes words."""
         async with _told():
             wanted = _filter(filter)
             try:
-                return await self._search(Query.text(text), limit, wanted, model, pictures)
+                return await self._search(Query.text(text), limit, wanted, model, thumbnails)
             except InvalidArgumentError as error:  # the model takes no words
                 raise InvalidArgumentError(
                     f"{error}. search_by_image and more_like_this need no words"
@@ -158,7 +158,7 @@ class _Tools:
         limit: _Limit = 5,
         filter: _FilterText = None,
         model: _Model = None,
-        pictures: _Pictures = True,
+        thumbnails: _Thumbnails = True,
     ) -> Annotated[CallToolResult, SearchAnswer]:
         """Find images that look like a given one."""
         async with _told():
@@ -168,7 +168,7 @@ class _Tools:
                 data = await asyncio.to_thread(decoded, str(image))
             else:
                 data = await asyncio.to_thread(self._folders.read, path)
-            return await self._search(data, limit, _filter(filter), model, pictures)
+            return await self._search(data, limit, _filter(filter), model, thumbnails)
 
     async def more_like_this(
         self,
@@ -183,7 +183,7 @@ class _Tools:
         limit: _Limit = 5,
         filter: _FilterText = None,
         model: _Model = None,
-        pictures: _Pictures = True,
+        thumbnails: _Thumbnails = True,
     ) -> Annotated[CallToolResult, SearchAnswer]:
         """Find images that look like stored ones, which are left out, and unlike others."""
         async with _told():
@@ -191,7 +191,7 @@ class _Tools:
             away: list[QueryInput] = [Query.id((await self._record(id)).id) for id in unlike or ()]
             query = like[0] if len(like) == 1 and not away else Query.examples(like, away)
             return await self._search(
-                query, limit, _filter(filter), model, pictures, exclude_query=True
+                query, limit, _filter(filter), model, thumbnails, exclude_query=True
             )
 
     async def list_records(
@@ -205,7 +205,7 @@ class _Tools:
         ] = None,
         limit: _Limit = 20,
         offset: _Offset = 0,
-        pictures: _Pictures = False,
+        thumbnails: _Thumbnails = False,
     ) -> Annotated[CallToolResult, RecordsAnswer]:
         """List stored images, without a search."""
         async with _told():
@@ -221,7 +221,7 @@ class _Tools:
             values = RecordsAnswer(
                 records=[record_answer(each) for each in shown], more=len(page) > limit
             )
-            files = [(each.id, each.file) for each in shown] if pictures else []
+            files = [(each.id, each.file) for each in shown] if thumbnails else []
             return answer(values, values.records, await self._thumbnails(files))
 
     async def show_image(
@@ -272,7 +272,7 @@ class _Tools:
         limit: int,
         filter: Filter | None,
         model: str | None,
-        pictures: bool,
+        thumbnails: bool,
         *,
         exclude_query: bool = False,
     ) -> CallToolResult:
@@ -280,7 +280,7 @@ class _Tools:
             query, model=model, limit=limit, filter=filter, exclude_query=exclude_query
         )
         values = SearchAnswer(model=results.model, hits=[hit_answer(hit) for hit in results])
-        files = [(hit.id, hit.uri) for hit in results] if pictures else []
+        files = [(hit.id, hit.uri) for hit in results] if thumbnails else []
         return answer(values, values.hits, await self._thumbnails(files))
 
     async def _thumbnails(
