@@ -137,6 +137,9 @@ def test_examples_of_bits_vote() -> None:
         engine.add(pixels, id=id)
     votes = Query.examples([Query.id("1100"), Query.id("1111")], unlike=[Query.id("0011")])
     assert engine.search(votes, limit=1)[0].id == "1100"
+    # Of 8 bits, none, 2 and 4 differ.
+    alike = {hit.id: hit.similarity for hit in engine.search(Query.id("1100"))}
+    assert alike == {"1100": 1.0, "1111": 0.5, "0011": 0.0}
     with pytest.raises(InvalidArgumentError, match="uint8"):
         engine.search(Query.vector([1.0]))
 
