@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -20,10 +21,12 @@ class ServiceProcess(Closeable):
     """A service that runs until it is closed."""
 
     def __init__(self, command: Sequence[str | Path]) -> None:
+        # Not a pipe, which nobody reads: once libtiff's warnings fill it, the service stands still.
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self._process = subprocess.Popen(
             [sys.executable, *map(str, command)],
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._errors,
             text=True,
         )
         assert self._process.stdout is not None
@@ -46,13 +49,15 @@ class ServiceProcess(Closeable):
     def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
         """End the process; return its exit code and what it wrote to standard error."""
         self._process.send_signal(number)
-        _, errors = self._process.communicate(timeout=60)
-        return self._process.returncode, errors
+        self._process.communicate(timeout=60)
+        self._errors.seek(0)
+        return self._process.returncode, self._errors.read()
 
     def close(self) -> None:
         if self._process.poll() is None:
             self._process.kill()
         self._process.communicate()
+        self._errors.close()
 
     def connect(self) -> socket.socket:
         """Return a connection."""

@@ -31,9 +31,13 @@ PATIENCE = 20_000
 OpenPage = Callable[..., "Page"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Start Chromium, or skip the test."""
+    """Start Chromium, or skip the test.
+
+    Playwright runs an event loop in this thread until it ends, so that tests of another module
+    could run none.
+    """
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     pytest.importorskip("uvicorn", reason="the extra [serve] is not installed")
     names = ("chromium", "chromium-browser", "google-chrome")
@@ -51,7 +55,7 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def colours(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SearchEngine]:
     """Ten colours and many shades, under a model that knows words and one that does not."""
     folder = tmp_path_factory.mktemp("colours")
@@ -73,7 +77,7 @@ def colours(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SearchEngine]:
         yield engine
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def service(browser: Browser, colours: SearchEngine) -> Iterator[RunningService]:
     """Serve the colours."""
     del browser  # which skips the test where something is missing
