@@ -128,12 +128,17 @@ def _joined(
 def _with_records(
     retriever: Retriever, pairs: Iterator[tuple[str, str]]
 ) -> Iterator[tuple[str, str]]:
-    """Yield the ids of pairs of keys. Rows without a record belong to no image, or not yet."""
+    """Yield the ids of pairs of keys.
+
+    Rows without a record belong to no image, or not yet; others belong to an expired one.
+    """
+    records = retriever.catalog.records
     for batch in batched(pairs, _PAIRS):
-        known = retriever.catalog.records.resolve([key for pair in batch for key in pair])
+        stored = records.resolve([key for pair in batch for key in pair])
+        live = {key: each.record.id for key, each in stored.items() if records.is_live(each.record)}
         for one, other in batch:
-            if one in known and other in known:
-                yield known[one].record.id, known[other].record.id
+            if one in live and other in live:
+                yield live[one], live[other]
 
 
 def _searched(
