@@ -84,10 +84,9 @@ def in_order(keys: Sequence[str], rows: Positions, distances: Floats, limit: int
     if len(rows) > limit:
         near = distances <= np.partition(distances, limit - 1)[limit - 1]
         rows, distances = rows[near], distances[near]
-    matches = [
-        Match(keys[row], distance)
-        for row, distance in zip(rows.tolist(), distances.tolist(), strict=True)
-    ]
+    places: list[int] = rows.tolist()
+    measured: list[float] = distances.tolist()
+    matches = [Match(keys[row], distance) for row, distance in zip(places, measured, strict=True)]
     return sorted(matches, key=by_distance_then_key)[:limit]
 
 

@@ -38,7 +38,8 @@ def products(rows: NDArray[_Float], queries: NDArray[_Float]) -> NDArray[_Float]
         one: NDArray[_Float] = np.vecdot(rows, queries[0])[:, np.newaxis]
         return one
     if queries.size > _PIECE:
-        return rows @ queries.T
+        whole: NDArray[_Float] = np.dot(rows, queries.T)
+        return whole
     found = np.empty((len(rows), len(queries)), rows.dtype)
     columns = np.ascontiguousarray(queries.T)
     height = max(1, _PIECE // max(1, queries.size))

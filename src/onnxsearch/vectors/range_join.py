@@ -107,7 +107,8 @@ def _pairs(
     least = sketcher.least_scores(lengths, max_distance, float(rows.lengths.max()))
     tiles = ((top, left) for top in range(0, count, _WIDE) for left in range(top, count, _TALL))
     for done, pairs in ordered_map(near, tiles, workers=cores()):
-        for one, other in pairs.tolist():
+        places: list[tuple[int, int]] = pairs.tolist()
+        for one, other in places:
             yield rows.keys[one], rows.keys[other]
         if compared is not None and done:
             compared(done, count)
