@@ -138,7 +138,9 @@ def test_batches_reach_the_model(files: dict[str, Path]) -> None:
     model = WordEmbedder()
     embedding = ImageSearchEmbedding(model, embed_batch_size=3)
     embedding.get_image_embedding_batch([str(path) for path in files.values()])
-    assert model.calls.batches == (3, 1)
+    # Batches are divided among the cores.
+    assert sum(model.calls.batches) == len(files) == 4
+    assert max(model.calls.batches) <= 3
 
 
 def test_an_embedding_is_a_transformation() -> None:

@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 
 from onnxsearch._internal.async_pool import AsyncPool
 from onnxsearch._internal.closeable import Closeable
+from onnxsearch.errors import ClosedError
 
 T = TypeVar("T")
 
@@ -30,9 +31,18 @@ class BlockingIterator(Closeable, Generic[T]):
         self._lock = threading.Lock()
 
     def take(self) -> list[T]:
-        """Return the next items; none at the end."""
+        """Return the next items; none at the end.
+
+        Raises:
+            ClosedError: The iterator was closed before: a closed generator would seem to have
+                come to its end.
+        """
         try:
             with self._lock:
+                if self._closed.is_set():
+                    raise ClosedError(
+                        "this engine was closed while it was iterated: open a new one"
+                    )
                 return list(islice(self._items, self._most))
         finally:
             if self._closed.is_set():
