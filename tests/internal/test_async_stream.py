@@ -12,7 +12,7 @@ def test_a_closed_iterator_does_not_seem_to_be_at_its_end() -> None:
     items = BlockingIterator(lambda: range(3), most=2)
     assert items.take() == [0, 1]
     items.close()
-    with pytest.raises(ClosedError, match="closed while it was iterated"):
+    with pytest.raises(ClosedError, match="closed meanwhile"):
         items.take()
 
 

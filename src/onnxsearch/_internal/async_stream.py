@@ -40,9 +40,7 @@ class BlockingIterator(Closeable, Generic[T]):
         try:
             with self._lock:
                 if self._closed.is_set():
-                    raise ClosedError(
-                        "this engine was closed while it was iterated: open a new one"
-                    )
+                    raise ClosedError("this engine was closed meanwhile: open a new one")
                 return list(islice(self._items, self._most))
         finally:
             if self._closed.is_set():
