@@ -46,18 +46,25 @@ class Thumbnails:
         small.thumbnail((self.size, self.size), Image.Resampling.LANCZOS, reducing_gap=3.0)
         return small
 
+    def jpeg(self, source: ImageInput | None) -> bytes | None:
+        """Return the thumbnail as the bytes of a JPEG; None as for `image`."""
+        image = self.image(source)
+        if image is None:
+            return None
+        buffer = io.BytesIO()
+        image.save(buffer, "JPEG", quality=80, optimize=True)
+        return buffer.getvalue()
+
     def data_uri(self, source: ImageInput | None) -> str | None:
         """Return the thumbnail as a `data:` URI of a JPEG; None as for `image`."""
         if not isinstance(source, str):
-            return _encoded(self.image(source))
+            return _as_uri(self.jpeg(source))
         if source not in self._encoded:
-            self._encoded[source] = _encoded(self.image(source))
+            self._encoded[source] = _as_uri(self.jpeg(source))
         return self._encoded[source]
 
 
-def _encoded(image: Image.Image | None) -> str | None:
-    if image is None:
+def _as_uri(jpeg: bytes | None) -> str | None:
+    if jpeg is None:
         return None
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=80, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")

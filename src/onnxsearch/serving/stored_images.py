@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import stat
 from functools import partial
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
 _CHUNK = 2**18
-_QUALITY = 80
 
 _KEPT = "private, max-age=300"
 """Browsers ask again after five minutes whether a file has changed."""
@@ -143,13 +141,11 @@ class StoredImages:
         return _ShownFile(record.file, status)
 
     def _make(self, key: ThumbnailKey) -> bytes:
-        image = Thumbnails(key.size, self._reading).image(key.path)
-        if image is None:
+        data = Thumbnails(key.size, self._reading).jpeg(key.path)
+        if data is None:
             raise not_found(f"{os.path.basename(key.path)!r:.200} is no longer an image to show")
-        buffer = io.BytesIO()
-        image.save(buffer, "JPEG", quality=_QUALITY, optimize=True)
-        self._cache.put(key, buffer.getvalue())
-        return buffer.getvalue()
+        self._cache.put(key, data)
+        return data
 
 
 class _FileResponse(Response):

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import stat
+import base64
 from collections.abc import Iterable
 
 from onnxsearch.images.reading import ReadPolicy
 from onnxsearch.reporting.thumbnails import Thumbnails
-
-_PREFIX = "data:image/jpeg;base64,"
 
 
 async def thumbnails_of(
@@ -27,16 +24,8 @@ async def thumbnails_of(
 
 
 def _made(files: list[tuple[str, str | None]], size: int, reading: ReadPolicy) -> dict[str, str]:
-    report = Thumbnails(size, reading)
-    shown = {
-        id: report.data_uri(file) for id, file in files if file is not None and _is_regular(file)
+    thumbnails = Thumbnails(size, reading)
+    shown = {id: thumbnails.jpeg(file) for id, file in files}
+    return {
+        id: base64.b64encode(data).decode("ascii") for id, data in shown.items() if data is not None
     }
-    return {id: uri.removeprefix(_PREFIX) for id, uri in shown.items() if uri is not None}
-
-
-def _is_regular(file: str) -> bool:
-    """Return whether a path is a file: opening a pipe would wait for its other end."""
-    try:
-        return stat.S_ISREG(os.stat(file).st_mode)
-    except (OSError, ValueError):
-        return False
