@@ -16,25 +16,20 @@ from onnxsearch.cli.app import app
 from onnxsearch.cli.options import (
     DEFAULT_LOCATION,
     EXIT_CODES,
+    LocationArgument,
+    MaxPixels,
     ModelPaths,
     Records,
     check_indexed,
     errors_end_the_command,
     records_of,
 )
+from onnxsearch.images.reading import DEFAULT_MAX_PIXELS
 
 
 @app.command(epilog=EXIT_CODES)
 def mcp(
-    location: Annotated[
-        str,
-        typer.Argument(
-            metavar="[LOCATION]",
-            envvar=["ONNXSEARCH_LOCATION", "MILVUS_URI"],
-            help="The index: a folder, a Milvus Lite file (x.db), or the address of a Milvus "
-            "server.",
-        ),
-    ] = DEFAULT_LOCATION,
+    location: LocationArgument = DEFAULT_LOCATION,
     allow: Annotated[
         list[Path] | None,
         typer.Option(
@@ -44,9 +39,7 @@ def mcp(
             "Default: none, it can only send images.",
         ),
     ] = None,
-    max_pixels: Annotated[
-        int, typer.Option("--max-pixels", min=1, help="Pixels of an image; each takes 4 bytes.")
-    ] = 100_000_000,
+    max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
     records: Records = None,
     model_path: ModelPaths = None,
 ) -> None:

@@ -37,6 +37,14 @@ Location = Annotated[
         help="A folder, a Milvus Lite file (x.db), or the http(s):// address of a Milvus server.",
     ),
 ]
+LocationArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="[LOCATION]",
+        envvar=["ONNXSEARCH_LOCATION", "MILVUS_URI"],
+        help="The index: a folder, a Milvus Lite file (x.db), or the address of a Milvus server.",
+    ),
+]
 Records = Annotated[
     str | None,
     typer.Option(
@@ -77,6 +85,9 @@ Root = Annotated[
         metavar="DIR",
         help="Store paths relative to this folder, so that it can be moved.",
     ),
+]
+MaxPixels = Annotated[
+    int, typer.Option("--max-pixels", min=1, help="Pixels of an image; each takes 4 bytes.")
 ]
 FilterText = Annotated[
     str | None,

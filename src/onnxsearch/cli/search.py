@@ -39,6 +39,7 @@ from onnxsearch.cli.options import (
     records_of,
 )
 from onnxsearch.cli.stored_models import Searched, searched_models
+from onnxsearch.search.query import query_of
 
 
 @app.command(epilog=EXIT_CODES)
@@ -187,7 +188,7 @@ def _query(
             f"--text alone: got {len(images)} images, {len(ids)} ids, {len(unlike)} opposite "
             f"examples and {'a' if text is not None else 'no'} text"
         )
-    return like[0] if len(like) == 1 and not unlike else Query.examples(like, unlike)
+    return query_of(like, unlike)
 
 
 def _model_names(model: str | None, models: str | None) -> list[str] | None:

@@ -15,27 +15,22 @@ from onnxsearch.cli.app import app
 from onnxsearch.cli.options import (
     DEFAULT_LOCATION,
     EXIT_CODES,
+    LocationArgument,
+    MaxPixels,
     ModelPaths,
     Records,
     check_indexed,
     errors_end_the_command,
     records_of,
 )
+from onnxsearch.images.reading import DEFAULT_MAX_PIXELS
 
 _MIB = 2**20
 
 
 @app.command(epilog=EXIT_CODES)
 def serve(
-    location: Annotated[
-        str,
-        typer.Argument(
-            metavar="[LOCATION]",
-            envvar=["ONNXSEARCH_LOCATION", "MILVUS_URI"],
-            help="The index: a folder, a Milvus Lite file (x.db), or the address of a Milvus "
-            "server.",
-        ),
-    ] = DEFAULT_LOCATION,
+    location: LocationArgument = DEFAULT_LOCATION,
     folder: Annotated[
         Path | None,
         typer.Option("--index", metavar="DIR", help="Index the images of this folder first."),
@@ -75,9 +70,7 @@ def serve(
     max_upload: Annotated[
         int, typer.Option("--max-upload", min=1, metavar="MIB", help="Size of an upload in MiB.")
     ] = 32,
-    max_pixels: Annotated[
-        int, typer.Option("--max-pixels", min=1, help="Pixels of an image; each takes 4 bytes.")
-    ] = 100_000_000,
+    max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     records: Records = None,
     model_path: ModelPaths = None,

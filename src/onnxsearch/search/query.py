@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -138,6 +138,11 @@ class ExamplesQuery(Query):
 
     def __str__(self) -> str:
         return f"{len(self.like)} examples like it, {len(self.unlike)} unlike it"
+
+
+def query_of(like: Sequence[QueryInput], unlike: Sequence[QueryInput] = ()) -> QueryInput:
+    """Return what is searched for with examples, at least one: a single one is itself the query."""
+    return like[0] if len(like) == 1 and not unlike else Query.examples(like, unlike)
 
 
 def query_name(query: QueryInput) -> str:

@@ -74,6 +74,11 @@ def not_found(detail: str) -> Problem:
     return Problem(HTTPStatus.NOT_FOUND, detail)
 
 
+def no_image(id: str) -> Problem:
+    """Return the refusal of a request for an image that is not stored."""
+    return not_found(f"no image {id!r:.200} is stored: GET /api/records lists all")
+
+
 def busy(detail: str) -> Problem:
     """Return the refusal of a request that comes at a bad time."""
     headers = {"Retry-After": str(RETRY_SECONDS)}

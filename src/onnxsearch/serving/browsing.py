@@ -10,7 +10,7 @@ from starlette.responses import Response
 from onnxsearch._internal.version import VERSION
 from onnxsearch.async_engine import AsyncSearchEngine
 from onnxsearch.serving import parameters, schemas
-from onnxsearch.serving.answers import json_response, not_found
+from onnxsearch.serving.answers import json_response, no_image
 from onnxsearch.serving.documents import Document
 from onnxsearch.serving.limits import ServiceLimits
 from onnxsearch.serving.metadata_fields import sampled_fields
@@ -86,7 +86,7 @@ class Browsing:
         """Answer with one record."""
         record = await self._workers.in_time(self._engine.get(call.id))
         if record is None:
-            raise not_found(f"no image {call.id!r:.200} is stored: GET /api/records lists all")
+            raise no_image(call.id)
         return json_response(call.documents.record(record))
 
     def _info(self) -> Document:

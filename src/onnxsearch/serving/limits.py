@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from onnxsearch._internal.cpu import available_cores
 from onnxsearch._internal.validation import integer, seconds
+from onnxsearch.images.reading import DEFAULT_MAX_PIXELS
 
 _MIB = 2**20
 
@@ -18,7 +19,7 @@ class ServiceLimits:
     """Bytes of the body of a request; counted while they arrive."""
     images: int = 8
     """Images of each kind, to be like and to be unlike, that one request uploads."""
-    pixels: int = 100_000_000
+    pixels: int = DEFAULT_MAX_PIXELS
     """Pixels of a stored file of which a thumbnail is made. For uploads the `ReadPolicy` of the
     engine counts; `onnxsearch serve` gives both the same limit. A pixel takes 4 bytes."""
     top_k: int = 200

@@ -89,20 +89,17 @@ def _parsed(parameter: Parameter[object], text: str) -> object:
 
 def texts(name: str, description: str) -> Parameter[tuple[str, ...]]:
     """Declare a parameter of one or several texts."""
-    schema: dict[str, JSONValue] = {"type": "string", "minLength": 1, "maxLength": _TEXT_LENGTH}
-    return _several(name, description, schema, _text)
+    return _several(name, description, _string(_TEXT_LENGTH), _text)
 
 
 def ids(name: str, description: str) -> Parameter[tuple[str, ...]]:
     """Declare a parameter of one or several ids, which need not be valid Unicode."""
-    schema: dict[str, JSONValue] = {"type": "string", "minLength": 1, "maxLength": _ID_LENGTH}
-    return _several(name, description, schema, _id)
+    return _several(name, description, _string(_ID_LENGTH), _id)
 
 
 def text(name: str, description: str) -> Parameter[str | None]:
     """Declare an optional text."""
-    schema: dict[str, JSONValue] = {"type": "string", "minLength": 1, "maxLength": _TEXT_LENGTH}
-    return Parameter(name, description, schema, _text, None)
+    return Parameter(name, description, _string(_TEXT_LENGTH), _text, None)
 
 
 def choice(name: str, description: str, options: Sequence[str]) -> Parameter[str | None]:
@@ -163,12 +160,16 @@ def number(
 
 def filter_text(name: str, description: str) -> Parameter[Filter | None]:
     """Declare a filter in the form that `F.parse` reads."""
-    schema: dict[str, JSONValue] = {"type": "string", "minLength": 1, "maxLength": _FILTER_LENGTH}
 
     def parse(value: str) -> Filter:
         return F.parse(_text(value, _FILTER_LENGTH))
 
-    return Parameter(name, description, schema, parse, None, has_syntax=True)
+    return Parameter(name, description, _string(_FILTER_LENGTH), parse, None, has_syntax=True)
+
+
+def _string(most: int) -> dict[str, JSONValue]:
+    """Return the schema of a text of so many characters, at most."""
+    return {"type": "string", "minLength": 1, "maxLength": most}
 
 
 def _several(

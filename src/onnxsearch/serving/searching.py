@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 from starlette.responses import Response
 
 from onnxsearch.async_engine import AsyncSearchEngine
-from onnxsearch.search.query import Query
+from onnxsearch.search.query import Query, query_of
 from onnxsearch.serving import parameters, schemas
 from onnxsearch.serving.answers import json_response, unusable
 from onnxsearch.serving.documents import Document, Documents, agreement
@@ -213,7 +213,7 @@ class Searching:
         unlike += map(Query.id, given[self._unlike_ids])
         if not like:
             raise unusable("nothing to search with: expected an image, an id or a text", "image")
-        return like[0] if len(like) == 1 and not unlike else Query.examples(like, unlike)
+        return query_of(like, unlike)
 
 
 def _milliseconds_since(started: float) -> float:

@@ -17,7 +17,7 @@ from onnxsearch.images.formats import HEAD, image_format
 from onnxsearch.images.reading import ReadPolicy
 from onnxsearch.reporting.thumbnails import Thumbnails
 from onnxsearch.serving import parameters, schemas
-from onnxsearch.serving.answers import Problem, not_found
+from onnxsearch.serving.answers import Problem, no_image, not_found
 from onnxsearch.serving.limits import ServiceLimits
 from onnxsearch.serving.metrics import ServiceMetrics
 from onnxsearch.serving.operations import Call, Operation
@@ -129,7 +129,7 @@ class StoredImages:
     def _find(self, id: str) -> _ShownFile:
         record = self._engine.engine.get(id)
         if record is None:
-            raise not_found(f"no image {id!r:.200} is stored: GET /api/records lists all")
+            raise no_image(id)
         if record.file is None:
             raise not_found(f"image {id!r:.200} was not stored from a file of its own")
         try:

@@ -20,7 +20,7 @@ from onnxsearch.async_engine import AsyncSearchEngine
 from onnxsearch.errors import InvalidArgumentError, OnnxSearchError
 from onnxsearch.filters import F, Filter
 from onnxsearch.images.reading import READ_STRICTLY, ReadPolicy
-from onnxsearch.search.query import Query
+from onnxsearch.search.query import Query, query_of
 from onnxsearch.serving.mcp.answers import (
     MetadataField,
     RecordsAnswer,
@@ -189,9 +189,8 @@ class _Tools:
         async with _told():
             like: list[QueryInput] = [Query.id((await self._record(id)).id) for id in ids]
             away: list[QueryInput] = [Query.id((await self._record(id)).id) for id in unlike or ()]
-            query = like[0] if len(like) == 1 and not away else Query.examples(like, away)
             return await self._search(
-                query, limit, _filter(filter), model, thumbnails, exclude_query=True
+                query_of(like, away), limit, _filter(filter), model, thumbnails, exclude_query=True
             )
 
     async def list_records(
