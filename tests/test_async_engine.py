@@ -23,6 +23,7 @@ from onnxsearch import (
     Item,
     Progress,
     SearchEngine,
+    SearchResults,
     Status,
     StoreUnavailableError,
 )
@@ -68,6 +69,13 @@ class Stores:
         for name in NAMES if names is None else names:
             self.engine.add(picture(name), id=name, metadata={"name": name})
         self.faults.revive()
+
+    async def hanging_search(self, engine: AsyncSearchEngine) -> asyncio.Task[SearchResults]:
+        """Begin a search, and return when the store hangs."""
+        self.faults.hang(on="search")
+        search = asyncio.ensure_future(engine.search(picture("image 1")))
+        await self.hangs()
+        return search
 
     async def hangs(self) -> None:
         """Wait until a call hangs."""
@@ -217,9 +225,7 @@ async def test_an_engine_whose_opening_was_cancelled_is_closed(
 async def test_the_loop_runs_on_while_a_store_hangs() -> None:
     stores = Stores()
     async with opened(stores) as engine:
-        stores.faults.hang(on="search")
-        search = asyncio.ensure_future(engine.search(picture("image 1")))
-        await stores.hangs()
+        search = await stores.hanging_search(engine)
         assert not search.done()
         assert await engine.count() == 12
         stores.faults.release()
@@ -230,9 +236,7 @@ async def test_the_loop_runs_on_while_a_store_hangs() -> None:
 async def test_operations_wait_for_a_slot_in_order() -> None:
     stores = Stores()
     async with opened(stores, concurrency=1) as engine:
-        stores.faults.hang(on="search")
-        first = asyncio.ensure_future(engine.search(picture("image 1")))
-        await stores.hangs()
+        first = await stores.hanging_search(engine)
         done: list[int] = []
 
         async def later(number: int) -> None:
@@ -252,9 +256,7 @@ async def test_operations_wait_for_a_slot_in_order() -> None:
 async def test_what_was_cancelled_before_it_began_never_begins() -> None:
     stores = Stores()
     async with opened(stores, concurrency=1) as engine:
-        stores.faults.hang(on="search")
-        search = asyncio.ensure_future(engine.search(picture("image 1")))
-        await stores.hangs()
+        search = await stores.hanging_search(engine)
         waiting = asyncio.ensure_future(engine.add(picture("new"), id="new"))
         await asyncio.sleep(0)
         waiting.cancel()
@@ -270,9 +272,7 @@ async def test_what_was_cancelled_before_it_began_never_begins() -> None:
 async def test_a_cancelled_operation_frees_its_slot_while_its_thread_hangs() -> None:
     stores = Stores()
     async with opened(stores, concurrency=1) as engine:
-        stores.faults.hang(on="search")
-        search = asyncio.ensure_future(engine.search(picture("image 1")))
-        await stores.hangs()
+        search = await stores.hanging_search(engine)
         search.cancel()
         assert await engine.count() == 12
         with pytest.raises(asyncio.CancelledError):
@@ -450,9 +450,7 @@ async def test_close_waits_for_what_runs_and_refuses_what_waits() -> None:
     engine = AsyncSearchEngine(stores.engine, concurrency=1)
     records = engine.records(order_by="id")
     assert (await anext(records)).id == "image 0"
-    stores.faults.hang(on="search")
-    search = asyncio.ensure_future(engine.search(picture("image 1")))
-    await stores.hangs()
+    search = await stores.hanging_search(engine)
     waiting = asyncio.ensure_future(engine.count())
     await asyncio.sleep(0)
     closing = asyncio.ensure_future(engine.close())
@@ -506,9 +504,7 @@ async def test_a_folder_and_a_copy(tmp_path: Path) -> None:
 async def test_stats_show_how_busy_the_slots_are() -> None:
     stores = Stores()
     async with opened(stores, concurrency=2) as engine:
-        stores.faults.hang(on="search")
-        search = asyncio.ensure_future(engine.search(picture("image 1")))
-        await stores.hangs()
+        search = await stores.hanging_search(engine)
         stats = await engine.stats()
         assert (stats.running, stats.waiting, stats.abandoned) == (1, 0, 0)
         assert (stats.images, stats.models[0].vectors) == (12, 12)
@@ -525,9 +521,7 @@ async def test_stats_show_how_busy_the_slots_are() -> None:
 async def test_searches_that_wait_are_answered_together() -> None:
     stores = Stores()
     async with opened(stores, concurrency=2) as engine:
-        stores.faults.hang(on="search")
-        first = asyncio.ensure_future(engine.search(picture("image 1")))
-        await stores.hangs()
+        first = await stores.hanging_search(engine)
         others = [asyncio.ensure_future(engine.search(picture(name))) for name in NAMES]
         await asyncio.sleep(0)
         assert (await engine.stats()).waiting_searches == 12
@@ -567,9 +561,7 @@ async def test_a_batch_that_nobody_waits_for_frees_its_slot() -> None:
 async def test_searches_that_wait_while_the_engine_closes() -> None:
     stores = Stores()
     engine = AsyncSearchEngine(stores.engine, concurrency=1)
-    stores.faults.hang(on="search")
-    first = asyncio.ensure_future(engine.search(picture("image 1")))
-    await stores.hangs()
+    first = await stores.hanging_search(engine)
     others = [asyncio.ensure_future(engine.search(picture(name))) for name in NAMES]
     await asyncio.sleep(0)
     closing = asyncio.ensure_future(engine.close())

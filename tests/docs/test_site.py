@@ -9,10 +9,11 @@ from functools import partial
 from html.parser import HTMLParser
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from shutil import which
 from urllib.parse import unquote, urlsplit
 
 import pytest
+
+from tests.browser import chromium
 
 pytestmark = pytest.mark.integration
 
@@ -88,11 +89,9 @@ def address(site: Path) -> Iterator[str]:
 
 def test_the_search_of_the_site_finds_a_page_without_another_host(address: str) -> None:
     sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    chromium = which("chromium")
-    if chromium is None:
-        pytest.skip("needs chromium")
+    program = chromium()
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         page = browser.new_page()
         requested: list[str] = []
         errors: list[str] = []

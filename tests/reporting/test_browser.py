@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from tests.browser import chromium
 from tests.reporting.test_reports import compared
 
 pytestmark = pytest.mark.integration
@@ -68,16 +68,9 @@ parent.postMessage(JSON.stringify(seen), "*");
 """
 
 
-@pytest.fixture
-def chromium() -> str:
-    found = shutil.which("chromium") or shutil.which("chromium-browser")
-    if found is None:
-        pytest.skip("chromium is not installed: apt-get install chromium")
-    return found
-
-
 @pytest.mark.parametrize("width", [390, 1440])
-def test_the_page_in_chromium(chromium: str, tmp_path: Path, width: int) -> None:
+def test_the_page_in_chromium(tmp_path: Path, width: int) -> None:
+    program = chromium()
     comparison, _ = compared(tmp_path)
     page = comparison.to_html(tmp_path / "out.html")
     text = page.read_text("utf-8").replace("<style>", f"{WATCH}<style>", 1)
@@ -89,7 +82,7 @@ def test_the_page_in_chromium(chromium: str, tmp_path: Path, width: int) -> None
     def browse(*flags: str) -> str:
         profile = f"--user-data-dir={tmp_path / 'profile'}"
         window = f"--window-size={max(width, 600)},1200"
-        command = [chromium, *FLAGS, profile, window, *flags, frame.as_uri()]
+        command = [program, *FLAGS, profile, window, *flags, frame.as_uri()]
         result = subprocess.run(command, capture_output=True, text=True, timeout=50, check=True)
         return result.stdout
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from onnxsearch import InMemoryMetadataStore, InMemoryVectorStore, SearchEngine
+from tests.browser import chromium
 from tests.serving.page.colours import (
     NAMES,
     ColourEmbedder,
@@ -40,10 +40,7 @@ def browser() -> Iterator[Browser]:
     """
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     pytest.importorskip("uvicorn", reason="the extra [serve] is not installed")
-    names = ("chromium", "chromium-browser", "google-chrome")
-    path = next(filter(None, map(shutil.which, names)), None)
-    if path is None:
-        pytest.skip("chromium is not installed")
+    path = chromium()
     api.expect.set_options(timeout=PATIENCE)
     with api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(
