@@ -219,6 +219,19 @@ def stored_embedders(
     return [OnnxEmbedder.bundled(profile=DEFAULT_MODEL if collections else None)]
 
 
+def named_embedder(name: str) -> Embedder:
+    """Return the model of the catalogue that has a name, or else the bundled one.
+
+    Raises:
+        InvalidArgumentError: No model has it.
+        ModelError: The model cannot be used.
+    """
+    from onnxsearch.embedders.hub.catalogue import catalogue
+    from onnxsearch.embedders.onnx.embedder import OnnxEmbedder
+
+    return OnnxEmbedder.hub(name) if name in catalogue() else OnnxEmbedder.bundled(name)
+
+
 def make_embedders(models: Sequence[ModelDescription], places: Sequence[Path]) -> list[Embedder]:
     """Return the embedders that these descriptions are of, in their order.
 

@@ -16,6 +16,7 @@ from onnxsearch._internal.validation import choice
 from onnxsearch.embedders.bundled import bundled_models
 from onnxsearch.embedders.hub.catalogue import catalogue
 from onnxsearch.images.preprocessing.profile import Layout
+from onnxsearch.locations import named_embedder
 
 _Value = TypeVar("_Value")
 
@@ -193,13 +194,11 @@ class ModelOptions:
 
 def _named(model: str) -> Embedder:
     """Return a model by name: a bundled or a downloaded one, or one of another package."""
-    if model in catalogue():
-        return OnnxEmbedder.hub(model)
     if is_of_plugin(model):
         name, _, argument = model.partition(":")
         given = (argument,) if argument else ()
         return made_by_plugin(EMBEDDERS, name, Embedder, *given)  # type: ignore[type-abstract]
-    return OnnxEmbedder.bundled(model)
+    return named_embedder(model)
 
 
 def comes_by_name(model: str) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 
 from onnxsearch._internal.validation import instance
 from onnxsearch.embedders.base import DEFAULT_BATCH, Embedder
+from onnxsearch.locations import named_embedder
 from onnxsearch.search.query_encoder import text_vectors
 from onnxsearch.types import ImageInput, Metric
 
@@ -32,14 +33,11 @@ def as_embedder(model: Embedder | str | os.PathLike[str]) -> Embedder:
     """
     if isinstance(model, Embedder):
         return model
-    from onnxsearch.embedders.hub.catalogue import catalogue
     from onnxsearch.embedders.onnx.embedder import OnnxEmbedder
 
     expected = "an Embedder, the name of a model, or the path of an .onnx file"
     name = os.fspath(instance("model", model, (str, os.PathLike), expected))
-    if name.endswith(".onnx"):
-        return OnnxEmbedder(name)
-    return OnnxEmbedder.hub(name) if name in catalogue() else OnnxEmbedder.bundled(name)
+    return OnnxEmbedder(name) if name.endswith(".onnx") else named_embedder(name)
 
 
 def text_rows(embedder: Embedder, texts: Sequence[str]) -> list[list[float]]:
