@@ -19,7 +19,7 @@ MODULES = {
 
 MOST_ENTRIES = 20
 MOST_LINES = 300
-MOST_LINES_OF_THE_FACADE = 500
+MOST_LINES_OF_THE_FACADE = 600
 """One module holds all operations, of which most lines are signatures."""
 MOST_STATEMENTS_OF_AN_OPERATION = 6
 MOST_FILES_IN_A_CIRCLE = 2
