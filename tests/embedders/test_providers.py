@@ -114,7 +114,9 @@ def test_batches_are_spread_over_devices(monkeypatch: pytest.MonkeyPatch) -> Non
     gpus.runs.clear()
     images = [picture(str(n)) for n in range(12)]
     assert np.array_equal(spread.embed(images, batch_size=3), embedder().embed(images))
-    assert gpus.runs == {0: 2, 2: 2}
+    # Threads embed: a device that is free sooner gets more batches.
+    assert gpus.runs.keys() == {0, 2}
+    assert gpus.runs.total() == 4
 
 
 def test_a_batch_goes_to_a_device_that_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
