@@ -27,6 +27,7 @@ from onnxsearch import (
     Cell,
     CollectionSpec,
     DecodePolicy,
+    Evaluation,
     F,
     Folder,
     HNSWIndex,
@@ -162,6 +163,7 @@ def targets(folder: Path) -> dict[str, Target]:
     engine.save_snapshot(folder / "album.zip")
     engine.export(folder / "album.parquet")
     results, comparison = engine.search(picture("a")), engine.compare(picture("a"))
+    evaluation = engine.evaluate("label")
     vectors, records = InMemoryVectorStore(), InMemoryMetadataStore()
     vectors.ensure_collection(SPEC)
     model = folder / "model.onnx"
@@ -215,6 +217,9 @@ def targets(folder: Path) -> dict[str, Target]:
         "comparison.to_html": Target(comparison.to_html, {"path": folder / "page.html"}),
         "comparison.overlap": Target(comparison.overlap, {}),
         "comparison.rank_biased_overlap": Target(comparison.rank_biased_overlap, {}),
+        "evaluation.compare": Target(evaluation.compare, {"first": "one", "second": "two"}),
+        "evaluation.by_query": Target(evaluation.by_query, {"model": "one"}),
+        "side_by_side": Target(Evaluation.side_by_side, {"evaluations": {"one": evaluation}}),
         "Query.id": Target(Query.id, {"id": "a"}),
         "Query.text": Target(Query.text, {"text": "a"}),
         "Query.vector": Target(Query.vector, {"vector": [1.0]}),

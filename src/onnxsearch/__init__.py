@@ -111,8 +111,9 @@ if TYPE_CHECKING:
         Answer as Answer,
         Comparison as Comparison,
     )
-    from onnxsearch.evaluation.evaluator import (
+    from onnxsearch.evaluation.evaluation import (
         Evaluation as Evaluation,
+        QueryTable as QueryTable,
         Scores as Scores,
     )
     from onnxsearch.evaluation.ground_truth import Labels as Labels
@@ -120,6 +121,7 @@ if TYPE_CHECKING:
         Trial as Trial,
         Tuning as Tuning,
     )
+    from onnxsearch.evaluation.paired_difference import PairedDifference as PairedDifference
     from onnxsearch.filters import (
         F as F,
         Filter as Filter,

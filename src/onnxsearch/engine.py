@@ -33,6 +33,7 @@ from onnxsearch.catalog.snapshot import Snapshot, save_snapshot
 from onnxsearch.catalog.transfer import CatalogSource, copy, transfer
 from onnxsearch.embedders.registry import EmbedderRegistry
 from onnxsearch.errors import InvalidArgumentError
+from onnxsearch.evaluation.bootstrap import Bootstrap
 from onnxsearch.evaluation.comparison import compare
 from onnxsearch.evaluation.evaluator import Evaluator
 from onnxsearch.evaluation.ground_truth import GroundTruth
@@ -84,7 +85,7 @@ if TYPE_CHECKING:
     from onnxsearch.embedders.base import Embedder
     from onnxsearch.evaluation.bootstrap import Estimate
     from onnxsearch.evaluation.comparison import Comparison
-    from onnxsearch.evaluation.evaluator import Evaluation
+    from onnxsearch.evaluation.evaluation import Evaluation
     from onnxsearch.evaluation.ground_truth import Labels
     from onnxsearch.evaluation.index_tuning import Tuning
     from onnxsearch.filters import Filter
@@ -890,8 +891,9 @@ class SearchEngine(Closeable):
         """
         embedders = self._embedders.selected(models)
         evaluator = Evaluator(self._retriever, embedders, fusion, k, depth)
+        bootstrap = Bootstrap(confidence, resamples, seed)
         truth = GroundTruth.of(self._catalog.records, labels=labels, pairs=pairs)
-        return evaluator.evaluate(truth, confidence=confidence, resamples=resamples, seed=seed)
+        return evaluator.evaluate(truth, bootstrap)
 
     @operation
     def recall(

@@ -114,10 +114,10 @@ def test_intervals_hold_the_value_and_depend_on_the_seed_only(engine: SearchEngi
 
 
 def test_a_bootstrap_interval_is_that_of_the_normal_law() -> None:
-    from onnxsearch.evaluation.bootstrap import estimates
+    from onnxsearch.evaluation.bootstrap import Bootstrap
 
     values = np.random.default_rng(0).normal(5, 2, (400, 1))
-    (estimate,) = estimates(values, confidence=0.95, resamples=2000, seed=0)
+    (estimate,) = Bootstrap(resamples=2000).estimates(values)
     half = 1.96 * values.std() / 20
     assert estimate.low == pytest.approx(values.mean() - half, abs=0.03)
     assert estimate.high == pytest.approx(values.mean() + half, abs=0.03)

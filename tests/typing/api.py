@@ -45,6 +45,7 @@ from onnxsearch import (
     OnnxSearchError,
     OnnxTextEmbedder,
     Outcome,
+    PairedDifference,
     Progress,
     Query,
     RangeJoin,
@@ -232,6 +233,10 @@ def several_models(engine: SearchEngine) -> float:
     fused.contact_sheet().save(page.with_suffix(".png"))
     evaluation: Evaluation = engine.evaluate({"one": "cat", "two": "cat"}, fusion="scores")
     estimate: Estimate = evaluation.scores["a"].mean_average_precision
+    both: Evaluation = Evaluation.side_by_side({"a": evaluation, "b": evaluation})
+    difference: PairedDifference = both.compare("a/a", "b/a", metric="precision@1")
+    worst: dict[str, float] = evaluation.by_query("a")
+    print(difference.better, difference.difference.low, worst)
     groups: list[tuple[str, ...]] = engine.duplicates(0.1, progress=True) + engine.copies()
     report: IndexReport = engine.migrate("a", MeanColour())
     tuning: Tuning = engine.tune(0.99, model="a", limit=5)

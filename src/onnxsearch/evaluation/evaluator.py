@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from onnxsearch._internal.tables import Tabular, columns_of, row
 from onnxsearch._internal.threads import batched
-from onnxsearch._internal.validation import integer, items, number
+from onnxsearch._internal.validation import integer, items
 from onnxsearch.errors import InvalidArgumentError
-from onnxsearch.evaluation.bootstrap import Estimate, estimates
+from onnxsearch.evaluation.bootstrap import Bootstrap, Estimate
+from onnxsearch.evaluation.evaluation import Evaluation, QueryTable, Scores
 from onnxsearch.evaluation.ground_truth import GroundTruth
 from onnxsearch.evaluation.metrics import RankingMeasures, measure
 from onnxsearch.search.fusion import FusionChoice, as_fusion, fused_as_searched, fused_ranks
 from onnxsearch.search.retriever import Retriever
-from onnxsearch.types import JSONValue
 
 if TYPE_CHECKING:
     from onnxsearch.embedders.base import Embedder
@@ -31,74 +28,6 @@ _RANKS = 1 << 20
 """Ranks in memory at once, of all models: about 150 MB. A ranking may be as long as the album."""
 _QUERIES = 1024
 """Queries ranked at once, at most."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """The quality of one model's rankings, as means over all queries."""
-
-    precision: Mapping[int, Estimate]
-    """By k, the share of right answers among the first k."""
-    recall: Mapping[int, Estimate]
-    """By k, the share of all right answers that are among the first k."""
-    mean_average_precision: Estimate
-    """The mean, over all right answers, of the precision at their ranks."""
-    ndcg: Estimate
-    """Normalised discounted cumulative gain, over the whole ranking."""
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Evaluation(Tabular):
-    """Result of `SearchEngine.evaluate`."""
-
-    scores: Mapping[str, Scores]
-    """By model; the fusion's name is that of all models, separated by "+"."""
-    queries: int
-    """Number of images that were searched for."""
-    pictures: int
-    """Number of images that were ranked for each of them."""
-
-    _columns: ClassVar[Mapping[str, str]] = {
-        "model": "str",
-        "measure": "str",
-        **columns_of(Estimate),
-    }
-
-    def to_dicts(self) -> list[dict[str, JSONValue]]:
-        """Return a dictionary for each model and measure, with the fields of `Estimate`.
-
-        The measures are `precision@k` and `recall@k` for each k, `mean_average_precision` and
-        `ndcg`.
-        """
-        return [
-            {"model": model, "measure": measure, **row(estimate)}
-            for model, scores in self.scores.items()
-            for measure, estimate in _by_measure(scores)
-        ]
-
-    def __repr__(self) -> str:
-        head = f"<Evaluation of {self.queries} queries among {self.pictures} images>"
-        ks = list(next(iter(self.scores.values())).precision)
-        width = max(len("model"), *map(len, self.scores))
-        titles = [*(f"P@{k}" for k in ks), *(f"R@{k}" for k in ks), "mAP", "nDCG"]
-        lines = [head, f"  {'model':{width}}" + "".join(f"  {title:>6}" for title in titles)]
-        for name, scores in self.scores.items():
-            values = [
-                *scores.precision.values(),
-                *scores.recall.values(),
-                scores.mean_average_precision,
-                scores.ndcg,
-            ]
-            numbers = "".join(f"  {estimate.value:6.3f}" for estimate in values)
-            lines.append(f"  {name:{width}}{numbers}")
-        return "\n".join(lines)
-
-
-def _by_measure(scores: Scores) -> Iterator[tuple[str, Estimate]]:
-    yield from ((f"precision@{k}", estimate) for k, estimate in scores.precision.items())
-    yield from ((f"recall@{k}", estimate) for k, estimate in scores.recall.items())
-    yield "mean_average_precision", scores.mean_average_precision
-    yield "ndcg", scores.ndcg
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,48 +52,34 @@ class Evaluator:
                 f"fusion {self.fusion!r:.80} does nothing with a single model: leave it out"
             )
 
-    def evaluate(
-        self, truth: GroundTruth, *, confidence: float, resamples: int, seed: int
-    ) -> Evaluation:
+    def evaluate(self, truth: GroundTruth, bootstrap: Bootstrap) -> Evaluation:
         """Measure each model and, where there is more than one, their fusion.
 
         Raises:
-            InvalidArgumentError: `confidence` is not between 0 and 1, `resamples` is below
-                1 or `seed` below 0, or an image has no vector of a model.
+            InvalidArgumentError: An image has no vector of a model.
         """
-        if not 0 < number("confidence", confidence) < 1:
-            raise InvalidArgumentError(
-                f"confidence {confidence}: expected a share above 0 and below 1"
-            )
-        means = partial(
-            estimates,
-            confidence=confidence,
-            resamples=integer("resamples", resamples, least=1),
-            seed=integer("seed", seed, least=0),
-        )
-        measures: dict[str, list[RankingMeasures]] = defaultdict(list)
+        rows: dict[str, list[list[float]]] = defaultdict(list)
+        queries: list[str] = []
         for query, rankings in self._rankings(truth):
             right = truth.right[query] - {query}
+            queries.append(query)
             for name, ids in rankings.items():
                 relevant = np.array([id in right for id in ids], bool)
-                measures[name].append(measure(relevant, len(right), self.ks))
-        scores = {name: self._scores(each, means) for name, each in measures.items()}
-        return Evaluation(scores, len(truth.right), len(truth.pool))
+                rows[name].append(_as_row(measure(relevant, len(right), self.ks)))
+        values = {name: np.array(each) for name, each in rows.items()}
+        measures = [f"{kind}@{k}" for kind in ("precision", "recall") for k in self.ks]
+        table = QueryTable(tuple(queries), (*measures, "mean_average_precision", "ndcg"), values)
+        scores = {name: self._scores(bootstrap.estimates(each)) for name, each in values.items()}
+        return Evaluation(scores, len(truth.right), len(truth.pool), table)
 
-    def _scores(
-        self,
-        measures: Sequence[RankingMeasures],
-        means: Callable[[NDArray[np.float64]], list[Estimate]],
-    ) -> Scores:
-        precision = means(np.array([each.precision for each in measures]))
-        recall = means(np.array([each.recall for each in measures]))
-        (mean_average_precision,) = means(np.array([[each.average_precision] for each in measures]))
-        (ndcg,) = means(np.array([[each.ndcg] for each in measures]))
+    def _scores(self, means: Sequence[Estimate]) -> Scores:
+        """Return what the means of the columns are."""
+        count = len(self.ks)
         return Scores(
-            precision=dict(zip(self.ks, precision, strict=True)),
-            recall=dict(zip(self.ks, recall, strict=True)),
-            mean_average_precision=mean_average_precision,
-            ndcg=ndcg,
+            precision=dict(zip(self.ks, means, strict=False)),
+            recall=dict(zip(self.ks, means[count:], strict=False)),
+            mean_average_precision=means[-2],
+            ndcg=means[-1],
         )
 
     def _rankings(self, truth: GroundTruth) -> Iterator[tuple[str, dict[str, list[str]]]]:
@@ -240,6 +155,10 @@ class Evaluator:
         names = [self.retriever.catalog.collection(each.name) for each in self.embedders]
         ranks = sum(self._first_depth(name, pool) for name in names)
         return min(_QUERIES, max(1, _RANKS // ranks))
+
+
+def _as_row(measures: RankingMeasures) -> list[float]:
+    return [*measures.precision, *measures.recall, measures.average_precision, measures.ndcg]
 
 
 def _checked_ranks(ks: Sequence[int]) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnxsearch._internal.threads import batched
 from onnxsearch._internal.validation import integer
 from onnxsearch.errors import InvalidArgumentError
-from onnxsearch.evaluation.bootstrap import Estimate, estimates
+from onnxsearch.evaluation.bootstrap import Bootstrap, Estimate
 from onnxsearch.vectors.exact_search import nearest
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Sample:
         found = _without(self.keys, given, self.limit)
         shares = [_share(rows, best) for rows, best in zip(found, self.exact, strict=True)]
         table = np.array(shares)[:, None]
-        (estimate,) = estimates(table, confidence=0.95, resamples=1000, seed=self.seed)
+        (estimate,) = Bootstrap(seed=self.seed).estimates(table)
         return estimate
 
 
