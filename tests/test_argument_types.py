@@ -22,6 +22,7 @@ from PIL import Image
 
 import onnxsearch
 from onnxsearch import (
+    AlphaQE,
     Archive,
     AsyncSearchEngine,
     Cell,
@@ -224,6 +225,7 @@ def targets(folder: Path) -> dict[str, Target]:
         "Query.text": Target(Query.text, {"text": "a"}),
         "Query.vector": Target(Query.vector, {"vector": [1.0]}),
         "Query.examples": Target(Query.examples, {"like": [picture("a")]}),
+        "AlphaQE": Target(AlphaQE, {}),
         "RankFusion": Target(RankFusion, {}),
         "ScoreFusion": Target(ScoreFusion, {}),
         "merge": Target(RankFusion().merge, {"rankings": {"one": []}}),

@@ -158,6 +158,7 @@ if TYPE_CHECKING:
     from onnxsearch.metadata.memory import InMemoryMetadataStore as InMemoryMetadataStore
     from onnxsearch.metadata.redis.store import RedisMetadataStore as RedisMetadataStore
     from onnxsearch.metadata.sqlite import SQLiteMetadataStore as SQLiteMetadataStore
+    from onnxsearch.search.expansion import AlphaQE as AlphaQE
     from onnxsearch.search.fusion import (
         Fusion as Fusion,
         FusionChoice as FusionChoice,

@@ -66,6 +66,7 @@ from onnxsearch.metadata.base import MetadataStore
 from onnxsearch.search.joint_search import JointSearch
 from onnxsearch.search.near_duplicates import calibrate, clusters, exact_copies
 from onnxsearch.search.query_encoder import QueryEncoder
+from onnxsearch.search.refinement import Refinement
 from onnxsearch.search.retriever import Retriever
 from onnxsearch.search.searcher import Searcher, one_query
 from onnxsearch.search.selection import Selection
@@ -92,6 +93,7 @@ if TYPE_CHECKING:
     from onnxsearch.indexing.change_detection import MetadataSource
     from onnxsearch.indexing.file_metadata import ItemMetadata
     from onnxsearch.indexing.sources.base import Source
+    from onnxsearch.search.expansion import AlphaQE
     from onnxsearch.search.fusion import FusionChoice
     from onnxsearch.search.near_duplicates import Threshold
     from onnxsearch.search.query import QueryInput
@@ -704,6 +706,7 @@ class SearchEngine(Closeable):
         group_by: str | None = None,
         group_size: int = 1,
         diversity: float = 0.0,
+        expand: AlphaQE | None = None,
     ) -> SearchResults:
         """Return the images that are most similar to the query, nearest first.
 
@@ -738,6 +741,10 @@ class SearchEngine(Closeable):
                 maximal marginal relevance, and returned in the order of the choice; with 1
                 only the unlikeness counts. The nearest 100 are reordered, then the next
                 100, and so on. For one model.
+            expand: Moves the query's vector towards its nearest images, and searches for that:
+                `AlphaQE(n=5, alpha=3)`. Only images take part that the search may find; with
+                several models each model's vector is moved. Distances are those to the moved
+                vector.
 
         Raises:
             ImageError: The image cannot be used.
@@ -764,8 +771,9 @@ class SearchEngine(Closeable):
             group_size=group_size,
             diversity=diversity,
         )
+        asked, refinement = one_query(query, text), Refinement(expand=expand)
         return self._searcher.search(
-            one_query(query, text), selection, model=model, models=models, fusion=fusion
+            asked, selection, refinement, model=model, models=models, fusion=fusion
         )
 
     @iterated_operation

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from onnxsearch.types import Metric
+from onnxsearch.search.similarity import directions
 
 if TYPE_CHECKING:
+    from onnxsearch.types import Metric
     from onnxsearch.vectors.base import Vectors
 
 POOL = 100
@@ -36,8 +36,8 @@ def most_diverse(
         count: How many to choose, at most.
         diversity: 0 ranks by nearness alone, 1 by unlikeness alone.
     """
-    rows = _directions(metric, candidates)
-    relevance = (1 - diversity) * (rows @ _directions(metric, query[np.newaxis])[0])
+    rows = directions(metric, candidates)
+    relevance = (1 - diversity) * (rows @ directions(metric, query[np.newaxis])[0])
     # Before the first is taken there is nothing to be unlike.
     repetition = np.zeros(len(rows))
     chosen: list[int] = []
@@ -52,17 +52,3 @@ def most_diverse(
         chosen.append(best)
         available[best] = False
     return chosen
-
-
-def _directions(metric: Metric, matrix: Vectors) -> NDArray[np.float64]:
-    wide: NDArray[np.float64] = (
-        signed_bits(matrix) if metric is Metric.HAMMING else matrix.astype(np.float64)
-    )
-    lengths: NDArray[np.float64] = np.linalg.norm(wide, axis=1, keepdims=True)
-    return wide / np.maximum(lengths, np.finfo(np.float64).tiny)
-
-
-def signed_bits(matrix: Vectors) -> NDArray[np.float64]:
-    """Return packed bits, (n, columns) uint8, as numbers: +1 for a set bit, -1 for another."""
-    bits = np.unpackbits(matrix.astype(np.uint8), axis=1).astype(np.float64)
-    return bits * 2.0 - 1.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from math import ceil
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
@@ -16,6 +16,7 @@ from onnxsearch.errors import StoreError
 from onnxsearch.images.reading import all_bytes, open_image
 from onnxsearch.search.omission import NOTHING, Omission
 from onnxsearch.search.query import Query
+from onnxsearch.search.refinement import Refinement
 from onnxsearch.search.searcher import Searcher, most_at_once, one_query
 from onnxsearch.search.selection import Selection
 
@@ -35,6 +36,7 @@ class _Call:
 
     query: QueryInput
     selection: Selection
+    refinement: Refinement
     model: str | None
     models: Sequence[str] | None
     fusion: FusionChoice | None
@@ -58,10 +60,10 @@ class _Search:
 class JointSearch:
     """Answers searches together, each as if it were alone: bit for bit.
 
-    What cannot be answered with the others, such as a damaged image or the fusion of several
-    models, is answered alone. A batch may give a vector other bits than its image alone, by
-    sums in another order. So the first batch of each size is compared with its images alone,
-    and where they differ, images are embedded one by one.
+    What cannot be answered with the others, such as a damaged image, the fusion of several
+    models or a search with refinements, is answered alone. A batch may give a vector other bits
+    than its image alone, by sums in another order. So the first batch of each size is compared
+    with its images alone, and where they differ, images are embedded one by one.
     """
 
     searcher: Searcher
@@ -94,7 +96,12 @@ class JointSearch:
     def _alone(self, call: _Call) -> SearchResults | Exception:
         try:
             return self.searcher.search(
-                call.query, call.selection, model=call.model, models=call.models, fusion=call.fusion
+                call.query,
+                call.selection,
+                call.refinement,
+                model=call.model,
+                models=call.models,
+                fusion=call.fusion,
             )
         except Exception as error:  # noqa: BLE001, raised for whom it concerns
             return error
@@ -175,23 +182,27 @@ def _checked_call(
     model: str | None = None,
     models: Sequence[str] | None = None,
     fusion: FusionChoice | None = None,
-    **selection: Any,
+    **others: Any,
 ) -> _Call:
     """Return a call with these arguments of `SearchEngine.search`.
 
     Raises:
         InvalidArgumentError: One has a wrong type or value.
     """
-    selected, given = Selection(**selection), one_query(query, text)
+    names = others.keys() & {each.name for each in fields(Refinement)}
+    refinement = Refinement(**{name: others.pop(name) for name in names})
+    selection, given = Selection(**others), one_query(query, text)
     if hasattr(given, "read"):  # it may have to be read again
         given = all_bytes(cast("BinaryIO", given))
-    return _Call(given, selected, model, models, fusion)
+    return _Call(given, selection, refinement, model, models, fusion)
 
 
 def _model_of(search: _Search) -> str | None:
     """Return which model searches, "" for the default one; None for a search that is alone."""
     call = search.call
     if call is None or call.models is not None or call.fusion is not None:
+        return None
+    if not call.refinement.is_nothing:
         return None
     model: object = call.model
     if model is None:

@@ -16,8 +16,8 @@ from onnxsearch.embedders.base import Embedder, TextQueries
 from onnxsearch.embedders.opening import opened_for
 from onnxsearch.errors import ImageNotFoundError, InvalidArgumentError
 from onnxsearch.images.reading import ReadPolicy, all_bytes, open_image
-from onnxsearch.search.diversity import signed_bits
 from onnxsearch.search.query import ExamplesQuery, IdQuery, QueryInput, TextQuery, VectorQuery
+from onnxsearch.search.similarity import signed_bits
 from onnxsearch.search.stored_vectors import stored_vectors
 from onnxsearch.types import ImageInput, Metric
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from onnxsearch.images.reading import READ_STRICTLY, ReadPolicy
 from onnxsearch.search.diversity import most_diverse
 from onnxsearch.search.fusion import DEEPENING, FUSED_RANKS, extended
 from onnxsearch.search.omission import NOTHING, Omission
+from onnxsearch.search.reordering import AS_RANKED, Reordering
 from onnxsearch.search.results import SearchResults
 from onnxsearch.search.similarity import cosine, length_of
 from onnxsearch.types import Hit, Metric
@@ -29,6 +31,10 @@ if TYPE_CHECKING:
 
 _ROUNDS = 10
 """Maximum number of searches for one call, however busy the writers are."""
+
+
+Ranker: TypeAlias = "Callable[[int], list[list[Match]]]"
+"""Returns for each query of a search the rows that come first, best first, as many as asked."""
 
 
 class _Ranking(NamedTuple):
@@ -54,6 +60,7 @@ class Retriever:
         queries: Vectors,
         selection: Selection,
         omissions: Sequence[Omission] = (),
+        reordering: Reordering = AS_RANKED,
     ) -> list[SearchResults]:
         """Return the results for each row of `queries`.
 
@@ -62,22 +69,24 @@ class Retriever:
             queries: Of shape (n, columns).
             selection: Which of the nearest images are returned.
             omissions: For each row which images are left out; by default none.
+            reordering: How the nearest images are reordered before they are chosen from.
 
         Raises:
             InvalidArgumentError: The store cannot look as deep.
         """
         left_out = omissions or [NOTHING] * len(queries)
         lengths = [length_of(embedder.metric, query) for query in queries]
+        rankers = {embedder.name: self.ranker(embedder, queries, selection.filter)}
         hits: list[list[Hit]] = []
-        for depth in self.depths(selection.wanted):
-            found, known = self._ranked({embedder.name: queries}, depth, selection.filter, left_out)
+        for depth in self.depths(max(selection.wanted, reordering.first)):
+            found, known = self._ranked(rankers, depth, left_out)
             rankings = found[embedder.name]
             hits = [
                 [_hit(embedder, match, known[match.key].record, length) for match in r.matches]
                 for r, length in zip(rankings, lengths, strict=True)
             ]
             if all(
-                selection.is_served_by(each) or ranking.is_whole
+                selection.is_served_by(each, reordering) or ranking.is_whole
                 for each, ranking in zip(hits, rankings, strict=True)
             ):
                 break
@@ -85,7 +94,7 @@ class Retriever:
             self._check_deep_enough(hits, selection)
         return [
             self._results(
-                self._chosen(embedder, query, selection.candidates(each), selection),
+                self._chosen(embedder, query, selection.candidates(each, reordering), selection),
                 selection,
                 embedder.name,
                 embedder.metric,
@@ -95,13 +104,13 @@ class Retriever:
 
     def fused(
         self,
-        embedders: Sequence[Embedder],
-        query: Mapping[str, Vectors],
+        rankers: Mapping[str, Ranker],
         fusion: Fusion,
         selection: Selection,
         omission: Omission = NOTHING,
+        reordering: Reordering = AS_RANKED,
     ) -> SearchResults:
-        """Return one ranking by different models; `query` holds a vector for each.
+        """Return one ranking of those of different models, by name, for one query.
 
         The first `FUSED_RANKS` of each model are fused. If that is not enough, what the
         fusion of deeper rankings adds comes after it; the order of the hits does not
@@ -110,23 +119,55 @@ class Retriever:
         Raises:
             InvalidArgumentError: The store cannot look as deep.
         """
-        name = "+".join(embedder.name for embedder in embedders)
-        queries = {model: row[np.newaxis] for model, row in query.items()}
+        name = "+".join(rankers)
         records: dict[str, StoredImage] = {}
         ranking: list[Match] = []
         hits: list[Hit] = []
         for depth in self.depths(FUSED_RANKS):
-            found, known = self._ranked(queries, depth, selection.filter, [omission])
+            found, known = self._ranked(rankers, depth, [omission])
             rankings = {model: each for model, (each,) in found.items()}
             merged = fusion.merge({model: each.matches for model, each in rankings.items()})
             ranking = extended(ranking, merged)
             records.update(known)
             hits = _fused_hits(name, ranking, records)
-            if selection.is_served_by(hits) or all(each.is_whole for each in rankings.values()):
+            is_whole = all(each.is_whole for each in rankings.values())
+            if is_whole or selection.is_served_by(hits, reordering):
                 break
         else:
             self._check_deep_enough([hits], selection)
-        return self._results(selection.candidates(hits), selection, name, None)
+        return self._results(selection.candidates(hits, reordering), selection, name, None)
+
+    def ranker(self, embedder: Embedder, queries: Vectors, filter: Filter | None) -> Ranker:
+        """Return what ranks a model's rows for queries of shape (n, columns)."""
+        collection = self.catalog.collection(embedder.name)
+        return partial(self.vectors.search, collection, queries, filter=filter)
+
+    def neighbours(
+        self,
+        embedder: Embedder,
+        query: Vectors,
+        count: int,
+        filter: Filter | None,
+        omission: Omission,
+    ) -> Vectors:
+        """Return the vectors of the nearest images, nearest first, of shape (n, columns).
+
+        Args:
+            embedder: The model of the query.
+            query: Of shape (columns,).
+            count: How many, at most.
+            filter: Only images take part whose metadata match.
+            omission: The images that take no part.
+        """
+        keys: list[str] = []
+        if count:
+            rankers = {embedder.name: self.ranker(embedder, query[np.newaxis], filter)}
+            found, _ = self._ranked(rankers, count, [omission])
+            keys = [match.key for match in found[embedder.name][0].matches]
+        rows = self.vectors.fetch(self.catalog.collection(embedder.name), keys)
+        # The vector of an image that was removed since it was found is gone.
+        near = [rows[key] for key in keys if key in rows]
+        return np.array(near, embedder.metric.dtype).reshape(len(near), embedder.columns)
 
     def rows(self, embedder: Embedder, ids: Sequence[str]) -> dict[str, Vectors]:
         """Return the stored vectors by id, each of shape (columns,); absent ones are left out."""
@@ -183,12 +224,11 @@ class Retriever:
 
     def _ranked(
         self,
-        queries: Mapping[str, Vectors],
+        rankers: Mapping[str, Ranker],
         depth: int,
-        filter: Filter | None,
         omissions: Sequence[Omission],
     ) -> tuple[dict[str, list[_Ranking]], Mapping[str, StoredImage]]:
-        """Return by model the nearest `depth` images for each of its queries, and their records.
+        """Return by ranker the first `depth` images for each query, and their records.
 
         Images that are left out take no rank: the store is asked for more rows instead.
         """
@@ -198,7 +238,7 @@ class Retriever:
         # Images that are left out are often the nearest ones.
         most = max(map(len, omissions), default=0)
         for width in self.depths(depth + min(most, depth)):
-            rows, known = self._rows(queries, width, filter)
+            rows, known = self._rows(rankers, width)
             found = {
                 model: [
                     _Ranking(
@@ -223,19 +263,15 @@ class Retriever:
         return self.catalog.records.is_live(record) and not omission.holds(record)
 
     def _rows(
-        self, queries: Mapping[str, Vectors], width: int, filter: Filter | None
+        self, rankers: Mapping[str, Ranker], width: int
     ) -> tuple[dict[str, list[list[Match]]], Mapping[str, StoredImage]]:
-        """Return by model the nearest `width` rows that have records, and these records."""
-        collections = {model: self.catalog.collection(model) for model in queries}
+        """Return by ranker the first `width` rows that have records, and these records."""
         known: Mapping[str, StoredImage] = {}
         asked = self._at_most(width)
         dropped: set[str] = set()
         found: dict[str, list[list[Match]]] = {}
         for _ in range(_ROUNDS):
-            found = {
-                model: self.vectors.search(collections[model], rows, asked, filter=filter)
-                for model, rows in queries.items()
-            }
+            found = {name: ranker(asked) for name, ranker in rankers.items()}
             keys = {
                 match.key
                 for rankings in found.values()

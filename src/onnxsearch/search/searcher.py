@@ -17,14 +17,16 @@ from onnxsearch.images.reading import all_bytes, open_image
 from onnxsearch.search.fusion import as_fusion
 from onnxsearch.search.omission import Omission, own_images
 from onnxsearch.search.query import Query
+from onnxsearch.search.refinement import Refinement
 from onnxsearch.search.results import SearchResults
 from onnxsearch.search.retriever import Retriever
+from onnxsearch.search.search_context import SearchContext
 from onnxsearch.search.selection import Selection
 from onnxsearch.types import ImageInput
 
 if TYPE_CHECKING:
     from onnxsearch.embedders.registry import EmbedderRegistry
-    from onnxsearch.search.fusion import FusionChoice
+    from onnxsearch.search.fusion import Fusion, FusionChoice
     from onnxsearch.search.query import QueryInput
     from onnxsearch.search.query_encoder import QueryEncoder
     from onnxsearch.vectors.base import Vectors
@@ -61,6 +63,7 @@ class Searcher:
         self,
         query: QueryInput,
         selection: Selection,
+        refinement: Refinement,
         *,
         model: str | None,
         models: Sequence[str] | None,
@@ -73,19 +76,48 @@ class Searcher:
                     f"fusion {fusion!r:.80} does nothing without models=[...]: name the models to "
                     "fuse, or leave it out"
                 )
-            embedder = self.embedders.named(model)
-            (found,) = self.by_each([query], [embedder], selection)
-            return found[embedder.name]
+            return self._by_one(self.embedders.named(model), query, selection, refinement)
         if model is not None or selection.max_distance is not None or selection.diversity:
             raise InvalidArgumentError(
                 "models=[...] does not go with model, max_distance or diversity: those speak of "
                 "one model's distances"
             )
         chosen = self.embedders.selected(models)
-        rule = as_fusion(fusion)
+        return self._by_several(chosen, as_fusion(fusion), query, selection, refinement)
+
+    def _by_one(
+        self, embedder: Embedder, query: QueryInput, selection: Selection, refinement: Refinement
+    ) -> SearchResults:
+        context = self._context(query, [embedder], selection)
+        row = refinement.transformed(context, [embedder])[embedder.name]
+        (results,) = self.retriever.search(embedder, row[np.newaxis], selection, [context.omission])
+        return results
+
+    def _by_several(
+        self,
+        embedders: Sequence[Embedder],
+        fusion: Fusion,
+        query: QueryInput,
+        selection: Selection,
+        refinement: Refinement,
+    ) -> SearchResults:
+        context = self._context(query, embedders, selection)
+        rows = refinement.transformed(context, embedders)
+        rankers = {
+            e.name: self.retriever.ranker(e, rows[e.name][np.newaxis], selection.filter)
+            for e in embedders
+        }
+        return self.retriever.fused(rankers, fusion, selection, context.omission)
+
+    def _context(
+        self, query: QueryInput, embedders: Sequence[Embedder], selection: Selection
+    ) -> SearchContext:
+        """Encode a query for all models that take part in its search."""
         query, omission = self.with_omission(query, selection)
-        rows = self.encoder.vectors(query, chosen)
-        return self.retriever.fused(chosen, rows, rule, selection, omission)
+        rows = self.encoder.vectors(query, embedders)
+        return SearchContext(
+            query, rows, selection.filter, omission, self.embedders, self.retriever
+        )
 
     def by_each(
         self, queries: Sequence[QueryInput], embedders: Sequence[Embedder], selection: Selection

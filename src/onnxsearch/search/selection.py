@@ -14,6 +14,7 @@ from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.filters import Filter, check_filter
 from onnxsearch.filters.values import identity
 from onnxsearch.search.diversity import POOL
+from onnxsearch.search.reordering import AS_RANKED, Reordering
 from onnxsearch.types import Hit
 
 
@@ -71,16 +72,20 @@ class Selection:
         """How many candidates it takes to serve this: for diversity whole pools."""
         return math.ceil(self.end / POOL) * POOL if self.diversity else self.end
 
-    def candidates(self, ranking: Sequence[Hit]) -> list[Hit]:
+    def candidates(
+        self, ranking: Sequence[Hit], reordering: Reordering = AS_RANKED
+    ) -> Sequence[Hit]:
         """Return the hits that may be returned, in order, as many as are wanted."""
-        hits = [hit for hit in ranking if self._is_near(hit)]
+        hits = reordering.reordered([hit for hit in ranking if self._is_near(hit)])
         if self.group_by is not None:
             hits = _first_of_each(hits, self.group_by, self.group_size)
         return hits[: self.wanted]
 
-    def is_served_by(self, ranking: Sequence[Hit]) -> bool:
+    def is_served_by(self, ranking: Sequence[Hit], reordering: Reordering = AS_RANKED) -> bool:
         """Return whether a deeper ranking would give the same candidates."""
-        if len(self.candidates(ranking)) == self.wanted:
+        # How many of a group are returned does not depend on their order.
+        is_deep = len(ranking) >= reordering.first
+        if is_deep and len(self.candidates(ranking)) == self.wanted:
             return True
         return bool(ranking) and not self._is_near(ranking[-1])
 
