@@ -170,6 +170,11 @@ if TYPE_CHECKING:
         Query as Query,
         QueryInput as QueryInput,
     )
+    from onnxsearch.search.rerank import (
+        Rerank as Rerank,
+        RerankChoice as RerankChoice,
+        RerankFunction as RerankFunction,
+    )
     from onnxsearch.search.results import SearchResults as SearchResults
     from onnxsearch.types import (
         Hit as Hit,

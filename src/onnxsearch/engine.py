@@ -97,6 +97,7 @@ if TYPE_CHECKING:
     from onnxsearch.search.fusion import FusionChoice
     from onnxsearch.search.near_duplicates import Threshold
     from onnxsearch.search.query import QueryInput
+    from onnxsearch.search.rerank import RerankChoice
     from onnxsearch.search.results import SearchResults
     from onnxsearch.types import (
         ImageInput,
@@ -707,6 +708,7 @@ class SearchEngine(Closeable):
         group_size: int = 1,
         diversity: float = 0.0,
         expand: AlphaQE | None = None,
+        rerank: RerankChoice | None = None,
     ) -> SearchResults:
         """Return the images that are most similar to the query, nearest first.
 
@@ -745,6 +747,11 @@ class SearchEngine(Closeable):
                 `AlphaQE(n=5, alpha=3)`. Only images take part that the search may find; with
                 several models each model's vector is moved. Distances are those to the moved
                 vector.
+            rerank: Looks again at the first hits, 100 by default, and puts them into a better
+                order: `Rerank.by_model("strong")`, or a function of the query and the hits that
+                returns a score for each. `max_distance` and `min_score` decide before, `group_by`
+                keeps the first of the new order. Distances stay those of the search; see
+                `Hit.rerank_score`. Not with `diversity`.
 
         Raises:
             ImageError: The image cannot be used.
@@ -771,7 +778,7 @@ class SearchEngine(Closeable):
             group_size=group_size,
             diversity=diversity,
         )
-        asked, refinement = one_query(query, text), Refinement(expand=expand)
+        asked, refinement = one_query(query, text), Refinement(expand=expand, rerank=rerank)
         return self._searcher.search(
             asked, selection, refinement, model=model, models=models, fusion=fusion
         )

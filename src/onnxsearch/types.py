@@ -163,6 +163,9 @@ class Hit:
     """Cosine of the angle between the vectors of the query and the image, from -1 to 1,
     whatever the metric; for `Metric.HAMMING` 1 - 2 * differing bits / all bits, where a bit
     counts as +1 or -1. None for a fused hit."""
+    rerank_score: float | None = None
+    """With `rerank`, the score by which the hit was reordered; higher is better. None for a hit
+    that was not. The other fields are those of the search that found it, whatever the order."""
 
 
 class Status(StrEnum):

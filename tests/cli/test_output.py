@@ -103,4 +103,5 @@ def test_json_holds_everything(capsys: pytest.CaptureFixture[str]) -> None:
         "metadata": {"n": 0},
         "model": "fake",
         "similarity": None,
+        "rerank_score": None,
     }

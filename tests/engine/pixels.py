@@ -7,7 +7,19 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxsearch import Embedder, ImageInput, Metric, Tensor, open_image
+from onnxsearch import (
+    Embedder,
+    ImageInput,
+    InMemoryMetadataStore,
+    InMemoryVectorStore,
+    Item,
+    MetadataStore,
+    Metric,
+    SearchEngine,
+    Tensor,
+    VectorStore,
+    open_image,
+)
 
 PIXELS = 4
 
@@ -58,3 +70,18 @@ def random_pixels(count: int, seed: int = 0) -> list[NDArray[np.uint8]]:
     chosen = centres[random.integers(0, len(centres), count)]
     noisy = chosen + random.integers(-30, 31, chosen.shape)
     return [pixels(*row) for row in noisy.clip(0, 255)]
+
+
+def filled(
+    stores: tuple[VectorStore, MetadataStore] | None = None,
+    count: int = 40,
+    metric: Metric = Metric.L2,
+) -> SearchEngine:
+    """Return an engine with two models and random images, which have ids and metadata."""
+    vectors, records = stores or (InMemoryVectorStore(), InMemoryMetadataStore())
+    models = [Pixels("one", metric=metric), Pixels("two", (1, 3, -1), metric=metric)]
+    engine = SearchEngine(models, vectors, records)
+    metadata = [{"half": number % 2, "tens": number // 10} for number in range(count)]
+    images = zip(random_pixels(count), metadata, strict=True)
+    engine.add_many(Item(image, f"{n:03}", each) for n, (image, each) in enumerate(images))
+    return engine

@@ -8,16 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
 
 from onnxsearch import (
     AlphaQE,
     AsyncSearchEngine,
     F,
-    InMemoryMetadataStore,
-    InMemoryVectorStore,
     InvalidArgumentError,
-    Item,
     MetadataStore,
     Metric,
     Query,
@@ -26,24 +22,9 @@ from onnxsearch import (
     SearchResults,
     VectorStore,
 )
-from tests.engine.pixels import Pixels, pixels, random_pixels
+from tests.engine.pixels import filled, pixels
 
 QUERY = pixels(250, 128, 128)
-
-
-def filled(
-    stores: tuple[VectorStore, MetadataStore] | None = None,
-    count: int = 40,
-    metric: Metric = Metric.L2,
-) -> SearchEngine:
-    """Return an engine with random images, in two halves."""
-    vectors, records = stores or (InMemoryVectorStore(), InMemoryMetadataStore())
-    models = [Pixels("one", metric=metric), Pixels("two", (1, 3, -1), metric=metric)]
-    engine = SearchEngine(models, vectors, records)
-    metadata = [{"half": number % 2, "tens": number // 10} for number in range(count)]
-    images = zip(random_pixels(count), metadata, strict=True)
-    engine.add_many(Item(image, f"{n:03}", each) for n, (image, each) in enumerate(images))
-    return engine
 
 
 @pytest.fixture(scope="module")
@@ -100,30 +81,6 @@ def test_each_model_is_moved_by_its_own_neighbours(engine: SearchEngine) -> None
     alone = {each: engine.search(QUERY, model=each, expand=rule, limit=40) for each in models}
     together = engine.search(QUERY, models=models, expand=rule, limit=40)
     assert together.ids == RankFusion().fuse(alone).ids
-
-
-@given(
-    start=st.integers(0, 45),
-    length=st.integers(1, 45),
-    options=st.fixed_dictionaries(
-        {},
-        optional={
-            "group_by": st.just("tens"),
-            "diversity": st.just(0.4),
-            "filter": st.just(F("half") == 0),
-            "max_distance": st.floats(0.1, 1.5),
-            "min_score": st.floats(0.3, 0.9),
-        },
-    ),
-    n=st.integers(0, 6),
-)
-def test_a_page_is_a_slice_of_the_whole_ranking(
-    engine: SearchEngine, start: int, length: int, options: dict[str, Any], n: int
-) -> None:
-    rule = AlphaQE(n, 1.0)
-    whole = engine.search(QUERY, expand=rule, limit=100, **options)
-    page = engine.search(QUERY, expand=rule, offset=start, limit=length, **options)
-    assert page.hits == whole.hits[start : start + length]
 
 
 def test_without_neighbours_the_query_stays(engine: SearchEngine) -> None:

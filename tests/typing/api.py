@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxsearch import (
+    AlphaQE,
     Archive,
     ArrowStream,
     AsyncSearchEngine,
@@ -54,6 +55,7 @@ from onnxsearch import (
     Records,
     Remote,
     RemotePolicy,
+    Rerank,
     RuntimeOptions,
     SearchEngine,
     SearchResults,
@@ -228,6 +230,10 @@ def several_models(engine: SearchEngine) -> float:
     query = Query.examples(like=["one.jpg", Query.id("two")], unlike=[b""])
     fused: SearchResults = engine.search(query, models=["a", "b"], fusion=RankFusion(k=10))
     engine.search(text="a red apple", model="clip", max_distance=1.0, group_by="album")
+    engine.search(query, expand=AlphaQE(n=3, alpha=2.0), rerank=Rerank.by_model("b", first=20))
+    engine.search(query, rerank=lambda query, hits: [-hit.distance for hit in hits])
+    again: list[float | None] = [hit.rerank_score for hit in fused]
+    fused = engine.search(query, rerank=Rerank.by(lambda query, hits: np.ones(len(again))))
     comparison: Comparison = engine.compare([Path("one.jpg"), Path("two.jpg")], limit=5)
     page: Path = comparison.to_html("out.html")
     fused.contact_sheet().save(page.with_suffix(".png"))

@@ -53,6 +53,18 @@ def number(name: str, value: float, *, least: float = -math.inf, most: float = m
     return checked
 
 
+def finite(name: str, value: float) -> float:
+    """Return `value` as a `float`, numpy's numbers included.
+
+    Raises:
+        InvalidArgumentError: It is not a number, NaN, or infinite.
+    """
+    checked = _as_float(value)
+    if not math.isfinite(checked):
+        raise InvalidArgumentError(f"{name} {value!r:.80}: expected a finite number")
+    return checked
+
+
 def seconds(name: str, value: float, *, zero: bool = False) -> float:
     """Return `value` as a `float`.
 

@@ -119,7 +119,8 @@ def text_vectors(embedder: Embedder, texts: Sequence[str]) -> Vectors:
 def _given(row: NDArray[np.generic], embedders: Sequence[Embedder]) -> dict[str, Vectors]:
     if len(embedders) > 1:
         raise InvalidArgumentError(
-            "a vector query belongs to one model: pass model='name' instead of models=[...]"
+            "a vector query belongs to one model: pass model='name' instead of models=[...], and "
+            "rerank by no other model"
         )
     (embedder,) = embedders
     hamming = embedder.metric is Metric.HAMMING

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from onnxsearch._internal.validation import instance
+from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.search.expansion import AlphaQE
+from onnxsearch.search.reordering import AS_RANKED, Reordering
+from onnxsearch.search.rerank import RerankChoice, as_rerank, reordering_by
 from onnxsearch.search.search_context import SearchContext
 
 if TYPE_CHECKING:
     from onnxsearch.embedders.base import Embedder
+    from onnxsearch.search.rerank import Rerank
+    from onnxsearch.search.selection import Selection
     from onnxsearch.vectors.base import Vectors
 
 QueryTransform: TypeAlias = "Callable[[SearchContext, Embedder, Vectors], Vectors]"
@@ -24,23 +29,47 @@ class Refinement:
 
     Each field takes part in one step of a search:
 
-    1. The query is encoded.
+    1. The query is encoded, with further models too (`models`).
     2. Transforms move its vectors, one after the other (`transformed`).
     3. The store ranks the images; several rankings are fused.
+    4. The first hits are reordered (`reordering`); what `Selection` says follows.
 
-    A search without refinements has the same steps, and nothing in the second.
+    A search without refinements has the same steps, and nothing in the second and the fourth.
     """
 
     expand: AlphaQE | None = None
+    rerank: RerankChoice | None = None
 
     def __post_init__(self) -> None:
         if self.expand is not None:
             instance("expand", self.expand, AlphaQE, "an AlphaQE, such as AlphaQE(n=5, alpha=3)")
+        if self.rerank is not None:
+            object.__setattr__(self, "rerank", as_rerank(self.rerank))
 
     @property
     def is_nothing(self) -> bool:
         """Whether a search is not refined at all."""
         return self == Refinement()
+
+    @property
+    def models(self) -> Sequence[str]:
+        """Names of the models that the query is encoded with, in addition to those that search."""
+        return () if self._rerank is None else self._rerank.models
+
+    @property
+    def _rerank(self) -> Rerank | None:
+        return cast("Rerank | None", self.rerank)
+
+    def check_with(self, selection: Selection) -> None:
+        """Check what does not go together.
+
+        Raises:
+            InvalidArgumentError: There is such a thing.
+        """
+        if self.rerank is not None and selection.diversity:
+            raise InvalidArgumentError(
+                "rerank does not go with diversity: each puts the hits into an order of its own"
+            )
 
     def transformed(
         self, context: SearchContext, embedders: Sequence[Embedder]
@@ -50,6 +79,10 @@ class Refinement:
         for transform in self._transforms():
             rows = {e.name: transform(context, e, rows[e.name]) for e in embedders}
         return rows
+
+    def reordering(self, context: SearchContext) -> Reordering:
+        """Return how the first hits are reordered."""
+        return AS_RANKED if self._rerank is None else reordering_by(self._rerank, context)
 
     def _transforms(self) -> Iterator[QueryTransform]:
         """Yield what moves the query's vectors, in this order."""

@@ -70,6 +70,7 @@ class Searcher:
         fusion: FusionChoice | None,
     ) -> SearchResults:
         """Return what `SearchEngine.search` returns."""
+        refinement.check_with(selection)
         if models is None:
             if fusion is not None:
                 raise InvalidArgumentError(
@@ -88,9 +89,11 @@ class Searcher:
     def _by_one(
         self, embedder: Embedder, query: QueryInput, selection: Selection, refinement: Refinement
     ) -> SearchResults:
-        context = self._context(query, [embedder], selection)
-        row = refinement.transformed(context, [embedder])[embedder.name]
-        (results,) = self.retriever.search(embedder, row[np.newaxis], selection, [context.omission])
+        context = self._context(query, [embedder], selection, refinement)
+        rows = refinement.transformed(context, [embedder])[embedder.name][np.newaxis]
+        reordering = refinement.reordering(context)
+        omissions = [context.omission]
+        (results,) = self.retriever.search(embedder, rows, selection, omissions, reordering)
         return results
 
     def _by_several(
@@ -101,20 +104,28 @@ class Searcher:
         selection: Selection,
         refinement: Refinement,
     ) -> SearchResults:
-        context = self._context(query, embedders, selection)
+        context = self._context(query, embedders, selection, refinement)
         rows = refinement.transformed(context, embedders)
         rankers = {
             e.name: self.retriever.ranker(e, rows[e.name][np.newaxis], selection.filter)
             for e in embedders
         }
-        return self.retriever.fused(rankers, fusion, selection, context.omission)
+        reordering = refinement.reordering(context)
+        return self.retriever.fused(rankers, fusion, selection, context.omission, reordering)
 
     def _context(
-        self, query: QueryInput, embedders: Sequence[Embedder], selection: Selection
+        self,
+        query: QueryInput,
+        embedders: Sequence[Embedder],
+        selection: Selection,
+        refinement: Refinement,
     ) -> SearchContext:
         """Encode a query for all models that take part in its search."""
         query, omission = self.with_omission(query, selection)
-        rows = self.encoder.vectors(query, embedders)
+        if hasattr(query, "read") and not refinement.is_nothing:
+            query = all_bytes(cast("BinaryIO", query))  # it may be read again
+        names = dict.fromkeys([*(each.name for each in embedders), *refinement.models])
+        rows = self.encoder.vectors(query, self.embedders.selected(list(names)))
         return SearchContext(
             query, rows, selection.filter, omission, self.embedders, self.retriever
         )
