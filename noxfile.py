@@ -16,8 +16,8 @@ PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PYPROJECT)
 OLDEST = PYTHONS[0]
 EXTRAS = (
-    "lite", "cli", "onnx", "text", "hub", "heif", "patterns", "arrow", "pandas", "remote", "watch",
-    "video", "otel", "serve", "mcp",
+    "lite", "cli", "onnx", "text", "hub", "heif", "patterns", "arrow", "pandas", "plots", "remote",
+    "watch", "video", "otel", "serve", "mcp",
 )  # fmt: skip
 
 FRAMEWORKS = ("langchain", "llamaindex", "haystack", "sklearn")

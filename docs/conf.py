@@ -63,7 +63,7 @@ napoleon_numpy_docstring = False
 nitpick_ignore_regex = [
     (
         "py:.*",
-        r"(collections\.abc|datetime|mcp|numpy|os|pathlib|PIL|pymilvus|ray|redis|starlette|threading|typing)\..*",
+        r"(collections\.abc|datetime|matplotlib|mcp|numpy|os|pathlib|PIL|pymilvus|ray|redis|starlette|threading|typing)\..*",
     ),
     # The same names as they are written in annotations that are imported for type checkers only.
     ("py:class", r"Client|HFBackend|Image\.Image|np\.\w+|pa\.\w+|pd\.\w+|Path|timedelta"),

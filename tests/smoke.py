@@ -53,6 +53,7 @@ def main(extras: set[str]) -> None:
         reads_heic("heif" in extras, folder / "photo.heic")
         makes_tables("arrow", "pyarrow", "arrow" in extras)
         makes_tables("pandas", "pandas", "pandas" in extras)
+        plots("plots" in extras)
         reads_urls("remote" in extras)
         reads_videos("video" in extras, folder / "clip.mp4")
         reads_tables("arrow" in extras, folder / "table.parquet")
@@ -123,6 +124,21 @@ def makes_tables(extra: str, package: str, installed: bool) -> None:
         assert f"onnxsearch[{extra}]" in str(error), error
     else:
         assert present
+
+
+def plots(installed: bool) -> None:
+    estimate = onnxsearch.Estimate(0.5, 0.4, 0.6)
+    scores = onnxsearch.Scores({1: estimate}, {1: estimate}, estimate, estimate, {0.0: estimate})
+    table = onnxsearch.QueryTable((), (), {})
+    evaluation = onnxsearch.Evaluation({"model": scores}, 1, 2, table)
+    assert "0.400 to 0.600" in evaluation._repr_html_()
+    try:
+        evaluation.plot()
+    except onnxsearch.MissingExtraError as error:
+        assert not installed
+        assert "onnxsearch[plots]" in str(error), error
+    else:
+        assert importlib.util.find_spec("matplotlib") is not None
 
 
 def adapts(extra: str, package: str, installed: bool) -> None:

@@ -178,6 +178,7 @@ def targets(folder: Path) -> dict[str, Target]:
     rows = {"collection": "photos", "keys": [key(1)]}
     cells = {Cell("pets", "a"): b"cat"}
     pairs = [("a", "b")]
+    threshold, confusion = engine.duplicate_threshold(pairs), evaluation.confusions["one"]
     return {
         "SearchEngine": Target(
             SearchEngine, {"embedders": models, "vectors": vectors, "metadata": records}
@@ -224,6 +225,11 @@ def targets(folder: Path) -> dict[str, Target]:
         "evaluation.compare": Target(evaluation.compare, {"first": "one", "second": "two"}),
         "evaluation.by_query": Target(evaluation.by_query, {"model": "one"}),
         "side_by_side": Target(Evaluation.side_by_side, {"evaluations": {"one": evaluation}}),
+        "comparison.plot": Target(comparison.plot, {}),
+        "evaluation.plot": Target(evaluation.plot, {}),
+        "confusion.matrix": Target(confusion.matrix, {}),
+        "confusion.plot": Target(confusion.plot, {}),
+        "threshold.plot": Target(threshold.plot, {}),
         "Query.id": Target(Query.id, {"id": "a"}),
         "Query.text": Target(Query.text, {"text": "a"}),
         "Query.vector": Target(Query.vector, {"vector": [1.0]}),

@@ -111,6 +111,7 @@ if TYPE_CHECKING:
         Answer as Answer,
         Comparison as Comparison,
     )
+    from onnxsearch.evaluation.confusion import Confusion as Confusion
     from onnxsearch.evaluation.evaluation import (
         Evaluation as Evaluation,
         QueryTable as QueryTable,
@@ -158,6 +159,7 @@ if TYPE_CHECKING:
     from onnxsearch.metadata.memory import InMemoryMetadataStore as InMemoryMetadataStore
     from onnxsearch.metadata.redis.store import RedisMetadataStore as RedisMetadataStore
     from onnxsearch.metadata.sqlite import SQLiteMetadataStore as SQLiteMetadataStore
+    from onnxsearch.search.duplicate_threshold import Threshold as Threshold
     from onnxsearch.search.expansion import AlphaQE as AlphaQE
     from onnxsearch.search.fusion import (
         Fusion as Fusion,
@@ -165,7 +167,6 @@ if TYPE_CHECKING:
         RankFusion as RankFusion,
         ScoreFusion as ScoreFusion,
     )
-    from onnxsearch.search.near_duplicates import Threshold as Threshold
     from onnxsearch.search.query import (
         Query as Query,
         QueryInput as QueryInput,

@@ -63,8 +63,9 @@ from onnxsearch.locations import (
     stored_embedders,
 )
 from onnxsearch.metadata.base import MetadataStore
+from onnxsearch.search.duplicate_threshold import calibrate
 from onnxsearch.search.joint_search import JointSearch
-from onnxsearch.search.near_duplicates import calibrate, clusters, exact_copies
+from onnxsearch.search.near_duplicates import clusters, exact_copies
 from onnxsearch.search.query_encoder import QueryEncoder
 from onnxsearch.search.refinement import Refinement
 from onnxsearch.search.retriever import Retriever
@@ -93,9 +94,9 @@ if TYPE_CHECKING:
     from onnxsearch.indexing.change_detection import MetadataSource
     from onnxsearch.indexing.file_metadata import ItemMetadata
     from onnxsearch.indexing.sources.base import Source
+    from onnxsearch.search.duplicate_threshold import Threshold
     from onnxsearch.search.expansion import AlphaQE
     from onnxsearch.search.fusion import FusionChoice
-    from onnxsearch.search.near_duplicates import Threshold
     from onnxsearch.search.query import QueryInput
     from onnxsearch.search.rerank import RerankChoice
     from onnxsearch.search.results import SearchResults

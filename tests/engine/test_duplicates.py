@@ -95,6 +95,15 @@ def test_a_threshold_is_the_distance_of_greatest_f1() -> None:
     assert (threshold.precision, threshold.recall) == (pytest.approx(2 / 3), 1.0)
 
 
+def test_a_threshold_holds_what_it_was_made_from() -> None:
+    engine = engine_of([0, 2, 90, 100, 104])
+    threshold = engine.duplicate_threshold([("2", "3"), ("0", "1")])
+    assert threshold.pair_distances == pytest.approx([chord(2), chord(10)], abs=1e-6)
+    others = [chord(4), chord(14), chord(88), chord(90)]
+    assert threshold.rival_distances == pytest.approx(others, abs=1e-6)
+    assert "distances" not in repr(threshold)
+
+
 def test_a_threshold_where_nothing_parts_them() -> None:
     # The rival of 0 is nearer than its partner.
     engine = engine_of([10, 14, 11, 50, 51])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Literal
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from sklearn.metrics import average_precision_score, ndcg_score
+from sklearn.metrics import average_precision_score, ndcg_score, precision_recall_curve
 
 from onnxsearch import (
     CollectionSpec,
@@ -65,7 +66,7 @@ def test_measures_are_scikit_learns(engine: SearchEngine, model: str) -> None:
     evaluation = engine.evaluate(LABELS)
     assert list(evaluation.scores) == ["one", "two", "one+two"]
     assert (evaluation.queries, evaluation.pictures) == (15, 16)
-    first, recall, precision, gain = [], [], [], []
+    first, recall, precision, gain, curve = [], [], [], [], []
     for id, label in LABELS.items():
         if label != "dog":
             ids = fused(engine, id, model)
@@ -75,11 +76,18 @@ def test_measures_are_scikit_learns(engine: SearchEngine, model: str) -> None:
             recall.append(right[:5].sum() / right.sum())
             precision.append(average_precision_score(right, ranks))
             gain.append(ndcg_score([right], [ranks]))
+            # The last point of scikit-learn's curve belongs to no rank.
+            p, r, _ = precision_recall_curve(right, ranks)
+            levels = np.arange(11)[:, None] / 10
+            curve.append(np.where(r[:-1] >= levels - 1e-9, p[:-1], 0).max(axis=1))
     scores = evaluation.scores[model]
     assert scores.precision[1].value == pytest.approx(np.mean(first), abs=1e-9)
     assert scores.recall[5].value == pytest.approx(np.mean(recall), abs=1e-9)
     assert scores.mean_average_precision.value == pytest.approx(np.mean(precision), abs=1e-9)
     assert scores.ndcg.value == pytest.approx(np.mean(gain), abs=1e-9)
+    assert list(scores.precision_at_recall) == [tenths / 10 for tenths in range(11)]
+    points = [estimate.value for estimate in scores.precision_at_recall.values()]
+    assert points == pytest.approx(np.mean(curve, axis=0), abs=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -99,6 +107,37 @@ def test_pairs_are_found_in_the_whole_album(engine: SearchEngine) -> None:
     rank = [id for id in everything if id != "ant1"].index("ant0") + 1
     alone = engine.evaluate(pairs=[("ant1", "ant0")], models=["one"], k=[rank, rank - 1 or 1])
     assert alone.scores["one"].recall[rank].value >= 0.5
+
+
+@pytest.mark.parametrize("model", ["one", "two", "one+two"])
+def test_classes_of_the_images_found_first(engine: SearchEngine, model: str) -> None:
+    confusion = engine.evaluate(LABELS).confusions[model]
+    assert confusion.labels == ("ant", "bee", "cat", "dog")
+    found: Counter[tuple[str, str]] = Counter()
+    for id, label in LABELS.items():
+        if label != "dog":
+            found[label, LABELS[fused(engine, id, model)[0]]] += 1
+    expected = sorted((*pair, count) for pair, count in found.items())
+    assert [tuple(each.values()) for each in confusion.to_dicts()] == expected
+    assert sorted(confusion.mistakes) == [each for each in expected if each[0] != each[1]]
+    counts = [count for *_, count in confusion.mistakes]
+    assert counts == sorted(counts, reverse=True)
+    names, matrix = confusion.matrix()
+    assert names == ["ant", "bee", "cat", "dog"]
+    assert matrix.sum() == 15
+    assert matrix[0, 1] == found["ant", "bee"]
+    few, small = confusion.matrix(classes=2)
+    assert (len(few), few[-1], small.shape, small.sum()) == (3, "other", (3, 3), 15)
+    assert f"{sum(found[each, each] for each in names)} of 15" in repr(confusion)
+
+
+def test_pairs_have_no_classes(engine: SearchEngine) -> None:
+    assert engine.evaluate(pairs=[("ant0", "ant1")]).confusions == {}
+
+
+def test_classes_are_ordered_as_people_order_them(engine: SearchEngine) -> None:
+    labels = dict(zip(LABELS, [2, 2, 10, 10, 9, 9, "x", "x", "1a"], strict=False))
+    assert engine.evaluate(labels).confusions["one"].labels == ("2", "9", "10", "1a", "x")
 
 
 def test_intervals_hold_the_value_and_depend_on_the_seed_only(engine: SearchEngine) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from threading import Event
 
 import numpy as np
+from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from onnxsearch import (
@@ -18,6 +19,7 @@ from onnxsearch import (
     AsyncStats,
     CollectionSpec,
     Comparison,
+    Confusion,
     Embedder,
     Estimate,
     Evaluation,
@@ -243,6 +245,12 @@ def several_models(engine: SearchEngine) -> float:
     difference: PairedDifference = both.compare("a/a", "b/a", metric="precision@1")
     worst: dict[str, float] = evaluation.by_query("a")
     print(difference.better, difference.difference.low, worst)
+    curve: Estimate = evaluation.scores["a"].precision_at_recall[0.5]
+    confusion: Confusion = evaluation.confusions["a"]
+    axes: Axes = evaluation.plot(ax=comparison.plot("overlap"))
+    confusion.plot(classes=5, ax=engine.duplicate_threshold([("one", "two")]).plot(ax=axes))
+    mistakes: list[tuple[str, str, int]] = confusion.mistakes
+    print(curve.low, mistakes, confusion.matrix(3))
     groups: list[tuple[str, ...]] = engine.duplicates(0.1, progress=True) + engine.copies()
     report: IndexReport = engine.migrate("a", MeanColour())
     tuning: Tuning = engine.tune(0.99, model="a", limit=5)

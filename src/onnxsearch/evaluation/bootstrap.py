@@ -22,6 +22,9 @@ class Estimate:
     def __str__(self) -> str:
         return f"{self.value:.3f} ({self.low:.3f}-{self.high:.3f})"
 
+    def _repr_html_(self) -> str:
+        return f"<b>{self.value:.3f}</b> ({self.low:.3f} to {self.high:.3f})"
+
 
 @dataclass(frozen=True, slots=True)
 class Bootstrap:

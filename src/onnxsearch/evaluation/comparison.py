@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, ClassVar, cast
 
+import numpy as np
+
 from onnxsearch._internal.tables import Tabular, columns_of
-from onnxsearch._internal.validation import integer
+from onnxsearch._internal.validation import choice, integer
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.evaluation.rank_similarity import kendall_tau, overlap, rank_biased_overlap
 from onnxsearch.reporting.rows import Section, TextTable
@@ -21,12 +23,21 @@ if TYPE_CHECKING:
     import os
     from pathlib import Path
 
+    from matplotlib.axes import Axes
     from PIL import Image
 
     from onnxsearch.embedders.base import Embedder
     from onnxsearch.images.reading import ReadPolicy
     from onnxsearch.search.searcher import Searcher
     from onnxsearch.search.selection import Selection
+
+
+_PLOTTED = {
+    "overlap": ("share of hits that both found", 0.0),
+    "rank_biased_overlap": ("rank-biased overlap", 0.0),
+    "kendall_tau": ("Kendall's tau of common hits", -1.0),
+}
+"""What the fields of `Agreement` show, and their least values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +193,31 @@ class Comparison(Tabular):
         title = f"{len(self.models)} models compared"
         page = comparison_page(title, self._summary(), self._sections(), self._reading)
         return write_page(path, page)
+
+    def plot(self, measure: str = "rank_biased_overlap", *, ax: Axes | None = None) -> Axes:
+        """Draw how far each two models agree as a matrix; needs the extra `[plots]`.
+
+        Args:
+            measure: A field of `Agreement`: `"overlap"`, `"rank_biased_overlap"` or
+                `"kendall_tau"`.
+            ax: Where to draw; by default axes of a new figure, which is `axes.figure`.
+
+        Raises:
+            InvalidArgumentError: There is no such measure, or `ax` is not axes of matplotlib.
+            MissingExtraError: matplotlib is not installed.
+
+        Example:
+            >>> engine.compare(["one.jpg", "two.jpg"]).plot().figure.savefig("agreement.png")
+        """
+        from onnxsearch.reporting.plots import draw_agreement
+
+        title, least = _PLOTTED[choice("measure", measure, _PLOTTED.keys())]
+        places = {model: place for place, model in enumerate(self.models)}
+        values = np.eye(len(places))
+        for each in self.agreements:
+            one, other = (places[model] for model in each.models)
+            values[one, other] = values[other, one] = getattr(each, measure)
+        return draw_agreement(self.models, values, title, least, ax)
 
     def _repr_html_(self) -> str:
         from onnxsearch.reporting.notebook import sections_html

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,13 @@ from onnxsearch._internal.tables import Tabular, columns_of, row
 from onnxsearch._internal.validation import choice, instance
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.evaluation.bootstrap import Bootstrap, Estimate
+from onnxsearch.evaluation.confusion import Confusion
 from onnxsearch.evaluation.paired_difference import PairedDifference
+from onnxsearch.reporting.curves import Curve
 from onnxsearch.types import JSONValue
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,9 @@ class Scores:
     """The mean, over all right answers, of the precision at their ranks."""
     ndcg: Estimate
     """Normalised discounted cumulative gain, over the whole ranking."""
+    precision_at_recall: Mapping[float, Estimate]
+    """The precision/recall curve: by recall, from 0 to 1 in tenths, the interpolated precision,
+    which is the best one at this recall or a greater one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,6 +74,10 @@ class Evaluation(Tabular):
     """Number of images that were ranked for each of them."""
     table: QueryTable = field(compare=False)
     """What was measured of each query."""
+    confusions: Mapping[str, Confusion] = field(
+        default_factory=dict[str, "Confusion"], compare=False
+    )
+    """By model, the classes of the images that were found first. Empty where pairs were given."""
 
     _columns: ClassVar[Mapping[str, str]] = {
         "model": "str",
@@ -93,13 +105,16 @@ class Evaluation(Tabular):
         first = next(iter(named.values()))
         scores: dict[str, Scores] = {}
         values: dict[str, NDArray[np.float64]] = {}
+        confusions: dict[str, Confusion] = {}
         for name, evaluation in named.items():
             for model in evaluation.scores:
                 joined = name if len(evaluation.scores) == 1 else f"{name}/{model}"
                 scores[joined] = evaluation.scores[model]
                 values[joined] = evaluation.table.values[model]
+                if model in evaluation.confusions:
+                    confusions[joined] = evaluation.confusions[model]
         table = QueryTable(first.table.queries, first.table.measures, values)
-        return cls(scores, first.queries, first.pictures, table)
+        return cls(scores, first.queries, first.pictures, table, confusions)
 
     def compare(
         self,
@@ -170,20 +185,50 @@ class Evaluation(Tabular):
             for measure, estimate in _by_measure(scores)
         ]
 
+    def plot(self, *, ax: Axes | None = None) -> Axes:
+        """Draw the precision/recall curve of each model; needs the extra `[plots]`.
+
+        The curves are `Scores.precision_at_recall`, with their intervals as bands.
+
+        Args:
+            ax: Where to draw; by default axes of a new figure, which is `axes.figure`.
+
+        Raises:
+            InvalidArgumentError: `ax` is not axes of matplotlib.
+            MissingExtraError: matplotlib is not installed.
+
+        Example:
+            >>> engine.evaluate("label").plot().figure.savefig("curves.png")
+        """
+        from onnxsearch.reporting.plots import draw_curves
+
+        return draw_curves(self._curves(), "recall", "precision", ax)
+
+    def _repr_html_(self) -> str:
+        from onnxsearch.reporting.notebook_tables import Measured, measures_html
+
+        caption = f"{self.queries} queries among {self.pictures} images"
+        lines = [
+            (name, [Measured(each.value, each.low, each.high) for _, each in _by_measure(scores)])
+            for name, scores in self.scores.items()
+        ]
+        axes = ("recall", "precision")
+        return measures_html(caption, self._titles(), lines, self._curves(), axes)
+
+    def _titles(self) -> list[str]:
+        ks = list(next(iter(self.scores.values())).precision)
+        return [*(f"P@{k}" for k in ks), *(f"R@{k}" for k in ks), "mAP", "nDCG"]
+
+    def _curves(self) -> list[Curve]:
+        return [_curve(name, scores.precision_at_recall) for name, scores in self.scores.items()]
+
     def __repr__(self) -> str:
         head = f"<Evaluation of {self.queries} queries among {self.pictures} images>"
-        ks = list(next(iter(self.scores.values())).precision)
         width = max(len("model"), *map(len, self.scores))
-        titles = [*(f"P@{k}" for k in ks), *(f"R@{k}" for k in ks), "mAP", "nDCG"]
-        lines = [head, f"  {'model':{width}}" + "".join(f"  {title:>6}" for title in titles)]
+        titles = "".join(f"  {title:>6}" for title in self._titles())
+        lines = [head, f"  {'model':{width}}{titles}"]
         for name, scores in self.scores.items():
-            values = [
-                *scores.precision.values(),
-                *scores.recall.values(),
-                scores.mean_average_precision,
-                scores.ndcg,
-            ]
-            numbers = "".join(f"  {estimate.value:6.3f}" for estimate in values)
+            numbers = "".join(f"  {estimate.value:6.3f}" for _, estimate in _by_measure(scores))
             lines.append(f"  {name:{width}}{numbers}")
         return "\n".join(lines)
 
@@ -193,6 +238,17 @@ def _by_measure(scores: Scores) -> Iterator[tuple[str, Estimate]]:
     yield from ((f"recall@{k}", estimate) for k, estimate in scores.recall.items())
     yield "mean_average_precision", scores.mean_average_precision
     yield "ndcg", scores.ndcg
+
+
+def _curve(name: str, points: Mapping[float, Estimate]) -> Curve:
+    estimates = points.values()
+    return Curve(
+        name,
+        tuple(points),
+        tuple(each.value for each in estimates),
+        tuple(each.low for each in estimates),
+        tuple(each.high for each in estimates),
+    )
 
 
 def _checked(evaluations: Mapping[str, Evaluation]) -> Mapping[str, Evaluation]:

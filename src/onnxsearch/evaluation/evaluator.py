@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,9 +14,10 @@ from onnxsearch._internal.threads import batched
 from onnxsearch._internal.validation import integer, items
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.evaluation.bootstrap import Bootstrap, Estimate
+from onnxsearch.evaluation.confusion import Confusion
 from onnxsearch.evaluation.evaluation import Evaluation, QueryTable, Scores
 from onnxsearch.evaluation.ground_truth import GroundTruth
-from onnxsearch.evaluation.metrics import RankingMeasures, measure
+from onnxsearch.evaluation.metrics import RECALL_LEVELS, RankingMeasures, measure
 from onnxsearch.search.fusion import FusionChoice, as_fusion, fused_as_searched, fused_ranks
 from onnxsearch.search.retriever import Retriever
 
@@ -59,6 +60,7 @@ class Evaluator:
             InvalidArgumentError: An image has no vector of a model.
         """
         rows: dict[str, list[list[float]]] = defaultdict(list)
+        nearest: dict[str, Counter[tuple[int, int]]] = defaultdict(Counter)
         queries: list[str] = []
         for query, rankings in self._rankings(truth):
             right = truth.right[query] - {query}
@@ -66,20 +68,26 @@ class Evaluator:
             for name, ids in rankings.items():
                 relevant = np.array([id in right for id in ids], bool)
                 rows[name].append(_as_row(measure(relevant, len(right), self.ks)))
-        values = {name: np.array(each) for name, each in rows.items()}
+                if truth.classes and ids:
+                    nearest[name][truth.classes[query], truth.classes[ids[0]]] += 1
+        means = {name: bootstrap.estimates(np.array(each)) for name, each in rows.items()}
+        values = {name: np.array(each)[:, : -len(RECALL_LEVELS)] for name, each in rows.items()}
         measures = [f"{kind}@{k}" for kind in ("precision", "recall") for k in self.ks]
         table = QueryTable(tuple(queries), (*measures, "mean_average_precision", "ndcg"), values)
-        scores = {name: self._scores(bootstrap.estimates(each)) for name, each in values.items()}
-        return Evaluation(scores, len(truth.right), len(truth.pool), table)
+        scores = {name: self._scores(each) for name, each in means.items()}
+        confusions = {name: Confusion(truth.labels, counts) for name, counts in nearest.items()}
+        return Evaluation(scores, len(truth.right), len(truth.pool), table, confusions)
 
     def _scores(self, means: Sequence[Estimate]) -> Scores:
         """Return what the means of the columns are."""
         count = len(self.ks)
+        mean_average_precision, ndcg, *curve = means[2 * count :]
         return Scores(
             precision=dict(zip(self.ks, means, strict=False)),
             recall=dict(zip(self.ks, means[count:], strict=False)),
-            mean_average_precision=means[-2],
-            ndcg=means[-1],
+            mean_average_precision=mean_average_precision,
+            ndcg=ndcg,
+            precision_at_recall=dict(zip(RECALL_LEVELS, curve, strict=True)),
         )
 
     def _rankings(self, truth: GroundTruth) -> Iterator[tuple[str, dict[str, list[str]]]]:
@@ -158,7 +166,14 @@ class Evaluator:
 
 
 def _as_row(measures: RankingMeasures) -> list[float]:
-    return [*measures.precision, *measures.recall, measures.average_precision, measures.ndcg]
+    """Return the measures, and the points of the curve after them."""
+    return [
+        *measures.precision,
+        *measures.recall,
+        measures.average_precision,
+        measures.ndcg,
+        *measures.interpolated_precision,
+    ]
 
 
 def _checked_ranks(ks: Sequence[int]) -> tuple[int, ...]:

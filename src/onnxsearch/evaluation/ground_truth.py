@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -32,6 +33,10 @@ class GroundTruth:
     """By id of a query; the query itself may be among them and does not count."""
     pool: frozenset[str]
     """The images that are ranked."""
+    labels: tuple[str, ...] = ()
+    """The classes as text, in order; none where pairs were given."""
+    classes: Mapping[str, int] = field(default_factory=dict[str, int])
+    """By id of an image that is ranked, the position of its class in `labels`."""
 
     @classmethod
     def of(
@@ -60,8 +65,12 @@ class GroundTruth:
             InvalidArgumentError: No two images share a label, a label is not hashable, or
                 an id is not stored.
         """
-        known = {id: _identity(id, label) for id, label in _labelled(labels, records)}
-        known = {id: label for id, label in known.items() if label is not None}
+        known: dict[str, Hashable] = {}
+        texts: dict[Hashable, str] = {}
+        for id, label in _labelled(labels, records):
+            if (same := _identity(id, label)) is not None:
+                known[id] = same
+                texts.setdefault(same, str(label))
         if not known:
             raise InvalidArgumentError("no image has a label: expected at least two that share one")
         _check_stored(known, records)
@@ -75,7 +84,14 @@ class GroundTruth:
                 "that share one"
             )
         right = {id: sets[label] for id, label in known.items() if label in sets}
-        return cls(right, frozenset(known))
+        ordered = sorted(texts, key=lambda label: _order(texts[label]))
+        places = {label: place for place, label in enumerate(ordered)}
+        return cls(
+            right,
+            frozenset(known),
+            tuple(texts[label] for label in ordered),
+            {id: places[label] for id, label in known.items()},
+        )
 
     @classmethod
     def of_pairs(cls, pairs: Iterable[tuple[str, str]], records: RecordIndex) -> GroundTruth:
@@ -106,6 +122,11 @@ def _labelled(labels: Labels, records: RecordIndex) -> Iterator[tuple[str, objec
         )
     for record in records.values():
         yield record.id, record.metadata.get(labels) if isinstance(labels, str) else labels(record)
+
+
+def _order(label: str) -> tuple[int, str]:
+    """Return what sorts labels: whole numbers by their size, then texts."""
+    return (len(label), label) if label.isdecimal() else (sys.maxsize, label)
 
 
 def _identity(id: str, label: object) -> Hashable:

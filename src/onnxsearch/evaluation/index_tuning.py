@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Generic
 from onnxsearch._internal.validation import number
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.evaluation.index_recall import Sample
+from onnxsearch.reporting.rows import TextTable
 from onnxsearch.vectors.capabilities import Index, Tunable, Variant
 
 if TYPE_CHECKING:
@@ -58,6 +59,22 @@ class Tuning(Generic[Index]):
     def reached(self) -> bool:
         """Whether the recall of the proposal reaches the target."""
         return self.recall.value >= self.target_recall
+
+    def _repr_html_(self) -> str:
+        from onnxsearch.reporting.notebook_tables import table_html
+
+        caption = f"Target {self.target_recall}: {'reached' if self.reached else 'not reached'}"
+        columns = ("index", "recall", "ms a query", "")
+        lines = tuple(
+            (
+                str(each.index),
+                str(each.recall),
+                f"{each.milliseconds:.2f}",
+                "proposed" if each is self.proposed else "",
+            )
+            for each in self.trials
+        )
+        return table_html(TextTable(caption, columns, lines))
 
     def __str__(self) -> str:
         said = "reached" if self.reached else "not reached; the best there is"

@@ -1,10 +1,9 @@
-"""Near-duplicates, and the distance that separates them from other images."""
+"""Near-duplicates: groups of images that are at most so far from each other."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -12,13 +11,12 @@ import numpy as np
 
 from onnxsearch._internal.progress import ProgressSink, reporter
 from onnxsearch._internal.threads import batched
-from onnxsearch._internal.validation import number, pairs
-from onnxsearch.errors import InvalidArgumentError
+from onnxsearch._internal.validation import number
+from onnxsearch.search.duplicate_threshold import distance_between
 from onnxsearch.search.retriever import Retriever
 from onnxsearch.search.selection import Selection
 from onnxsearch.types import Progress
 from onnxsearch.vectors.capabilities import RangeJoin
-from onnxsearch.vectors.exact_search import Floats, distances
 
 if TYPE_CHECKING:
     from onnxsearch.catalog.records import RecordIndex
@@ -39,18 +37,6 @@ _FEW = 16
 _ROUNDING = 1e-3
 """By how much a store may round a distance between unit vectors: the square root of what
 float32 loses in their product. Distances this near the border are measured again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Threshold:
-    """A distance that separates images that belong together from others."""
-
-    max_distance: float
-    """The argument of `SearchEngine.duplicates`."""
-    precision: float
-    """Share of true pairs among the known pairs and rivals that are at most this distant."""
-    recall: float
-    """Share of the known pairs that are at most this distant."""
 
 
 def clusters(
@@ -84,33 +70,6 @@ def exact_copies(index: RecordIndex) -> list[tuple[str, ...]]:
     """Return the paths of files of the same bytes by group, the largest group first."""
     # A store may yield a group twice.
     return sorted(set(index.shared_files()), key=lambda paths: (-len(paths), paths))
-
-
-def calibrate(
-    retriever: Retriever, embedder: Embedder, known_pairs: Iterable[tuple[str, str]]
-) -> Threshold:
-    """Find the distance that separates known pairs from their nearest rivals best.
-
-    A rival is the nearest image that is not known to belong to the one searched for.
-    The distance is the one of greatest F1 (van Rijsbergen, Information Retrieval, 1979),
-    half-way to the next one.
-
-    Raises:
-        InvalidArgumentError: There is no pair, or an image has no vector of the model.
-    """
-    known = {frozenset(pair) for pair in pairs("pairs", known_pairs)}
-    partners: dict[str, set[str]] = defaultdict(set)
-    for pair in known:
-        for id in pair:
-            partners[id] |= pair
-    rows = retriever.rows(embedder, sorted(partners))
-    missing = partners.keys() - rows.keys()
-    if missing:
-        raise InvalidArgumentError(
-            f"image {min(missing)!r} is not stored, or has no vector of {embedder.name!r}"
-        )
-    right = [_distance(embedder, *(rows[id] for id in pair)) for pair in known]
-    return _best_border(np.array(right), np.array(_rivals(retriever, embedder, rows, partners)))
 
 
 def _joined(
@@ -198,58 +157,10 @@ def _within(
     def is_within(row: Vectors, hit: Hit) -> bool:
         if hit.distance <= border:
             return True
-        return hit.id in others and _distance(embedder, row, others[hit.id]) <= max_distance
+        return hit.id in others and distance_between(embedder, row, others[hit.id]) <= max_distance
 
     for id, results in found.items():
         yield id, [hit.id for hit in results if is_within(rows[id], hit)]
-
-
-def _rivals(
-    retriever: Retriever,
-    embedder: Embedder,
-    rows: Mapping[str, Vectors],
-    partners: Mapping[str, set[str]],
-) -> list[float]:
-    """Return for each row the distance of the nearest image that is not a partner."""
-    nearest: list[float] = []
-    for ids in batched(rows, _BATCH):
-        matrix = np.stack([rows[id] for id in ids])
-        # One more than all partners, the image itself among them, must hold a rival.
-        limit = 1 + max(len(partners[id]) for id in ids)
-        results = retriever.search(embedder, matrix, Selection(limit))
-        rivals = {
-            id: hit.id
-            for id, found in zip(ids, results, strict=True)
-            for hit in [hit for hit in found if hit.id not in partners[id]][:1]
-        }
-        others = retriever.rows(embedder, list(set(rivals.values())))
-        nearest += [
-            _distance(embedder, rows[id], others[rival])
-            for id, rival in rivals.items()
-            if rival in others
-        ]
-    return nearest
-
-
-def _distance(embedder: Embedder, one: Vectors, other: Vectors) -> float:
-    (distance,) = distances(embedder.metric, one[np.newaxis], np.array([0]), other)
-    return float(distance)
-
-
-def _best_border(right: Floats, wrong: Floats) -> Threshold:
-    """Return the distance of greatest F1 between right pairs and wrong ones."""
-    measured = np.concatenate([right, wrong])
-    order = np.argsort(measured, kind="stable")
-    measured, hits = measured[order], np.cumsum(order < len(right))
-    precision, recall = hits / np.arange(1, len(measured) + 1), hits / len(right)
-    # Equal distances cannot be separated: only the last of them is a border.
-    border = np.append(measured[1:] > measured[:-1], True)
-    f1 = np.where(border, 2 * precision * recall / np.maximum(precision + recall, 1e-9), -1.0)
-    best = int(f1.argmax())
-    following = measured[min(best + 1, len(measured) - 1)]
-    return Threshold(
-        float((measured[best] + following) / 2), float(precision[best]), float(recall[best])
-    )
 
 
 class _Groups:
