@@ -156,6 +156,11 @@ if TYPE_CHECKING:
         DurabilityWarning as DurabilityWarning,
         MetadataStore as MetadataStore,
     )
+    from onnxsearch.metadata.capabilities import (
+        KeywordSearch as KeywordSearch,
+        RankedKey as RankedKey,
+        WordReader as WordReader,
+    )
     from onnxsearch.metadata.memory import InMemoryMetadataStore as InMemoryMetadataStore
     from onnxsearch.metadata.redis.store import RedisMetadataStore as RedisMetadataStore
     from onnxsearch.metadata.sqlite import SQLiteMetadataStore as SQLiteMetadataStore

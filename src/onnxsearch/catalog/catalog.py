@@ -15,6 +15,7 @@ from onnxsearch.catalog.expiry import Clock, Sweeper
 from onnxsearch.catalog.identity import StoreIdentity
 from onnxsearch.catalog.journal import Entry, State, encode_entry
 from onnxsearch.catalog.keys import check_namespace, new_key
+from onnxsearch.catalog.keyword_index import KeywordIndex
 from onnxsearch.catalog.manifest import Manifest
 from onnxsearch.catalog.records import Cells, RecordIndex, StoredImage, same_content
 from onnxsearch.catalog.recovery import Recovery, replaced
@@ -88,6 +89,7 @@ class Catalog:
         self.vectors = vectors
         self.metadata = metadata
         self.records = RecordIndex(metadata, namespace, clock)
+        self.keywords = KeywordIndex(metadata, self.records.records_table)
         self.rows = VectorRows(vectors, namespace)
         self.identity = StoreIdentity(vectors, metadata, self.records, self.rows)
         self.manifest = Manifest(metadata, namespace)

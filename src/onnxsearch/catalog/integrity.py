@@ -79,6 +79,7 @@ class _Check:
         self._check_contents()
         self._check_ids()
         records = self._check_records()
+        self._check_words()
         self._check_vectors(max(records, *self._rows(), 1))
         return VerifyReport(
             records=records,
@@ -142,6 +143,11 @@ class _Check:
                 if self.repair:
                     self._reconnect(stored)
         return number
+
+    def _check_words(self) -> None:
+        # One moment shows both the records and their words.
+        for key in self.catalog.keywords.stale(repair=self.repair):
+            self._report(Finding(Defect.STALE_WORDS, key))
 
     def _read_key(self, cell: Cell, data: bytes) -> str | None:
         try:

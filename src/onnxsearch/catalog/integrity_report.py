@@ -29,6 +29,9 @@ class Defect(StrEnum):
     UNREADABLE_CELL = "unreadable cell"
     """A record, or a reference to one, that cannot be read: something else wrote it. A
     repair removes it and mends what belongs to it as above; its metadata are lost."""
+    STALE_WORDS = "stale words"
+    """An image that keyword searches do not know, or one that they know although it is gone. A
+    repair deletes the index of words; the next keyword search makes it anew."""
 
 
 @dataclass(frozen=True, slots=True)

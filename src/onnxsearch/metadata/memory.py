@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from onnxsearch.errors import ClosedError
 from onnxsearch.metadata.base import Cell, MetadataStore
+from onnxsearch.metadata.bm25 import WordIndex
+from onnxsearch.metadata.capabilities import RankedKey, WordReader
 
 
 class InMemoryMetadataStore(MetadataStore):
@@ -28,8 +30,25 @@ class InMemoryMetadataStore(MetadataStore):
 
     def __init__(self) -> None:
         self._tables: defaultdict[str, dict[str, bytes]] = defaultdict(dict)
+        self._words: defaultdict[str, dict[str, WordIndex]] = defaultdict(dict)
+        """Indexes of words, by table and by the name of the reader."""
         self._lock = threading.Lock()
         self._closed = False
+
+    def rank_by_words(
+        self, table: str, reader: WordReader, words: Sequence[str], limit: int
+    ) -> list[RankedKey]:
+        """Rank the values of a table by their words; see `KeywordSearch.rank_by_words`."""
+        with self._lock:
+            values, indexes = self._table(table), self._words[table]
+            if reader.name not in indexes:
+                indexes[reader.name] = WordIndex(reader)
+                indexes[reader.name].update(values.items())
+            return indexes[reader.name].rank(words, limit)
+
+    def stale_words(self, table: str, *, repair: bool) -> list[str]:
+        """Return no keys: the indexes of words are changed with each commit."""
+        return []
 
     def _get_many(self, table: str, keys: Sequence[str]) -> list[bytes | None]:
         with self._lock:
@@ -49,6 +68,8 @@ class InMemoryMetadataStore(MetadataStore):
                     self._table(cell.table).pop(cell.key, None)
                 else:
                     self._table(cell.table)[cell.key] = value
+                for index in self._words[cell.table].values():
+                    index.set(cell.key, value)
             return True
 
     def _items(self, table: str) -> Iterator[tuple[str, bytes]]:
