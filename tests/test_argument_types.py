@@ -39,6 +39,7 @@ from onnxsearch import (
     InvalidArgumentError,
     IVFFlatIndex,
     IVFSQ8Index,
+    Keywords,
     LocalVectorStore,
     MilvusVectorStore,
     OnnxEmbedder,
@@ -62,6 +63,7 @@ from onnxsearch import (
     TextProfile,
     TLSFiles,
     Video,
+    WordReader,
     annotate_model,
     exif,
     inspect_model,
@@ -179,6 +181,7 @@ def targets(folder: Path) -> dict[str, Target]:
     cells = {Cell("pets", "a"): b"cat"}
     pairs = [("a", "b")]
     threshold, confusion = engine.duplicate_threshold(pairs), evaluation.confusions["one"]
+    words = WordReader("words", lambda value: value.decode().split())
     return {
         "SearchEngine": Target(
             SearchEngine, {"embedders": models, "vectors": vectors, "metadata": records}
@@ -237,6 +240,14 @@ def targets(folder: Path) -> dict[str, Target]:
         "AlphaQE": Target(AlphaQE, {}),
         "Rerank.by_model": Target(Rerank.by_model, {"model": "one"}),
         "Rerank.by": Target(Rerank.by, {"function": lambda query, hits: [1.0 for hit in hits]}),
+        "search by keywords": Target(engine.search, {"keywords": "a"}),
+        "Keywords": Target(Keywords, {"text": "a"}),
+        "WordReader": Target(WordReader, {"name": "words", "read": bytes.split}),
+        "rank_by_words": Target(
+            records.rank_by_words,
+            {"table": "pets", "reader": words, "words": ["a"], "limit": 1},
+        ),
+        "stale_words": Target(records.stale_words, {"table": "pets", "repair": False}),
         "RankFusion": Target(RankFusion, {}),
         "ScoreFusion": Target(ScoreFusion, {}),
         "merge": Target(RankFusion().merge, {"rankings": {"one": []}}),

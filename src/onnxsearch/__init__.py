@@ -172,6 +172,7 @@ if TYPE_CHECKING:
         RankFusion as RankFusion,
         ScoreFusion as ScoreFusion,
     )
+    from onnxsearch.search.keywords import Keywords as Keywords
     from onnxsearch.search.query import (
         Query as Query,
         QueryInput as QueryInput,

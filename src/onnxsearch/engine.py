@@ -97,6 +97,7 @@ if TYPE_CHECKING:
     from onnxsearch.search.duplicate_threshold import Threshold
     from onnxsearch.search.expansion import AlphaQE
     from onnxsearch.search.fusion import FusionChoice
+    from onnxsearch.search.keywords import Keywords
     from onnxsearch.search.query import QueryInput
     from onnxsearch.search.rerank import RerankChoice
     from onnxsearch.search.results import SearchResults
@@ -710,6 +711,7 @@ class SearchEngine(Closeable):
         diversity: float = 0.0,
         expand: AlphaQE | None = None,
         rerank: RerankChoice | None = None,
+        keywords: str | Keywords | None = None,
     ) -> SearchResults:
         """Return the images that are most similar to the query, nearest first.
 
@@ -724,7 +726,7 @@ class SearchEngine(Closeable):
                 of each model are fused; if these are too few, hits of the next 300
                 follow, and so on. Each page therefore continues the one before.
             fusion: How they are fused: `"rrf"` (the default), `"scores"`, or a `Fusion`
-                with weights. Only with `models`.
+                with weights. Only with `models` or `keywords`.
             limit: Number of images, at least 1. If fewer are stored, all are returned.
             offset: Number of nearest images to leave out, for the next page.
             filter: Keeps only images whose metadata match.
@@ -753,19 +755,24 @@ class SearchEngine(Closeable):
                 returns a score for each. `max_distance` and `min_score` decide before, `group_by`
                 keeps the first of the new order. Distances stay those of the search; see
                 `Hit.rerank_score`. Not with `diversity`.
+            keywords: Words of captions, tags and file names, such as `"red apple"`; `Keywords`
+                also names the metadata fields. The ranking by these words is fused with that
+                of the query, as with several models; its name for weights is `"keywords"`.
+                Without a query it is returned itself, and the score of a hit is BM25.
 
         Raises:
             ImageError: The image cannot be used.
             UnknownModelError: The engine has no model of this name.
-            InvalidArgumentError: Not exactly one query was given, or an argument has a wrong
-                type or value.
-            StoreError: A store failed.
+            InvalidArgumentError: Not exactly one query was given, `keywords` have no words, or an
+                argument has a wrong type or value.
+            StoreError: A store failed, or cannot search for keywords.
 
         Example:
             >>> for hit in engine.search("query.jpg", limit=5):
             ...     print(f"{hit.distance:.3f}  {hit.uri}")
             >>> engine.search(Query.examples(like=["rose.jpg"], unlike=["cactus.jpg"]))
             >>> engine.search("query.jpg", models=["vgg16", "resnet50"])
+            >>> engine.search("query.jpg", keywords="red apple")
         """
         selection = Selection(
             limit=limit,
@@ -779,9 +786,14 @@ class SearchEngine(Closeable):
             group_size=group_size,
             diversity=diversity,
         )
-        asked, refinement = one_query(query, text), Refinement(expand=expand, rerank=rerank)
+        refinement = Refinement(expand=expand, rerank=rerank, keywords=keywords)
         return self._searcher.search(
-            asked, selection, refinement, model=model, models=models, fusion=fusion
+            one_query(query, text, refinement),
+            selection,
+            refinement,
+            model=model,
+            models=models,
+            fusion=fusion,
         )
 
     @iterated_operation

@@ -35,6 +35,8 @@ from onnxsearch import (
     InMemoryVectorStore,
     Item,
     JSONValue,
+    Keywords,
+    KeywordSearch,
     LocalVectorStore,
     Metadata,
     MetadataInput,
@@ -52,6 +54,7 @@ from onnxsearch import (
     Progress,
     Query,
     RangeJoin,
+    RankedKey,
     RankFusion,
     Record,
     Records,
@@ -62,6 +65,7 @@ from onnxsearch import (
     SearchEngine,
     SearchResults,
     Source,
+    SQLiteMetadataStore,
     Status,
     Table,
     Tensor,
@@ -75,6 +79,7 @@ from onnxsearch import (
     Vectors,
     Verification,
     Video,
+    WordReader,
     exif,
     inspect_model,
 )
@@ -236,6 +241,9 @@ def several_models(engine: SearchEngine) -> float:
     engine.search(query, rerank=lambda query, hits: [-hit.distance for hit in hits])
     again: list[float | None] = [hit.rerank_score for hit in fused]
     fused = engine.search(query, rerank=Rerank.by(lambda query, hits: np.ones(len(again))))
+    fused = engine.search("one.jpg", keywords=Keywords("red apple", fields=["caption"]), limit=5)
+    words: list[str] = engine.search(keywords="red apple", fusion=None).ids + Keywords("x").words
+    print(words)
     comparison: Comparison = engine.compare([Path("one.jpg"), Path("two.jpg")], limit=5)
     page: Path = comparison.to_html("out.html")
     fused.contact_sheet().save(page.with_suffix(".png"))
@@ -257,6 +265,13 @@ def several_models(engine: SearchEngine) -> float:
     MilvusVectorStore("tuned.db", index=tuning.index)
     print(groups, report, engine.recall().low, tuning.recall.low, tuning.trials[0].milliseconds)
     return estimate.value + comparison.overlap(3)
+
+
+def ranked(store: SQLiteMetadataStore) -> KeywordSearch:
+    reader = WordReader("words", lambda value: value.decode().split())
+    keys: list[RankedKey] = store.rank_by_words("captions", reader, ["red"], 10)
+    print(keys[0].key, keys[0].score, store.stale_words("captions", repair=True))
+    return store
 
 
 def joined(store: LocalVectorStore) -> RangeJoin:

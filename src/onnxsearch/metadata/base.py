@@ -134,12 +134,12 @@ class MetadataStore(Closeable):
         The order is undefined. A key that exists before the call and stays is yielded at
         least once. A key that is written during the iteration may be yielded or not.
         """
-        _check_cell(Cell(table, "any"))
+        check_table(table)
         return self._items(table)
 
     def count(self, table: str) -> int:
         """Return the number of keys in the table; an unknown table has none."""
-        _check_cell(Cell(table, "any"))
+        check_table(table)
         return self._count(table)
 
     def bytes_on_disk(self) -> int | None:
@@ -163,6 +163,15 @@ class MetadataStore(Closeable):
     @abstractmethod
     def _count(self, table: str) -> int:
         """Count the keys."""
+
+
+def check_table(table: str) -> None:
+    """Check the name of a table.
+
+    Raises:
+        InvalidArgumentError: It is not valid for a `Cell`.
+    """
+    _check_cell(Cell(table, "any"))
 
 
 def _check_cell(cell: Cell) -> None:

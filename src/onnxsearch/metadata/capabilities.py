@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
+
+from onnxsearch._internal.validation import boolean, instance, integer, items, text
+from onnxsearch.errors import InvalidArgumentError
+from onnxsearch.metadata.base import check_table
+
+_WORD = re.compile("[a-z0-9\x80-\U0010ffff]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +23,13 @@ class WordReader:
     read: Callable[[bytes], Sequence[str]]
     """Returns the words of a value, each as often as it occurs. A word consists of the ASCII
     characters a to z and 0 to 9, and of characters that are not ASCII."""
+
+    def __post_init__(self) -> None:
+        text("name", self.name, "a name")
+        if not callable(self.read):
+            raise InvalidArgumentError(
+                f"read {self.read!r:.80}: expected a function from bytes to words"
+            )
 
 
 class RankedKey(NamedTuple):
@@ -51,6 +65,7 @@ class KeywordSearch(Protocol):
             limit: Greatest number of keys.
 
         Raises:
+            InvalidArgumentError: An argument is not as described.
             StoreError: The store failed.
         """
         ...
@@ -66,3 +81,32 @@ class KeywordSearch(Protocol):
             StoreError: The store failed.
         """
         ...
+
+
+def check_ranking(table: str, reader: WordReader, words: Sequence[str], limit: int) -> None:
+    """Check the arguments of `KeywordSearch.rank_by_words`.
+
+    Raises:
+        InvalidArgumentError: One is not as described.
+    """
+    check_table(table)
+    instance("reader", reader, WordReader, "a WordReader")
+    expected = "words of the characters a to z, 0 to 9 and those that are not ASCII, at least one"
+    given = items("words", words, expected)
+    if not given or not all(map(_is_word, given)):
+        raise InvalidArgumentError(f"words {words!r:.200}: expected {expected}")
+    integer("limit", limit, least=1)
+
+
+def _is_word(word: object) -> bool:
+    return isinstance(word, str) and _WORD.fullmatch(word) is not None
+
+
+def check_stale(table: str, repair: bool) -> None:
+    """Check the arguments of `KeywordSearch.stale_words`.
+
+    Raises:
+        InvalidArgumentError: One is not as described.
+    """
+    check_table(table)
+    boolean("repair", repair)

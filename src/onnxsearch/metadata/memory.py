@@ -9,7 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from onnxsearch.errors import ClosedError
 from onnxsearch.metadata.base import Cell, MetadataStore
 from onnxsearch.metadata.bm25 import WordIndex
-from onnxsearch.metadata.capabilities import RankedKey, WordReader
+from onnxsearch.metadata.capabilities import (
+    RankedKey,
+    WordReader,
+    check_ranking,
+    check_stale,
+)
 
 
 class InMemoryMetadataStore(MetadataStore):
@@ -39,6 +44,7 @@ class InMemoryMetadataStore(MetadataStore):
         self, table: str, reader: WordReader, words: Sequence[str], limit: int
     ) -> list[RankedKey]:
         """Rank the values of a table by their words; see `KeywordSearch.rank_by_words`."""
+        check_ranking(table, reader, words, limit)
         with self._lock:
             values, indexes = self._table(table), self._words[table]
             if reader.name not in indexes:
@@ -48,6 +54,7 @@ class InMemoryMetadataStore(MetadataStore):
 
     def stale_words(self, table: str, *, repair: bool) -> list[str]:
         """Return no keys: the indexes of words are changed with each commit."""
+        check_stale(table, repair)
         return []
 
     def _get_many(self, table: str, keys: Sequence[str]) -> list[bytes | None]:

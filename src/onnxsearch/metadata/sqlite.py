@@ -11,7 +11,12 @@ from contextlib import closing
 from onnxsearch._internal.sqlite import Database
 from onnxsearch._internal.validation import seconds
 from onnxsearch.metadata.base import Cell, MetadataStore
-from onnxsearch.metadata.capabilities import RankedKey, WordReader
+from onnxsearch.metadata.capabilities import (
+    RankedKey,
+    WordReader,
+    check_ranking,
+    check_stale,
+)
 from onnxsearch.metadata.sqlite_words import WordTables
 
 APPLICATION = 0x6F6E7873
@@ -126,8 +131,10 @@ class SQLiteMetadataStore(MetadataStore):
         and has no such index is read into memory.
 
         Raises:
+            InvalidArgumentError: An argument is not as described.
             StoreError: This build of SQLite has no FTS5, or the store failed.
         """
+        check_ranking(table, reader, words, limit)
         return self._words.rank(table, reader, words, limit)
 
     def stale_words(self, table: str, *, repair: bool) -> list[str]:
@@ -136,6 +143,7 @@ class SQLiteMetadataStore(MetadataStore):
         Raises:
             StoreError: The store failed.
         """
+        check_stale(table, repair)
         return self._words.stale(table, repair=repair)
 
     def _get_many(self, table: str, keys: Sequence[str]) -> list[bytes | None]:

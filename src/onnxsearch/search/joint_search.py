@@ -34,7 +34,7 @@ _T = TypeVar("_T")
 class _Call:
     """The arguments of one call of `SearchEngine.search`, checked."""
 
-    query: QueryInput
+    query: QueryInput | None
     selection: Selection
     refinement: Refinement
     model: str | None
@@ -140,7 +140,8 @@ class JointSearch:
 
     def _prepare(self, embedder: Embedder, search: _Search) -> None:
         call = cast("_Call", search.call)
-        query, search.omission = self.searcher.with_omission(call.query, call.selection)
+        asked = cast("QueryInput", call.query)  # keywords alone are answered alone
+        query, search.omission = self.searcher.with_omission(asked, call.selection)
         if isinstance(query, Query):
             search.row = self.searcher.encoder.vectors(query, [embedder])[embedder.name]
         else:
@@ -191,7 +192,7 @@ def _checked_call(
     """
     names = others.keys() & {each.name for each in fields(Refinement)}
     refinement = Refinement(**{name: others.pop(name) for name in names})
-    selection, given = Selection(**others), one_query(query, text)
+    selection, given = Selection(**others), one_query(query, text, refinement)
     if hasattr(given, "read"):  # it may have to be read again
         given = all_bytes(cast("BinaryIO", given))
     return _Call(given, selection, refinement, model, models, fusion)

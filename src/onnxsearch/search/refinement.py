@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 from onnxsearch._internal.validation import instance
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.search.expansion import AlphaQE
+from onnxsearch.search.keywords import Keywords, as_keywords
 from onnxsearch.search.reordering import AS_RANKED, Reordering
 from onnxsearch.search.rerank import RerankChoice, as_rerank, reordering_by
 from onnxsearch.search.search_context import SearchContext
@@ -31,7 +32,7 @@ class Refinement:
 
     1. The query is encoded, with further models too (`models`).
     2. Transforms move its vectors, one after the other (`transformed`).
-    3. The store ranks the images; several rankings are fused.
+    3. The store ranks the images; several rankings are fused, that by `keywords` among them.
     4. The first hits are reordered (`reordering`); what `Selection` says follows.
 
     A search without refinements has the same steps, and nothing in the second and the fourth.
@@ -39,12 +40,20 @@ class Refinement:
 
     expand: AlphaQE | None = None
     rerank: RerankChoice | None = None
+    keywords: Keywords | str | None = None
 
     def __post_init__(self) -> None:
         if self.expand is not None:
             instance("expand", self.expand, AlphaQE, "an AlphaQE, such as AlphaQE(n=5, alpha=3)")
         if self.rerank is not None:
             object.__setattr__(self, "rerank", as_rerank(self.rerank))
+        if self.keywords is not None:
+            object.__setattr__(self, "keywords", as_keywords(self.keywords))
+
+    @property
+    def words(self) -> Keywords | None:
+        """The keywords that are searched for."""
+        return None if self.keywords is None else as_keywords(self.keywords)
 
     @property
     def is_nothing(self) -> bool:

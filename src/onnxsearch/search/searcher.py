@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeVar, cast
@@ -15,11 +15,12 @@ from onnxsearch.embedders.base import Embedder
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.images.reading import all_bytes, open_image
 from onnxsearch.search.fusion import as_fusion
+from onnxsearch.search.keywords import KEYWORDS, AloneFusion, KeywordRanker, Keywords
 from onnxsearch.search.omission import Omission, own_images
 from onnxsearch.search.query import Query
 from onnxsearch.search.refinement import Refinement
 from onnxsearch.search.results import SearchResults
-from onnxsearch.search.retriever import Retriever
+from onnxsearch.search.retriever import Ranker, Retriever
 from onnxsearch.search.search_context import SearchContext
 from onnxsearch.search.selection import Selection
 from onnxsearch.types import ImageInput
@@ -61,7 +62,7 @@ class Searcher:
 
     def search(
         self,
-        query: QueryInput,
+        query: QueryInput | None,
         selection: Selection,
         refinement: Refinement,
         *,
@@ -69,22 +70,35 @@ class Searcher:
         models: Sequence[str] | None,
         fusion: FusionChoice | None,
     ) -> SearchResults:
-        """Return what `SearchEngine.search` returns."""
+        """Return what `SearchEngine.search` returns; None asks for keywords alone."""
         refinement.check_with(selection)
-        if models is None:
+        if query is None:
+            _check_alone(selection, refinement, model, models, fusion)
+            return self._by_words(selection, cast("Keywords", refinement.words))
+        if models is None and refinement.words is None:
             if fusion is not None:
                 raise InvalidArgumentError(
-                    f"fusion {fusion!r:.80} does nothing without models=[...]: name the models to "
-                    "fuse, or leave it out"
+                    f"fusion {fusion!r:.80} does nothing without models=[...] or keywords: name "
+                    "the models to fuse, or leave it out"
                 )
             return self._by_one(self.embedders.named(model), query, selection, refinement)
-        if model is not None or selection.max_distance is not None or selection.diversity:
+        if selection.max_distance is not None or selection.diversity:
             raise InvalidArgumentError(
-                "models=[...] does not go with model, max_distance or diversity: those speak of "
-                "one model's distances"
+                "models=[...] and keywords do not go with max_distance or diversity: those speak "
+                "of one model's distances"
             )
-        chosen = self.embedders.selected(models)
+        if models is None:
+            chosen = [self.embedders.named(model)]
+        elif model is None:
+            chosen = self.embedders.selected(models)
+        else:
+            raise InvalidArgumentError("models=[...] does not go with model: expected one of them")
         return self._by_several(chosen, as_fusion(fusion), query, selection, refinement)
+
+    def _by_words(self, selection: Selection, keywords: Keywords) -> SearchResults:
+        ranker = KeywordRanker(self.retriever.catalog, keywords, selection.filter)
+        left_out = Omission(selection.excluded)
+        return self.retriever.fused({KEYWORDS: ranker}, AloneFusion(), selection, left_out)
 
     def _by_one(
         self, embedder: Embedder, query: QueryInput, selection: Selection, refinement: Refinement
@@ -106,10 +120,15 @@ class Searcher:
     ) -> SearchResults:
         context = self._context(query, embedders, selection, refinement)
         rows = refinement.transformed(context, embedders)
-        rankers = {
+        rankers: dict[str, Ranker] = {
             e.name: self.retriever.ranker(e, rows[e.name][np.newaxis], selection.filter)
             for e in embedders
         }
+        if refinement.words is not None:
+            _check_names(rankers)
+            rankers[KEYWORDS] = KeywordRanker(
+                self.retriever.catalog, refinement.words, selection.filter
+            )
         reordering = refinement.reordering(context)
         return self.retriever.fused(rankers, fusion, selection, context.omission, reordering)
 
@@ -240,17 +259,61 @@ def most_at_once(embedder: Embedder, selection: Selection) -> int:
     return max(1, min(_QUERY_BYTES // width, _HITS // selection.wanted))
 
 
-def one_query(query: QueryInput | None, text: str | None) -> QueryInput:
-    """Return the query that a caller gave in one of two ways.
+def one_query(
+    query: QueryInput | None, text: str | None, refinement: Refinement
+) -> QueryInput | None:
+    """Return the query that a caller gave in one of two ways; None for keywords alone.
 
     Raises:
         InvalidArgumentError: Neither way was used, or both.
     """
-    if text is not None and query is None:
-        return Query.text(text)
-    if query is None or text is not None:
-        given = "no query" if query is None else "two queries, one of them as text=..."
+    if query is not None and text is not None:
         raise InvalidArgumentError(
-            f"search was given {given}: expected one query, which is an image, a Query, or text=..."
+            "search was given two queries, one of them as text=...: expected one query"
+        )
+    if text is not None:
+        return Query.text(text)
+    if query is None and refinement.keywords is None:
+        raise InvalidArgumentError(
+            "search was given no query: expected one query, which is an image, a Query, or "
+            "text=...; or keywords=..."
         )
     return query
+
+
+def _check_names(rankers: Collection[str]) -> None:
+    """Raise `InvalidArgumentError` if a model has the name of the ranking by keywords."""
+    if KEYWORDS in rankers:
+        raise InvalidArgumentError(
+            f"a model is named {KEYWORDS!r}, as the ranking by keywords is: give it another name "
+            "to search with both"
+        )
+
+
+def _check_alone(
+    selection: Selection,
+    refinement: Refinement,
+    model: str | None,
+    models: Sequence[str] | None,
+    fusion: FusionChoice | None,
+) -> None:
+    """Check the arguments of a search by keywords alone.
+
+    Raises:
+        InvalidArgumentError: One needs a query.
+    """
+    given = {
+        "model": model is not None,
+        "models": models is not None,
+        "fusion": fusion is not None,
+        "exclude_query": selection.exclude_query,
+        "max_distance": selection.max_distance is not None,
+        "diversity": selection.diversity > 0,
+        "expand": refinement.expand is not None,
+        "rerank": refinement.rerank is not None,
+    }
+    if useless := [name for name, is_given in given.items() if is_given]:
+        raise InvalidArgumentError(
+            f"{', '.join(useless)} with keywords alone: expected a query beside them, such as an "
+            "image, whose vector is compared"
+        )
