@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.local_store import BATCH, LIMIT, like_photos
+from benchmarks.local_store import BATCH, LIMIT, PAUSE, like_photos
 from benchmarks.results import Result
 from onnxsearch import CollectionSpec, LocalVectorStore, MilvusVectorStore, VectorStore
 
@@ -128,6 +128,7 @@ def measure(
 
 
 def seconds(search: Search, queries: Matrix) -> float:
+    time.sleep(PAUSE)
     started = time.perf_counter()
     search(queries)
     return time.perf_counter() - started

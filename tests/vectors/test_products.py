@@ -26,15 +26,15 @@ def test_equals_the_product_of_the_matrices(
     monkeypatch: pytest.MonkeyPatch, rows: int, queries: int, columns: int, cores: int
 ) -> None:
     monkeypatch.setattr(module, "cores", lambda: cores)
-    monkeypatch.setattr(module, "_PART", 64)
-    monkeypatch.setattr(module, "_PIECE", 1 << 13)
+    for name, small in (("_PART", 64), ("_PIECE", 1 << 13), ("_DEEP", 32), ("_BLOCK", 40)):
+        monkeypatch.setattr(module, name, small)
     generator = np.random.default_rng(0)
     for dtype in (np.float32, np.float64):
         left = generator.integers(-9, 9, (rows, columns)).astype(dtype)
         right = generator.integers(-9, 9, (queries, columns)).astype(dtype)
-        found = products(left, right)
+        found = products(right, left)
         assert found.dtype == dtype
-        np.testing.assert_array_equal(found, left @ right.T)
+        np.testing.assert_array_equal(found, right @ left.T)
 
 
 def test_threads_return_results_in_order_and_ignore_what_the_caller_ignores(

@@ -20,6 +20,7 @@ from onnxsearch.vectors.exact_search import (
     Ranks,
     contenders,
     in_order,
+    least_reach,
     nearest,
 )
 from onnxsearch.vectors.products import in_threads, products
@@ -34,9 +35,11 @@ _AT_ONCE = 2
 """By how much fewer rows that holds for several queries, whose product shares what it reads."""
 _SMALL = 1 << 25
 """Numbers of all rows up to which several queries are compared with all: of 1,280 numbers each,
-with 20,000 rows that takes four fifths of the time that sketches take, with 40,000 more."""
+with 20,000 rows that takes three quarters of the time that sketches take, with 40,000 more."""
 _FIRST = 32
 """Rows that are compared at first, at least; with 256 only a twentieth less is compared later."""
+_TOGETHER = 512
+"""Rows of several queries that a thread compares at first: 2.5 MiB, which stay in the cache."""
 _LONGEST_PAUSE = 64
 """Searches without sketches, at most, after one in which they did not help."""
 
@@ -101,8 +104,8 @@ class BoundedSearch:
         step = max(1, _BLOCK // self._rows.rows)
         for start in range(0, len(queries), step):
             part = slice(start, start + step)
-            scores = products(self._rows.sketches, sketches[part])
-            block = _Block(sketcher, scores if live is None else scores[live], lengths[part])
+            scores = products(sketches[part], self._rows.sketches)
+            block = _Block(sketcher, scores if live is None else scores[:, live], lengths[part])
             found = self._nearest(block, queries[part], limit, live)
             yield from found
             if not any(found):
@@ -113,30 +116,29 @@ class BoundedSearch:
         self, block: _Block, queries: Vectors, limit: int, live: Positions | None
     ) -> Sequence[list[Match] | None]:
         """Return the matches of the queries of a block; None if too many rows may be near."""
-        most = len(block.scores) // (_MANY if len(queries) == 1 else _MANY * _AT_ONCE)
+        most = block.scores.shape[1] // (_MANY if len(queries) == 1 else _MANY * _AT_ONCE)
+        count = min(max(_FIRST, 4 * limit), block.scores.shape[1])
+        together = max(1, _TOGETHER // count)
 
-        def compare(query: Vectors, rows: Positions) -> tuple[Positions, Floats]:
-            places = rows if live is None else live[rows]
-            part, lengths = self._rows.take(places), self._rows.lengths[places]
-            near, distances = contenders(self._metric, part, lengths, query, limit)
-            return places[near], distances
-
-        def reach(place: int) -> float:
-            if (rows := first[place]) is None:
-                return np.inf
-            _, distances = compare(queries[place], rows)
-            return float(np.partition(distances, limit - 1)[limit - 1])
+        def reaches(start: int) -> Floats:
+            places = range(start, min(start + together, len(queries)))
+            rows = np.stack([block.highest(place, count) for place in places])
+            rows = rows if live is None else live[rows]
+            parts = self._rows.take(rows.ravel()).reshape(*rows.shape, -1)
+            lengths = self._rows.lengths[rows]
+            return least_reach(self._metric, parts, lengths, queries[start : places.stop], limit)
 
         def matches(place: int) -> list[Match] | None:
-            if (rows := near[place]) is None:
+            if (rows := block.reaching(place, least[place], most)) is None:
                 return None
-            return in_order(self._rows.keys, *compare(queries[place], rows), limit)
+            places = rows if live is None else live[rows]
+            part, lengths = self._rows.take(places), self._rows.lengths[places]
+            near, distances = contenders(self._metric, part, lengths, queries[place], limit)
+            return in_order(self._rows.keys, places[near], distances, limit)
 
-        everything = range(len(queries))
-        first = block.rows_of_scores(block.high_scores(max(_FIRST, 4 * limit)), most)
-        reaches = np.array(in_threads(reach, everything))
-        near = block.rows_of_scores(block.scores_within(reaches, self._longest), most)
-        return in_threads(matches, everything)
+        reached = np.concatenate(in_threads(reaches, range(0, len(queries), together)))
+        least = block.scores_within(reached, self._longest)
+        return in_threads(matches, range(len(queries)))
 
     def _is_pausing(self) -> bool:
         self._left -= 1
@@ -153,38 +155,28 @@ class _Block:
 
     Args:
         sketcher: What the scores come from.
-        scores: Of shape (rows, queries).
+        scores: Of shape (queries, rows).
         lengths: Lengths of the queries as they were sketched; 0 where scores prove nothing.
     """
 
     def __init__(self, sketcher: Sketcher, scores: Ranks, lengths: Floats) -> None:
         self._sketcher, self.scores, self._lengths = sketcher, scores, lengths
 
-    def high_scores(self, count: int) -> Ranks:
-        """Return for each query a score that at least `count` rows reach, and not many more."""
-        scores = self.scores
+    def highest(self, place: int, count: int) -> Positions:
+        """Return `count` rows whose scores are the highest of a query, or not much lower."""
+        scores = high = self.scores[place]
         if (width := len(scores) // (8 * count)) > 1:
             # The highest of each of as many parts stand for all.
-            whole = scores[: len(scores) // width * width]
-            scores = whole.reshape(-1, width, scores.shape[1]).max(axis=1)
-        count = min(count, len(scores))
-        high: Ranks = np.partition(scores, -count, axis=0)[-count]
-        return high
+            high = scores[: len(scores) // width * width].reshape(-1, width).max(axis=1)
+        least = np.partition(high, -count)[-count]
+        return np.flatnonzero(scores >= least)[:count]
 
     def scores_within(self, distances: Floats, longest: float) -> Ranks:
         """Return for each query the score that all rows reach that are at most so distant."""
         return self._sketcher.least_scores(self._lengths, distances, longest)
 
-    def rows_of_scores(self, least: Ranks, most: int) -> list[Positions | None]:
-        """Return for each query the rows that reach a score; None where they are too many."""
-        reached = self.scores >= least
-        width = len(least)
-        if np.count_nonzero(reached) > most:
-            reached[:, np.count_nonzero(reached, axis=0) > most] = False
-        rows, queries = np.divmod(np.flatnonzero(reached), width)
-        ends = np.bincount(queries, minlength=width).cumsum()
-        parts = np.split(rows[np.argsort(queries, kind="stable")], ends[:-1])
-        proved = self._lengths > 0
-        return [
-            part if len(part) and known else None for part, known in zip(parts, proved, strict=True)
-        ]
+    def reaching(self, place: int, least: np.float32, most: int) -> Positions | None:
+        """Return the rows that reach a score for a query; None if that proves too little."""
+        reached = self.scores[place] >= least
+        is_of_use = self._lengths[place] > 0 and 0 < np.count_nonzero(reached) <= most
+        return np.flatnonzero(reached) if is_of_use else None

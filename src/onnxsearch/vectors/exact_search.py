@@ -79,6 +79,26 @@ def contenders(
     return near, distances(metric, part, near, query)
 
 
+def least_reach(
+    metric: Metric, parts: Vectors, lengths: Floats, queries: Vectors, limit: int
+) -> Floats:
+    """Return for each query a distance within which at least `limit` rows of its part are.
+
+    Args:
+        metric: How distances are measured.
+        parts: Rows for each query, (m, n, columns), with n of at least `limit`.
+        lengths: Euclidean length of each row, (m, n).
+        queries: The queries, (m, columns).
+        limit: Number of rows.
+    """
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        ranks = _ranks(metric, np.vecdot(parts, queries[:, np.newaxis]), lengths)
+        near = np.argpartition(ranks, limit - 1, axis=1)[:, :limit, np.newaxis]
+        nearest = np.take_along_axis(parts, near, axis=1)
+        reach: Floats = _measure(metric, nearest, queries[:, np.newaxis]).max(axis=1)
+    return reach
+
+
 def in_order(keys: Sequence[str], rows: Positions, distances: Floats, limit: int) -> list[Match]:
     """Return the `limit` nearest of some rows, by distance and then by key."""
     if len(rows) > limit:
@@ -127,13 +147,13 @@ def _measure(metric: Metric, part: Vectors, query: Vectors) -> Floats:
         return bits
     left, right = part.astype(np.float64), query.astype(np.float64)
     if metric is Metric.L2:
-        squares: Floats = np.square(left - right).sum(axis=1)
+        squares: Floats = np.square(left - right).sum(axis=-1)
         return np.sqrt(squares)
-    products: Floats = (left * right).sum(axis=1)
+    products: Floats = (left * right).sum(axis=-1)
     if metric is Metric.IP:
         return 1.0 - products
     # A vector of zeros has no direction; it counts as at right angles to every other.
-    norms: Floats = np.sqrt(np.square(left).sum(axis=1) * np.square(right).sum(axis=-1))
+    norms: Floats = np.sqrt(np.square(left).sum(axis=-1) * np.square(right).sum(axis=-1))
     return 1.0 - np.divide(products, norms, out=np.zeros_like(products), where=norms > 0)
 
 
@@ -148,16 +168,20 @@ def _rough(metric: Metric, matrix: Vectors, lengths: Floats, queries: Vectors) -
             # Several threads read a large matrix faster than one.
             ranks: Ranks = (matrix @ queries[0])[np.newaxis]
         else:
-            found = products(cast("Ranks", matrix), cast("Ranks", queries))
-            ranks = np.ascontiguousarray(found.T)
-        if metric is Metric.L2:
-            ranks *= np.float32(-2.0)
-            ranks += np.square(lengths).astype(np.float32)
-        else:
-            np.negative(ranks, out=ranks)
-            if metric is Metric.COSINE:
-                ranks /= np.where(lengths > 0, lengths, 1.0).astype(np.float32)
-        return ranks
+            ranks = products(cast("Ranks", queries), cast("Ranks", matrix))
+        return _ranks(metric, ranks, lengths)
+
+
+def _ranks(metric: Metric, dots: Ranks, lengths: Floats) -> Ranks:
+    """Turn products with rows of these lengths into numbers that rise with the distance."""
+    if metric is Metric.L2:
+        dots *= np.float32(-2.0)
+        dots += np.square(lengths).astype(np.float32)
+    else:
+        np.negative(dots, out=dots)
+        if metric is Metric.COSINE:
+            dots /= np.where(lengths > 0, lengths, 1.0).astype(np.float32)
+    return dots
 
 
 def _near(

@@ -15,7 +15,7 @@ from onnxsearch._internal.threads import ordered_map
 from onnxsearch.types import Metric
 from onnxsearch.vectors.base import Vectors
 from onnxsearch.vectors.exact_search import Floats, Positions, pair_distances
-from onnxsearch.vectors.products import cores, in_threads, products
+from onnxsearch.vectors.products import cores, in_pieces, in_threads
 from onnxsearch.vectors.sketch import Sketcher, WholeSketcher, is_proved, sketcher_of
 
 _WIDTH = 64
@@ -94,7 +94,7 @@ def _pairs(
 
     def near(tile: tuple[int, int]) -> tuple[int, Positions]:
         top, left = tile
-        scores = products(sketches[left : left + _TALL], queries[top : top + _WIDE])
+        scores = in_pieces(sketches[left : left + _TALL], queries[top : top + _WIDE].T)
         chosen = np.flatnonzero(scores >= least[top : top + _WIDE])
         others, some = np.divmod(chosen, scores.shape[1])
         pairs = np.stack([some + top, others + left], axis=1)

@@ -161,8 +161,8 @@ class Sketcher:
     def _projected(self, directed: Floats) -> Floats:
         """Return the coordinates of vectors, (n, directions)."""
         if len(directed) < len(self.basis):
-            return products(self.basis, directed).T
-        return products(directed, self.basis)
+            return products(directed, self.basis)
+        return products(self.basis, directed).T
 
     @property
     def _relative_error(self) -> float:
