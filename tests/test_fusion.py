@@ -64,6 +64,25 @@ def test_weights_that_make_no_sense_are_refused(weights: dict[str, float]) -> No
         RankFusion(weights=weights).merge({"one": ranking(a=0), "two": ranking(a=0)})
 
 
+def test_fused_hits_score_what_they_lack_in_distance() -> None:
+    one = [Hit(id, f"{id}.png", 0.1 * place, 0.9, {}, "one") for place, id in enumerate("abc")]
+    two = [Hit(id, f"{id}.png", 7.0 + place, -6.0, {}, "two") for place, id in enumerate("bd")]
+    found = {
+        "one": SearchResults(tuple(one), "one", Metric.COSINE),
+        "two": SearchResults(tuple(two), "two", Metric.L2),
+    }
+    fused = ScoreFusion().fuse(found)
+    assert [(hit.id, hit.score) for hit in fused] == [
+        ("b", 0.75),
+        ("a", 0.5),
+        ("c", 0.0),
+        ("d", 0.0),
+    ]
+    assert [hit.distance for hit in fused] == [0.25, 0.5, 1.0, 1.0]
+    assert {hit.model for hit in fused} == {fused.model} == {"one+two"}
+    assert [hit.uri for hit in fused] == ["b.png", "a.png", "c.png", "d.png"]
+
+
 def test_weights_of_models_that_were_not_asked_are_refused() -> None:
     hit = Hit("a", None, 0.0, 1.0, {}, "one")
     with pytest.raises(InvalidArgumentError, match="vgg16"):
