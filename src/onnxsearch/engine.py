@@ -39,6 +39,7 @@ from onnxsearch.evaluation.evaluator import Evaluator
 from onnxsearch.evaluation.ground_truth import GroundTruth
 from onnxsearch.evaluation.index_recall import index_recall
 from onnxsearch.evaluation.index_tuning import tune
+from onnxsearch.evaluation.pool_rankings import PoolRankings
 from onnxsearch.images.reading import READ_STRICTLY, ReadPolicy
 from onnxsearch.indexing.addition import add_image
 from onnxsearch.indexing.backfill import Backfill
@@ -882,6 +883,8 @@ class SearchEngine(Closeable):
         fusion: FusionChoice | None = None,
         k: Sequence[int] = (1, 5, 10),
         depth: int | None = None,
+        expand: AlphaQE | None = None,
+        rerank: RerankChoice | None = None,
         confidence: float = 0.95,
         resamples: int = 1000,
         seed: int = 0,
@@ -903,6 +906,9 @@ class SearchEngine(Closeable):
             depth: Number of ranks that are used, without the query itself; by default all,
                 which takes time quadratic in the number of images; a million ranks are in
                 memory at once, about 150 MB. (Milvus returns at most 16,384 rows.)
+            expand: As for `search`; the query's own image takes no part.
+            rerank: As for `search`: the first ranks of each model, and of their fusion, are
+                reordered. A function is given the query as `Query.id`.
             confidence: Confidence level of the bootstrap intervals.
             resamples: Number of bootstrap samples.
             seed: Seed of the bootstrap samples.
@@ -918,7 +924,15 @@ class SearchEngine(Closeable):
             >>> evaluation.scores["vgg16"].mean_average_precision.value
         """
         embedders = self._embedders.selected(models)
-        evaluator = Evaluator(self._retriever, embedders, fusion, k, depth)
+        rankings = PoolRankings(
+            self._retriever,
+            self._embedders,
+            embedders,
+            fusion,
+            depth,
+            Refinement(expand=expand, rerank=rerank),
+        )
+        evaluator = Evaluator(rankings, k)
         bootstrap = Bootstrap(confidence, resamples, seed)
         truth = GroundTruth.of(self._catalog.records, labels=labels, pairs=pairs)
         return evaluator.evaluate(truth, bootstrap)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from PIL import Image
 from sklearn.metrics import average_precision_score, ndcg_score, precision_recall_curve
 
 from onnxsearch import (
+    AlphaQE,
     CollectionSpec,
     Evaluation,
     F,
@@ -23,12 +24,14 @@ from onnxsearch import (
     JSONValue,
     Match,
     Query,
+    Rerank,
     SearchEngine,
     Tensor,
     UnknownModelError,
     Vectors,
 )
 from onnxsearch.testing import FakeEmbedder, picture
+from tests.engine.pixels import Pixels, filled
 
 LABELS = {f"{kind}{number}": kind for kind in ("ant", "bee", "cat") for number in range(5)}
 LABELS["dog0"] = "dog"
@@ -347,7 +350,7 @@ def test_few_ranks_are_in_memory_at_once(
 ) -> None:
     """However few rankings are read at once, the scores are the same."""
     whole = engine.evaluate("label", depth=depth)
-    monkeypatch.setattr("onnxsearch.evaluation.evaluator._RANKS", 80)
+    monkeypatch.setattr("onnxsearch.evaluation.pool_rankings._RANKS", 80)
     asked: list[tuple[int, int]] = []
     search = InMemoryVectorStore._search
 
@@ -364,3 +367,42 @@ def test_few_ranks_are_in_memory_at_once(
     monkeypatch.setattr(InMemoryVectorStore, "_search", counting)
     assert engine.evaluate("label", depth=depth) == whole
     assert all(queries == 1 or 2 * queries * limit <= 80 for queries, limit in asked)
+
+
+@pytest.mark.parametrize("depth", [None, 8])
+@pytest.mark.parametrize(
+    "refinement",
+    [
+        {"expand": AlphaQE(3, 1.0)},
+        {"rerank": Rerank.by_model("two", first=6)},
+        {"rerank": lambda query, hits: [-hit.metadata["tens"] for hit in hits]},
+        {"expand": AlphaQE(3, 1.0), "rerank": Rerank.by_model("two", first=20)},
+    ],
+)
+def test_refined_rankings_are_those_of_searches(
+    refinement: dict[str, Any], depth: int | None
+) -> None:
+    with filled(count=24) as engine:
+        labels = {record.id: str(record.metadata["tens"]) for record in engine.records()}
+        evaluation = engine.evaluate(labels, k=[1, 4], depth=depth, **refinement)
+        for name in ("one", "two", "one+two"):
+            shares = []
+            for id in labels:
+                models = {"models": name.split("+")} if "+" in name else {"model": name}
+                hits = engine.search(Query.id(id), exclude=id, limit=4, **models, **refinement)
+                shares.append([labels[hit.id] == labels[id] for hit in hits])
+            precision = evaluation.scores[name].precision
+            assert precision[1].value == pytest.approx(np.mean(shares, axis=0)[0])
+            assert precision[4].value == pytest.approx(np.mean(shares))
+
+
+def test_an_evaluation_reranks_with_stored_vectors() -> None:
+    vectors, records = stores()
+    filled((vectors, records))
+    with SearchEngine([Pixels("one"), Pixels("late")], vectors, records) as engine:
+        with pytest.raises(InvalidArgumentError, match=r"no vector of model 'late'.*backfill"):
+            engine.evaluate("half", models=["one"], rerank=Rerank.by_model("late"))
+        with pytest.raises(UnknownModelError, match="three"):
+            engine.evaluate("half", models=["one"], rerank=Rerank.by_model("three"))
+        with pytest.raises(InvalidArgumentError, match="expand"):
+            engine.evaluate("half", models=["one"], expand="more")  # type: ignore[arg-type]

@@ -66,6 +66,11 @@ class Refinement:
         return () if self._rerank is None else self._rerank.models
 
     @property
+    def reordered(self) -> int:
+        """How many of the first hits are reordered."""
+        return 0 if self._rerank is None else self._rerank.first
+
+    @property
     def _rerank(self) -> Rerank | None:
         return cast("Rerank | None", self.rerank)
 

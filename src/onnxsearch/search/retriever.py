@@ -14,10 +14,11 @@ from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.images.reading import READ_STRICTLY, ReadPolicy
 from onnxsearch.search.diversity import most_diverse
 from onnxsearch.search.fusion import DEEPENING, FUSED_RANKS, extended
+from onnxsearch.search.hits import found_hit, fused_hits
 from onnxsearch.search.omission import NOTHING, Omission
 from onnxsearch.search.reordering import AS_RANKED, Reordering
 from onnxsearch.search.results import SearchResults
-from onnxsearch.search.similarity import cosine, length_of
+from onnxsearch.search.similarity import length_of
 from onnxsearch.types import Hit, Metric
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class Retriever:
             found, known = self._ranked(rankers, depth, left_out)
             rankings = found[embedder.name]
             hits = [
-                [_hit(embedder, match, known[match.key].record, length) for match in r.matches]
+                [found_hit(embedder, match, known[match.key].record, length) for match in r.matches]
                 for r, length in zip(rankings, lengths, strict=True)
             ]
             if all(
@@ -129,7 +130,7 @@ class Retriever:
             merged = fusion.merge({model: each.matches for model, each in rankings.items()})
             ranking = extended(ranking, merged)
             records.update(known)
-            hits = _fused_hits(name, ranking, records)
+            hits = fused_hits(name, ranking, records)
             is_whole = all(each.is_whole for each in rankings.values())
             if is_whole or selection.is_served_by(hits, reordering):
                 break
@@ -297,36 +298,3 @@ class Retriever:
 def _cut(ranking: _Ranking, depth: int) -> _Ranking:
     """Return the first `depth` ranks of a ranking."""
     return _Ranking(ranking.matches[:depth], ranking.is_whole and len(ranking.matches) <= depth)
-
-
-def _hit(embedder: Embedder, match: Match, record: Record, length: float) -> Hit:
-    return Hit(
-        id=record.id,
-        uri=record.uri,
-        distance=match.distance,
-        score=embedder.metric.score(match.distance),
-        metadata=record.metadata,
-        model=embedder.name,
-        similarity=cosine(embedder.metric, match.distance, embedder.dimension, length),
-    )
-
-
-def _fused_hits(
-    models: str, ranking: Sequence[Match], records: Mapping[str, StoredImage]
-) -> list[Hit]:
-    hits: dict[str, Hit] = {}
-    for match in ranking:
-        record = records[match.key].record
-        # An image that was replaced between two depths was found under both of its keys.
-        hits.setdefault(
-            record.id,
-            Hit(
-                id=record.id,
-                uri=record.uri,
-                distance=match.distance,
-                score=1.0 - match.distance,
-                metadata=record.metadata,
-                model=models,
-            ),
-        )
-    return list(hits.values())
