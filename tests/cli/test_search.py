@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from onnxsearch import F, OnnxEmbedder, Query, QueryInput, SearchEngine
+from onnxsearch import F, Keywords, OnnxEmbedder, Query, QueryInput, SearchEngine
 from onnxsearch.cli import search  # noqa: F401  it adds its command
 from tests.cli.test_commands import Run, run  # noqa: F401
 from tests.embedders.models import colour_model
@@ -113,6 +113,12 @@ MIXED = Query.examples(like=["gold.png", Query.id("teal")], unlike=["navy.png"])
             GOLD,
             {"models": ["x", "y"], "min_score": 0.97, "exclude_query": True},
         ),
+        (["--keywords", "gold teal"], None, {"keywords": "gold teal"}),
+        (
+            ["gold.png", "--keywords", "note", "--keyword-field", "note"],
+            GOLD,
+            {"keywords": Keywords("note", ["note"])},
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -120,7 +126,7 @@ def test_finds_what_the_engine_finds(
     album: SearchEngine,
     hits: Hits,
     arguments: list[str],
-    query: QueryInput,
+    query: QueryInput | None,
     options: dict[str, Any],
 ) -> None:
     wanted = album.search(query, **options)
@@ -167,6 +173,9 @@ def test_a_filter_that_cannot_be_read_is_shown(run: Run, album: SearchEngine) ->
         (["gold.png", "--min-score", "nan"], "min_score"),
         (["gold.png", "--model", "x.onnx", "--text-model", "t.onnx"], "--text-profile"),
         (["--text", "gold", "--exclude-query"], "exclude_query"),
+        (["--keywords", "!"], "expected at least one"),
+        (["--keywords", "gold", "--model", "x"], "model with keywords alone"),
+        (["gold.png", "--keyword-field", "a"], "--keyword-field does nothing"),
     ],
     ids=str,
 )

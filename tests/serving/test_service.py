@@ -64,6 +64,7 @@ def test_upload_finds_what_the_engine_finds(client: TestClient, engine: SearchEn
         ({"min_score": "0.4"}, {}),
         ({"diversity": "0.5"}, {}),
         ({"exclude_query": "true"}, {}),
+        ({"keywords": "dog owl", "fusion": "scores"}, {}),
     ],
 )
 def test_fields_are_arguments_of_search(
@@ -94,6 +95,14 @@ def test_link_searches_by_ids(client: TestClient, engine: SearchEngine) -> None:
     query = Query.examples(like, [Query.id("fox.png")])
     assert ids(answer) == engine.search(query, limit=2).ids
     assert client.get(answer["hits"][0]["similar"]).status_code == 200
+
+
+def test_keywords_alone(client: TestClient, engine: SearchEngine) -> None:
+    answer = client.get("/api/search?keywords=dog+owl").json()
+    assert ids(answer) == engine.search(keywords="dog owl").ids
+    assert len(answer["hits"]) == 2
+    assert (answer["model"], answer["metric"]) == ("keywords", None)
+    assert client.post("/api/search", data={"keywords": "dog"}).json()["hits"][0]["id"] == "dog.png"
 
 
 def test_compare(client: TestClient, engine: SearchEngine) -> None:
@@ -258,6 +267,7 @@ def test_bad_fields_are_refused_by_name(
     [
         ({"filter": "price <"}, "filter"),
         ({"filter": ""}, "filter"),
+        ({"keywords": "!"}, "keywords"),
         ({"group_size": "2"}, "group_size"),
         ({"model": "no such model"}, None),
         ({"text": "a cup"}, "model"),

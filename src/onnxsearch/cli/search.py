@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from onnxsearch import InvalidArgumentError, Query, QueryInput, SearchEngine
+from onnxsearch import InvalidArgumentError, Keywords, Query, QueryInput, SearchEngine
 from onnxsearch.cli import output
 from onnxsearch.cli.app import app
 from onnxsearch.cli.embedders import (
@@ -58,6 +58,22 @@ def search(
         str | None,
         typer.Option(
             "--text", "-t", help="Words to search for, with a model that has a text tower."
+        ),
+    ] = None,
+    keywords: Annotated[
+        str | None,
+        typer.Option(
+            "--keywords",
+            metavar="WORDS",
+            help="Words of metadata and file names: alone, or beside what is searched with.",
+        ),
+    ] = None,
+    keyword_fields: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--keyword-field",
+            metavar="FIELD",
+            help="With --keywords: a metadata field to look in, instead of all; repeatable.",
         ),
     ] = None,
     ids: Annotated[
@@ -125,11 +141,14 @@ def search(
     """Show the indexed images that are most similar to IMAGE, nearest first.
 
     Instead of IMAGE, or beside it, --id names stored images, and --text describes what to find.
+    --keywords ranks by words that somebody has written.
     """
     place = records_of(location, records, metadata)
     with errors_end_the_command():
         wanted = filter_of(filter)
-        query = _query(images or [], ids or [], unlike or [], text)
+        words = _keywords(keywords, keyword_fields)
+        is_alone = words is not None and not (images or ids or unlike or text is not None)
+        query = None if is_alone else _query(images or [], ids or [], unlike or [], text)
         options = ModelOptions(
             _model_names(model, models),
             profile,
@@ -147,9 +166,10 @@ def search(
             location, embedders=searched.embedders, records=place, model_path=model_path
         ) as engine:
             chosen = _chosen(searched, engine)
+            first = model if is_alone else chosen[0]
             results = engine.search(
                 query,
-                model=None if models else chosen[0],
+                model=None if models else first,
                 models=chosen if models else None,
                 limit=limit,
                 offset=offset,
@@ -160,6 +180,7 @@ def search(
                 min_score=min_score,
                 group_by=group_by,
                 group_size=group_size,
+                keywords=words,
             )
             is_empty = not results and engine.count() == 0
     if as_json:
@@ -185,10 +206,23 @@ def _query(
     if text is not None or not like:
         raise InvalidArgumentError(
             "search takes one or several IMAGE and --id (with --unlike for opposite examples), or "
-            f"--text alone: got {len(images)} images, {len(ids)} ids, {len(unlike)} opposite "
-            f"examples and {'a' if text is not None else 'no'} text"
+            f"--text alone, or --keywords: got {len(images)} images, {len(ids)} ids, "
+            f"{len(unlike)} opposite examples and {'a' if text is not None else 'no'} text"
         )
     return query_of(like, unlike)
+
+
+def _keywords(text: str | None, fields: Sequence[str] | None) -> Keywords | None:
+    """Return the keywords that the two options give.
+
+    Raises:
+        InvalidArgumentError: They have no words, or there are fields alone.
+    """
+    if text is not None:
+        return Keywords(text, fields or None)
+    if fields:
+        raise InvalidArgumentError("--keyword-field does nothing without --keywords")
+    return None
 
 
 def _model_names(model: str | None, models: str | None) -> list[str] | None:

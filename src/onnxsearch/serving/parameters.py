@@ -10,6 +10,7 @@ from typing import Generic, TypeVar, cast
 
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.filters import F, Filter
+from onnxsearch.search.keywords import Keywords
 from onnxsearch.serving.answers import bad_request, unusable
 from onnxsearch.types import JSONValue
 
@@ -165,6 +166,15 @@ def filter_text(name: str, description: str) -> Parameter[Filter | None]:
         return F.parse(_text(value, _FILTER_LENGTH))
 
     return Parameter(name, description, _string(_FILTER_LENGTH), parse, None, has_syntax=True)
+
+
+def keywords(name: str, description: str) -> Parameter[Keywords | None]:
+    """Declare optional keywords, a text with at least one word."""
+
+    def parse(value: str) -> Keywords:
+        return Keywords(_text(value))
+
+    return Parameter(name, description, _string(_TEXT_LENGTH), parse, None, has_syntax=True)
 
 
 def _string(most: int) -> dict[str, JSONValue]:

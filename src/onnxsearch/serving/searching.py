@@ -46,6 +46,9 @@ class Searching:
         self._workers = workers
         self._ids = parameters.ids("id", "A stored image to search with, by its id.")
         self._texts = parameters.texts("text", "Words to search with, for models that read text.")
+        self._keywords = parameters.keywords(
+            "keywords", "Words of metadata and file names: alone, or beside what is searched with."
+        )
         self._unlike_ids = parameters.ids("unlike_id", "A stored image that hits are unlike.")
         self._model = parameters.text("model", "The model; by default the first one.")
         self._models = parameters.texts("models", "Several models, whose rankings are fused.")
@@ -88,7 +91,7 @@ class Searching:
         query = (self._ids, self._texts, self._unlike_ids)
         common = (self._top_k, self._filter, self._exclude, self._exclude_query)
         search = (
-            *query, self._model, self._models, self._fusion, *common, self._offset,
+            *query, self._keywords, self._model, self._models, self._fusion, *common, self._offset,
             self._max_distance, self._min_score, self._group_by, self._group_size, self._diversity,
         )  # fmt: skip
         compare = (*query, self._compared, *common)
@@ -116,9 +119,10 @@ class Searching:
     async def search(self, call: Call) -> Response:
         """Answer a search."""
         given, started = call.arguments, time.perf_counter()
+        keywords = given[self._keywords]
         results = await self._workers.in_time(
             self._engine.search(
-                self._query(call),
+                None if keywords and not self._has_query(call) else self._query(call),
                 model=given[self._model],
                 models=given[self._models] or None,
                 fusion=cast("FusionChoice | None", given[self._fusion]),
@@ -132,6 +136,7 @@ class Searching:
                 group_by=given[self._group_by],
                 group_size=given[self._group_size],
                 diversity=given[self._diversity] or 0.0,
+                keywords=keywords,
             )
         )
         return json_response(
@@ -198,6 +203,11 @@ class Searching:
             record = self._engine.engine.get(id)
             members.append(documents.copy(id) if record is None else documents.record(record))
         return members
+
+    def _has_query(self, call: Call) -> bool:
+        given = call.arguments
+        ids, unlike, texts = given[self._ids], given[self._unlike_ids], given[self._texts]
+        return bool(call.files or ids or unlike or texts)
 
     def _query(self, call: Call) -> QueryInput:
         """Return the query of a request.
