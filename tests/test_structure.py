@@ -17,7 +17,7 @@ MODULES = {
     for path in sorted(ROOT.rglob("*.py"))
 }
 
-MOST_ENTRIES = 20
+MOST_ENTRIES = 23
 MOST_LINES = 300
 MOST_LINES_OF_THE_FACADE = 600
 """One module holds all operations, of which most lines are signatures."""

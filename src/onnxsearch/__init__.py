@@ -30,8 +30,13 @@ if TYPE_CHECKING:
         AsyncStats as AsyncStats,
         Opening as Opening,
     )
+    from onnxsearch.augmentation.building import AugmentReport as AugmentReport
     from onnxsearch.catalog.catalog import NewImage as NewImage
-    from onnxsearch.catalog.index_info import IndexInfo as IndexInfo, ModelInfo as ModelInfo
+    from onnxsearch.catalog.index_info import (
+        AugmentedInfo as AugmentedInfo,
+        IndexInfo as IndexInfo,
+        ModelInfo as ModelInfo,
+    )
     from onnxsearch.catalog.index_stats import ModelStats as ModelStats, Stats as Stats
     from onnxsearch.catalog.integrity_report import (
         Defect as Defect,

@@ -369,6 +369,7 @@ class AsyncSearchEngine:
 
     add = _awaited(SearchEngine.add)
     add_many = _reported(SearchEngine.add_many)
+    augment = _reported(SearchEngine.augment)
     backfill = _reported(SearchEngine.backfill)
     compare = _awaited(SearchEngine.compare)
     copies = _awaited(SearchEngine.copies)

@@ -19,6 +19,9 @@ from onnxsearch._internal.telemetry.observation import (
 )
 from onnxsearch._internal.telemetry.timings import Recorder
 from onnxsearch._internal.validation import instance, integer
+from onnxsearch.augmentation.building import augment
+from onnxsearch.augmentation.derivation import completed
+from onnxsearch.augmentation.model import augmented_model
 from onnxsearch.catalog.catalog import Catalog
 from onnxsearch.catalog.exports.parquet_reader import ParquetExport
 from onnxsearch.catalog.exports.saving import save_export
@@ -81,6 +84,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from onnxsearch._internal.progress import ProgressSink
+    from onnxsearch.augmentation.building import AugmentReport
     from onnxsearch.catalog.index_info import IndexInfo
     from onnxsearch.catalog.index_stats import Stats
     from onnxsearch.catalog.integrity_report import VerifyReport
@@ -174,7 +178,9 @@ class SearchEngine(Closeable):
         if not callable(clock):
             raise InvalidArgumentError(f"clock {clock!r:.80}: expected a function like time.time")
         self._catalog = Catalog(vectors, metadata, namespace, clock)
-        self._embedders = EmbedderRegistry(embedders, self._catalog.whereabouts)
+        self._catalog.complete = partial(completed, self._catalog)
+        derive = partial(augmented_model, self._catalog)
+        self._embedders = EmbedderRegistry(embedders, self._catalog.whereabouts, derive)
         self._workers = (
             available_cores() if workers is None else integer("workers", workers, least=1)
         )
@@ -713,6 +719,7 @@ class SearchEngine(Closeable):
         expand: AlphaQE | None = None,
         rerank: RerankChoice | None = None,
         keywords: str | Keywords | None = None,
+        augmented: bool = False,
     ) -> SearchResults:
         """Return the images that are most similar to the query, nearest first.
 
@@ -743,6 +750,9 @@ class SearchEngine(Closeable):
                 returned. An image without this field is a group of its own.
             group_size: Number of images of each group that are returned, at most. Only with
                 `group_by`.
+            augmented: Search the vectors that `augment` has made of the model's, or of each of
+                `models`. The same as `<model>:augmented` for the name of a model. A vector query
+                is then one of these vectors.
             diversity: Above 0, hits are chosen to be near the query and unlike each other, by
                 maximal marginal relevance, and returned in the order of the choice; with 1
                 only the unlikeness counts. The nearest 100 are reordered, then the next
@@ -787,7 +797,9 @@ class SearchEngine(Closeable):
             group_size=group_size,
             diversity=diversity,
         )
-        refinement = Refinement(expand=expand, rerank=rerank, keywords=keywords)
+        refinement = Refinement(
+            expand=expand, rerank=rerank, keywords=keywords, augmented=augmented
+        )
         return self._searcher.search(
             one_query(query, text, refinement),
             selection,
@@ -1106,11 +1118,58 @@ class SearchEngine(Closeable):
         return self._backfill(self._embedders.named(model)).run(progress)
 
     @operation
+    def augment(
+        self,
+        model: str | None = None,
+        *,
+        neighbours: int = 5,
+        alpha: float = 3.0,
+        progress: ProgressSink = False,
+    ) -> AugmentReport:
+        """Let the album improve a model: store a second vector of each image, moved by the others.
+
+        The mean of the album is taken off each vector, and each is moved towards its nearest
+        neighbours. `search(augmented=True)` searches these vectors, and treats the query alike.
+        To searches, fusions, `compare`, `evaluate` and `drop_model` they are a model named
+        `<model>:augmented`.
+
+        Images that are stored later are moved when they are stored, towards those that are
+        there; those that are removed are found no more. But the vectors of the others stay until
+        the next call. It computes the vectors of new images, and of those whose neighbours have
+        changed, with the mean of before: as if all were made anew with it. When a tenth of the
+        images has come or gone since that mean was taken, and when the arguments are others, all
+        are made anew; until that is done, the space is not searched. `info` says how many images
+        have come and gone.
+
+        The vectors of all images are held in memory. If the call is cut off, the next one
+        completes it.
+
+        Args:
+            model: Name of the model; by default the first one.
+            neighbours: Images that a vector is moved towards, 1 to 100. More than 5 brought
+                nothing on labelled photographs.
+            alpha: Power of their similarity that they are weighted with, 0 to 100.
+            progress: As in `backfill`.
+
+        Raises:
+            InvalidArgumentError: No image is stored, an argument has a wrong type or value, or
+                the model's vectors are bits.
+            UnknownModelError: The engine has no model of this name.
+            StoreError: A store failed; the next call continues.
+
+        Example:
+            >>> engine.augment()
+            >>> engine.search("query.jpg", augmented=True)
+        """
+        return augment(self._catalog, self._embedders.named(model), neighbours, alpha, progress)
+
+    @operation
     def drop_model(self, model: str) -> None:
         """Remove a model and its vectors from the engine; images and records stay.
 
         The model may be one that only an earlier engine had. Writes of other processes that
-        still use it fail from then on.
+        still use it fail from then on. Its augmented vectors go with it; the name
+        `<model>:augmented` removes them alone.
 
         Raises:
             UnknownModelError: Neither the engine nor its stores know the model.

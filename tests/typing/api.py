@@ -17,6 +17,7 @@ from onnxsearch import (
     ArrowStream,
     AsyncSearchEngine,
     AsyncStats,
+    AugmentReport,
     CollectionSpec,
     Comparison,
     Confusion,
@@ -168,6 +169,8 @@ def read(engine: SearchEngine) -> Vectors:
     number: int = engine.export("album.parquet", F("year") >= 2020, progress=True)
     moved: TransferReport = engine.import_from("album.parquet")
     print(number, moved.copied)
+    space: AugmentReport = engine.augment("mean-colour", neighbours=5, alpha=3, progress=True)
+    print(space.model, engine.info().augmented[0].added, engine.search(b"", augmented=True))
     removed: list[str] = engine.remove(filter=F("year") < 2000)
     known: bool = "two" in engine
     rows: list[dict[str, JSONValue]] = records.to_dicts()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from onnxsearch.catalog.augmented_spaces import AugmentedSpaces, is_augmented, model_below
 from onnxsearch.catalog.expiry import Clock, Sweeper
 from onnxsearch.catalog.identity import StoreIdentity
 from onnxsearch.catalog.journal import Entry, State, encode_entry
@@ -23,7 +24,7 @@ from onnxsearch.catalog.retries import attempts, contended
 from onnxsearch.catalog.root import NO_ROOT
 from onnxsearch.catalog.serialization import encode_record
 from onnxsearch.catalog.vector_rows import VectorRows
-from onnxsearch.errors import StoreError
+from onnxsearch.errors import CollectionNotFoundError, StoreError
 from onnxsearch.metadata.base import MetadataStore
 from onnxsearch.types import Record
 
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from onnxsearch.vectors.base import CollectionSpec, Vectors, VectorStore
 
 logger = logging.getLogger("onnxsearch")
+
+Completion: TypeAlias = "Callable[[Sequence[NewImage]], Sequence[NewImage]]"
+"""Returns images with the vectors that are computed of those they have."""
 
 _Planned: TypeAlias = "tuple[Sequence[NewImage], Mapping[str, StoredImage] | None]"
 """The items to write, and the images that they replace; None for whatever their ids hold."""
@@ -93,7 +97,9 @@ class Catalog:
         self.rows = VectorRows(vectors, namespace)
         self.identity = StoreIdentity(vectors, metadata, self.records, self.rows)
         self.manifest = Manifest(metadata, namespace)
-        self.recovery = Recovery(metadata, self.records, self.rows, self.manifest)
+        self.spaces = AugmentedSpaces(metadata, namespace)
+        self.recovery = Recovery(metadata, self.records, self.rows, self.manifest, self.spaces)
+        self.complete: Completion = list
         self.sweeper = Sweeper(self.records, self.discard)
 
     def collection(self, model: str) -> str:
@@ -330,11 +336,21 @@ class Catalog:
         self.sweeper.sweep_some()
         state = State.BEGUN
         for _ in attempts():
-            items, before = plan()
-            if not items or self._attempt({new_key(): item for item in items}, before, state):
-                return
+            planned, before = plan()
+            items = {new_key(): item for item in self.complete(planned)}
+            try:
+                if not items or self._attempt(items, before, state):
+                    return
+            except CollectionNotFoundError:
+                if not self._lacks_space(items.values()):
+                    raise
             state = State.LEASED
         raise contended()
+
+    def _lacks_space(self, items: Iterable[NewImage]) -> bool:
+        """Return whether items have vectors of an augmented space that was dropped meanwhile."""
+        names = {name for item in items for name in item.vectors if is_augmented(name)}
+        return len(self.spaces.of(map(model_below, names))) < len(names)
 
     def _attempt(
         self, items: Mapping[str, NewImage], before: Mapping[str, StoredImage] | None, state: State

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
 from onnxsearch._internal.version import VERSION
+from onnxsearch.catalog.augmented_spaces import AugmentedSpace, decode_graph
 from onnxsearch.embedders.description import ModelDescription
 from onnxsearch.errors import CollectionNotFoundError
 
@@ -30,6 +31,35 @@ class ModelInfo(ModelDescription):
         return (
             f"{self.name}: {self.vectors:,} vectors of {self.dimension:,} "
             f"({self.metric.value}), {file}{profile}{text}"
+        )
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class AugmentedInfo:
+    """Vectors that `SearchEngine.augment` has made."""
+
+    name: str
+    """The name by which they are searched."""
+    model: str
+    """The model of whose vectors they are made."""
+    neighbours: int
+    alpha: float
+    vectors: int
+    """Number of vectors that are stored."""
+    is_ready: bool
+    """Whether they can be searched. If not, `augment` was cut off, or is at work."""
+    added: int
+    """Images that came since the last `augment`: they are found, but have moved no others.
+    A change of the metadata makes an image a new one."""
+    removed: int
+    """Images that are gone since: they are not found, but the others are as they moved them."""
+
+    def __repr__(self) -> str:
+        if not self.is_ready:
+            return f"{self.name}: not finished; augment({self.model!r}) continues"
+        return (
+            f"{self.name}: {self.vectors:,} vectors, {self.added:,} images added and "
+            f"{self.removed:,} removed since"
         )
 
 
@@ -59,12 +89,15 @@ class IndexInfo:
     others: Mapping[str, int] = field(default_factory=dict[str, int])
     """Numbers of vectors of models that the index does not remember, by collection: an
     earlier version stored them, or another index was copied."""
+    augmented: tuple[AugmentedInfo, ...] = ()
+    """What `SearchEngine.augment` has made of models."""
     version: str = VERSION
     """The version of onnxsearch that reports."""
 
     def __repr__(self) -> str:
         lines = [f"namespace {self.namespace}: {self.images:,} images"]
         lines += [repr(model) for model in self.models]
+        lines += [repr(space) for space in self.augmented]
         lines += [
             f"{name}: {count:,} vectors, model unknown" for name, count in self.others.items()
         ]
@@ -81,7 +114,9 @@ def index_info(catalog: Catalog) -> IndexInfo:
         StoreError: A store failed.
     """
     models = catalog.manifest.models()
-    known = {catalog.collection(model.name) for model in models}
+    spaces = catalog.spaces.all()
+    names = [model.name for model in models] + [space.name for space in spaces]
+    known = {catalog.collection(name) for name in names}
     others = [name for name in catalog.collections() if name not in known]
     return IndexInfo(
         namespace=catalog.namespace,
@@ -92,12 +127,35 @@ def index_info(catalog: Catalog) -> IndexInfo:
         identity=catalog.identity.known(),
         root=catalog.records.root.read().path,
         others={name: catalog.vectors.count(name) for name in others},
+        augmented=tuple(_augmented_info(catalog, space) for space in spaces),
     )
+
+
+def _augmented_info(catalog: Catalog, space: AugmentedSpace) -> AugmentedInfo:
+    data = catalog.spaces.graph(space)
+    graph = None if data is None else decode_graph(data, space.neighbours)
+    moved = set() if graph is None else set(graph[0])
+    present = {
+        image.key for image in catalog.records.images() if space.model in image.record.models
+    }
+    return AugmentedInfo(
+        name=space.name,
+        model=space.model,
+        neighbours=space.neighbours,
+        alpha=space.alpha,
+        vectors=_count(catalog, space.name),
+        is_ready=space.is_ready,
+        added=len(present - moved),
+        removed=len(moved - present),
+    )
+
+
+def _count(catalog: Catalog, model: str) -> int:
+    with suppress(CollectionNotFoundError):
+        return catalog.vectors.count(catalog.collection(model))
+    return 0
 
 
 def _model_info(catalog: Catalog, model: ModelDescription) -> ModelInfo:
     values = {each.name: getattr(model, each.name) for each in fields(model)}
-    vectors = 0
-    with suppress(CollectionNotFoundError):
-        vectors = catalog.vectors.count(catalog.collection(model.name))
-    return ModelInfo(**values, vectors=vectors)
+    return ModelInfo(**values, vectors=_count(catalog, model.name))

@@ -10,7 +10,7 @@ key, which is written once and never again.
 Memory is bounded: keys are compared in partitions of at most some 250,000, each with one
 pass over the keys of either store. Writers may use the catalog meanwhile. Findings of the
 passes are only suspected; each is checked again in an order that no running write can
-deceive (see `_orphans`, `_missing`).
+deceive (see `compare_orphans`, `_missing`).
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from onnxsearch.metadata.base import Cell
 from onnxsearch.vectors.base import is_key
 
 if TYPE_CHECKING:
+    from onnxsearch.catalog.augmented_spaces import AugmentedSpace
     from onnxsearch.catalog.catalog import Catalog
 
 _PARTITION = 250_000
@@ -60,6 +61,17 @@ def verify(catalog: Catalog, *, repair: bool = False) -> VerifyReport:
     boolean("repair", repair)
     catalog.identity.check()
     return _Check(catalog, repair).run()
+
+
+def remove_orphans(catalog: Catalog, model: str) -> None:
+    """Delete the vectors of a model that belong to no image.
+
+    Raises:
+        StoreError: A store failed.
+    """
+    check, collection = _Check(catalog, repair=True), catalog.collection(model)
+    for batch in batched(catalog.vectors.ids(collection), _BATCH):
+        check.compare_orphans(collection, batch)
 
 
 @dataclass(slots=True)
@@ -210,10 +222,17 @@ class _Check:
                     listed.remove(key)
                 else:
                     suspected.add(key)
-        for batch in batched(suspected, _BATCH):
-            self._orphans(collection, batch)
+        # Vectors of a space that is being made, or was cut off, come before they are listed.
+        unlisted = {self.catalog.collection(each.name) for each in self._spaces_in_work()}
+        for batch in batched(suspected if collection not in unlisted else (), _BATCH):
+            self.compare_orphans(collection, batch)
         for batch in batched(listed, _BATCH):
             self._missing(collection, batch)
+
+    def _spaces_in_work(self) -> Iterator[AugmentedSpace]:
+        # One that cannot be read is in nobody's work.
+        with suppress(StoreCorruptError):
+            yield from (each for each in self.catalog.spaces.all() if each.writer is not None)
 
     def _keys(self, collection: str) -> Iterator[str]:
         try:
@@ -235,7 +254,7 @@ class _Check:
         except CollectionNotFoundError:
             return []
 
-    def _orphans(self, collection: str, suspected: list[str]) -> None:
+    def compare_orphans(self, collection: str, suspected: list[str]) -> None:
         # Every row belongs to a journaled write. If its entry is gone, the write either
         # committed or was rolled back; if no record refers to the row either, it is an
         # orphan. The journal is read again because the record may have been replaced after

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from onnxsearch.catalog.augmented_spaces import AugmentedSpaces
 from onnxsearch.catalog.journal import Entry, State, age, decode_entry, encode_entry
 from onnxsearch.catalog.keys import key_of
 from onnxsearch.catalog.manifest import Manifest
@@ -36,6 +37,7 @@ class Recovery:
         records: Knows which keys have records.
         rows: The vectors.
         manifest: The models of the catalog.
+        spaces: The augmented spaces of the catalog.
     """
 
     def __init__(
@@ -44,9 +46,11 @@ class Recovery:
         records: RecordIndex,
         rows: VectorRows,
         manifest: Manifest,
+        spaces: AugmentedSpaces,
     ) -> None:
         self._metadata = metadata
         self._manifest = manifest
+        self._spaces = spaces
         self._records = records
         self._rows = rows
         self._postponed: set[str] = set()
@@ -62,12 +66,13 @@ class Recovery:
         Raises:
             CollectionNotFoundError: One of its models is being dropped.
         """
-        kept: Cells = {self._drop_cell(model): None for model in entry.keys}
-        if not self._metadata.commit({self.cell(op): encode_entry(entry)}, expect=kept):
-            raise CollectionNotFoundError(
-                f"one of the models {', '.join(entry.keys)} is being dropped by another engine: "
-                "open an engine without it"
-            )
+        expect = self.kept(entry.keys)
+        if not self._metadata.commit({self.cell(op): encode_entry(entry)}, expect=expect):
+            raise being_dropped(entry.keys)
+
+    def kept(self, models: Iterable[str]) -> Cells:
+        """Return what a commit has to expect if none of these models may be being dropped."""
+        return {self._drop_cell(model): None for model in models}
 
     def forget(self, op: str) -> None:
         """Delete an entry: no work is left, and its writer has ended."""
@@ -117,11 +122,12 @@ class Recovery:
             raise
 
     def _begin_drop(self, model: str, cell: Cell) -> None:
-        """Write to the journal that a model is being dropped, and take it off the manifest."""
+        """Write to the journal that a model is being dropped, and forget how to open it."""
         entry = encode_entry(Entry(State.DROPPED, {model: ()}))
         for _ in attempts():
-            change = self._manifest.without(model)
-            if self._metadata.commit({cell: entry, **change.writes}, expect=change.expect):
+            change, space = self._manifest.without(model), self._spaces.without(model)
+            writes = {cell: entry, **change.writes, **space.writes}
+            if self._metadata.commit(writes, expect=change.expect):
                 return
         raise contended()
 
@@ -218,6 +224,14 @@ class Recovery:
     def _drop_cell(self, model: str) -> Cell:
         """Return where the journal says that a model is being dropped."""
         return self.cell(key_of(model))
+
+
+def being_dropped(models: Iterable[str]) -> CollectionNotFoundError:
+    """Return the error of a writer of whose models one is being dropped."""
+    return CollectionNotFoundError(
+        f"one of the models {', '.join(models)} is being dropped by another engine: open an "
+        "engine without it"
+    )
 
 
 def replaced(rows: Rows) -> bytes | None:

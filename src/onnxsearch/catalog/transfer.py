@@ -14,6 +14,7 @@ import numpy as np
 
 from onnxsearch._internal.progress import ProgressSink, reporter
 from onnxsearch._internal.threads import batched
+from onnxsearch.catalog.augmented_spaces import is_augmented
 from onnxsearch.catalog.batching import BATCH, record_batches
 from onnxsearch.catalog.catalog import Catalog, NewImage
 from onnxsearch.catalog.copies import Copy
@@ -138,9 +139,10 @@ class CatalogSource:
             )
 
     def _images(self) -> Iterator[StoredImage]:
+        """Yield the images, without augmented spaces: those depend on all images of an album."""
         for stored in self._catalog.records.images():
             if self._filter is None or self._filter.matches(stored.record.metadata):
-                yield stored
+                yield _without_spaces(stored)
 
     def _items(self, images: Sequence[StoredImage]) -> list[NewImage]:
         whole: list[NewImage] = []
@@ -156,10 +158,15 @@ class CatalogSource:
                 if s.record.id not in torn or (s.record.id in now and now[s.record.id].key == s.key)
             ]
             # An image that was replaced since its record was read comes as it is now.
-            images = [stored for id, stored in now.items() if stored.key != torn[id].key]
+            images = [_without_spaces(s) for id, s in now.items() if s.key != torn[id].key]
             if not images:
                 return whole
         raise contended()
+
+
+def _without_spaces(stored: StoredImage) -> StoredImage:
+    models = tuple(model for model in stored.record.models if not is_augmented(model))
+    return replace(stored, record=replace(stored.record, models=models))
 
 
 def _item(stored: StoredImage, vectors: Mapping[str, Vectors]) -> NewImage:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from onnxsearch import IndexInfo, JSONValue, ModelFile, ModelInfo
+from onnxsearch import AugmentedInfo, IndexInfo, JSONValue, ModelFile, ModelInfo
 from onnxsearch.catalog.catalog import Catalog
 from onnxsearch.catalog.index_info import index_info
 from onnxsearch.cli import output
@@ -64,10 +64,22 @@ def _lines(found: IndexInfo) -> Iterator[str]:
         yield ""
         yield f"{model.name}{' (the default)' if number == 0 else ''}"
         yield from _model_lines(model)
+    for space in found.augmented:
+        yield ""
+        yield from _augmented_lines(space)
     for name, count in found.others.items():
         yield ""
         yield f"collection {name}"
         yield f"  vectors     {count:,}, of a model that the index does not remember"
+
+
+def _augmented_lines(space: AugmentedInfo) -> Iterator[str]:
+    yield space.name
+    yield f"  vectors     {space.vectors:,}, {space.neighbours} neighbours, alpha {space.alpha:g}"
+    if space.is_ready:
+        yield f"  since then  {space.added:,} images added, {space.removed:,} removed"
+    else:
+        yield f"  not finished: onnxsearch augment --model {space.model}"
 
 
 def _model_lines(model: ModelInfo) -> Iterator[str]:

@@ -108,6 +108,10 @@ def search(
     group_size: Annotated[
         int, typer.Option("--group-size", min=1, help="With --group-by: images of each group.")
     ] = 1,
+    augmented: Annotated[
+        bool,
+        typer.Option("--augmented", help="Search the vectors that `augment` has made."),
+    ] = False,
     location: Location = DEFAULT_LOCATION,
     records: Records = None,
     metadata: OldRecords = None,
@@ -176,6 +180,7 @@ def search(
                 filter=wanted,
                 exclude=exclude or (),
                 exclude_query=exclude_query,
+                augmented=augmented,
                 max_distance=max_distance,
                 min_score=min_score,
                 group_by=group_by,

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from onnxsearch import Embedder, ModelDescription, UnknownModelError
 from onnxsearch._internal.paths import absolute_path
+from onnxsearch.catalog.augmented_spaces import is_augmented, model_below
 from onnxsearch.cli.embedders import ModelOptions, comes_by_name, is_file, is_of_plugin
 from onnxsearch.embedders.onnx.embedder import CLASS_NAME
 from onnxsearch.embedders.onnx.fingerprint import file_digest
@@ -57,6 +58,8 @@ def _stored_name(
     model: str, stored: Sequence[ModelDescription], options: ModelOptions
 ) -> str | None:
     """Return the name of a model in the index; None if it is loaded as the options say."""
+    if is_augmented(model) and model_below(model) in {each.name for each in stored}:
+        return model
     if not is_file(model):
         known = {each.name: each for each in stored}
         # No class is imported because an index names it, but one that the user names is.

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeAlias
 
 from onnxsearch._internal.validation import check_name, instance, items
 from onnxsearch.embedders.base import Embedder
 from onnxsearch.errors import InvalidArgumentError, UnknownModelError
+
+Derive: TypeAlias = "Callable[[str, Mapping[str, Embedder]], Embedder | None]"
 
 
 class EmbedderRegistry(Mapping[str, Embedder]):
@@ -15,16 +18,22 @@ class EmbedderRegistry(Mapping[str, Embedder]):
     Args:
         embedders: One or several, of different names.
         hint: Returns a remark on a model that is not among them, for the error.
+        derive: Returns a model that is made of one of them, given its name and all of them; None
+            for any other name. Such models are found by name, and are not listed.
 
     Raises:
         InvalidArgumentError: There is no embedder, or two have the same name.
     """
 
     def __init__(
-        self, embedders: Embedder | Sequence[Embedder], hint: Callable[[str], str] = lambda _: ""
+        self,
+        embedders: Embedder | Sequence[Embedder],
+        hint: Callable[[str], str] = lambda _: "",
+        derive: Derive = lambda _, __: None,
     ) -> None:
         self._by_name = _by_name([embedders] if isinstance(embedders, Embedder) else embedders)
         self._hint = hint
+        self._derive = derive
 
     def named(self, model: str | None) -> Embedder:
         """Return the embedder of this name; the default one for None.
@@ -36,6 +45,8 @@ class EmbedderRegistry(Mapping[str, Embedder]):
             return next(iter(self._by_name.values()))
         instance("model", model, str, "the name of a model")
         if model not in self._by_name:
+            if (derived := self._derive(model, self)) is not None:
+                return derived
             raise UnknownModelError(
                 f"there is no model {model!r} here: expected one of {', '.join(self._by_name)}"
                 f"{self._hint(model)}"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from onnxsearch._internal.validation import instance, text
+from onnxsearch.catalog.augmented_spaces import augmented_name
 from onnxsearch.embedders.base import Embedder
 from onnxsearch.embedders.bundled import DEFAULT_MODEL
 from onnxsearch.errors import InvalidArgumentError
@@ -41,6 +42,8 @@ def drop_model(catalog: Catalog, embedders: EmbedderRegistry, model: str) -> Non
             f"{model!r} is the engine's only model: migrate() replaces it by another one"
         )
     embedders.discard(model)
+    if catalog.collection(space := augmented_name(model)) in catalog.collections():
+        catalog.drop(space)
     catalog.drop(model)
 
 

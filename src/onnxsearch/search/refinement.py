@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, cast
 
-from onnxsearch._internal.validation import instance
+from onnxsearch._internal.validation import boolean, instance
+from onnxsearch.catalog.augmented_spaces import augmented_name, is_augmented
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.search.expansion import AlphaQE
 from onnxsearch.search.keywords import Keywords, as_keywords
@@ -41,8 +42,10 @@ class Refinement:
     expand: AlphaQE | None = None
     rerank: RerankChoice | None = None
     keywords: Keywords | str | None = None
+    augmented: bool = False
 
     def __post_init__(self) -> None:
+        boolean("augmented", self.augmented)
         if self.expand is not None:
             instance("expand", self.expand, AlphaQE, "an AlphaQE, such as AlphaQE(n=5, alpha=3)")
         if self.rerank is not None:
@@ -84,6 +87,12 @@ class Refinement:
             raise InvalidArgumentError(
                 "rerank does not go with diversity: each puts the hits into an order of its own"
             )
+
+    def searched(self, names: Sequence[str]) -> list[str]:
+        """Return the names of the models that are searched instead of these."""
+        if not self.augmented:
+            return list(names)
+        return [name if is_augmented(name) else augmented_name(name) for name in names]
 
     def transformed(
         self, context: SearchContext, embedders: Sequence[Embedder]

@@ -81,7 +81,8 @@ class Searcher:
                     f"fusion {fusion!r:.80} does nothing without models=[...] or keywords: name "
                     "the models to fuse, or leave it out"
                 )
-            return self._by_one(self.embedders.named(model), query, selection, refinement)
+            (embedder,) = self._searched_instead([self.embedders.named(model)], refinement)
+            return self._by_one(embedder, query, selection, refinement)
         if selection.max_distance is not None or selection.diversity:
             raise InvalidArgumentError(
                 "models=[...] and keywords do not go with max_distance or diversity: those speak "
@@ -93,7 +94,16 @@ class Searcher:
             chosen = self.embedders.selected(models)
         else:
             raise InvalidArgumentError("models=[...] does not go with model: expected one of them")
+        chosen = self._searched_instead(chosen, refinement)
         return self._by_several(chosen, as_fusion(fusion), query, selection, refinement)
+
+    def _searched_instead(
+        self, embedders: Sequence[Embedder], refinement: Refinement
+    ) -> list[Embedder]:
+        """Return the models that are searched where these were named."""
+        names = [embedder.name for embedder in embedders]
+        searched = refinement.searched(names)
+        return self.embedders.selected(searched) if searched != names else list(embedders)
 
     def _by_words(self, selection: Selection, keywords: Keywords) -> SearchResults:
         ranker = KeywordRanker(self.retriever.catalog, keywords, selection.filter)
