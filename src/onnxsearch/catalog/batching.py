@@ -15,7 +15,10 @@ COMMIT = 64
 disk a few times; with 64 images that is below 1 % of the time it takes to embed them, and a
 crash costs little work."""
 BATCH = 256
-"""Images copied, moved or looked up at once: a few MB of vectors, and one round trip."""
+"""Images copied or looked up at once: a few MB of vectors, and one round trip."""
+MOVED = 1024
+"""Images moved at once: their commits wait for the disk as often as those of fewer, and take most
+of the time."""
 BATCH_BYTES = 4 * 2**20
 """Bytes of records written at once, where they are large: an eighth of what a commit takes,
 and more than the largest record has (`onnxsearch.catalog.serialization.MAX_METADATA`)."""

@@ -55,7 +55,8 @@ class Backfill:
         return IndexReport(tuple(outcomes), time.monotonic() - started)
 
     def _results(self, ids: list[str]) -> Iterator[Result]:
-        worker = BackfillWorker(self.catalog, [self.embedder.parallel(self.workers)], self.reading)
+        views = [self.embedder.parallel(self.workers)]
+        worker = BackfillWorker(self.catalog, views, self.reading, self.batch_size)
         batches = batched(self._candidates(ids), self.batch_size)
         for results in ordered_map(worker, batches, workers=self.workers):
             yield from results

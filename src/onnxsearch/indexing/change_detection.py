@@ -6,7 +6,6 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import cast
 
 from onnxsearch._internal.metadata_json import same_metadata
@@ -136,8 +135,7 @@ def _given(
 ) -> dict[str, JSONValue] | None:
     if _is_as(status, before) and metadata.are_stored(file, before):
         return None
-    # A `Path` takes a tenth of the time of a file that has not changed.
-    return file.metadata if metadata.source is None else metadata.given(file, Path(file.path))
+    return metadata.of_file(file)
 
 
 def _is_as(status: os.stat_result, before: Record | Copy) -> bool:

@@ -10,7 +10,7 @@ from typing import TypeAlias, cast
 from onnxsearch.catalog.serialization import check_metadata
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.images.exif import exif
-from onnxsearch.indexing.entries import Entry
+from onnxsearch.indexing.entries import Entry, FileEntry
 from onnxsearch.types import ImageInput, JSONValue, MetadataInput, Record
 
 MetadataSource: TypeAlias = "MetadataInput | Callable[[Path], MetadataInput] | None"
@@ -59,6 +59,11 @@ class FileMetadata:
         kind = "file " if isinstance(image, Path) else ""
         for_all = self._of(image, f"{kind}{entry.name!r}")
         return for_all if entry.metadata is None else check_metadata(for_all | entry.metadata)
+
+    def of_file(self, file: FileEntry) -> dict[str, JSONValue] | None:
+        """Return what `given` returns for a file; the caller's function receives its path."""
+        # A `Path` takes a tenth of the time of a file that has not changed.
+        return file.metadata if self.source is None else self.given(file, Path(file.path))
 
     def are_stored(self, entry: Entry, record: Record) -> bool:
         """Return whether an unchanged image has what `given` would return, by its record.

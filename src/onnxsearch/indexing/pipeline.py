@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from onnxsearch._internal.progress import ProgressSink, reporter
 from onnxsearch._internal.threads import AHEAD, batched, ordered_map
 from onnxsearch._internal.validation import boolean
-from onnxsearch.catalog.batching import BATCH
+from onnxsearch.catalog.batching import BATCH, MOVED
 from onnxsearch.catalog.catalog import Catalog
 from onnxsearch.catalog.retries import attempts, contended
 from onnxsearch.errors import InvalidArgumentError
@@ -34,12 +34,23 @@ from onnxsearch.indexing.placement import place_files
 from onnxsearch.indexing.pruning import prune
 from onnxsearch.indexing.recent import RecentImages
 from onnxsearch.indexing.twins import still_shows
-from onnxsearch.indexing.worker import ChangedFile, IndexingWorker, Result, Settle
+from onnxsearch.indexing.worker import (
+    ChangedFile,
+    IndexingWorker,
+    PreparedImage,
+    Result,
+    Settle,
+)
 from onnxsearch.indexing.writer import Writer
 from onnxsearch.types import IndexReport, Outcome, Progress, Status
 
 if TYPE_CHECKING:
     from onnxsearch.embedders.base import Embedder
+
+
+_READ = 32
+"""Files that a worker takes at once where none is embedded: what is stored of all is looked up
+at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +120,14 @@ class Pipeline:
     def worker(self, metadata: FileMetadata, *, named: bool = True) -> IndexingWorker:
         """Return what several threads call with batches of candidates."""
         views = [embedder.parallel(self.workers) for embedder in self.embedders]
-        return IndexingWorker(self.catalog, views, self.reading, metadata, named=named)
+        return IndexingWorker(
+            self.catalog, views, self.reading, self.batch_size, metadata, named=named
+        )
 
     def writer(self, metadata: FileMetadata) -> Writer:
         """Return what stores the results of a run."""
-        under_way = AHEAD * self.workers * self.batch_size
-        return Writer(self.catalog, metadata, RecentImages(under_way + BATCH))
+        under_way = AHEAD * self.workers * max(self.batch_size, _READ)
+        return Writer(self.catalog, metadata, RecentImages(under_way + MOVED))
 
     def detect(
         self, entries: Iterable[Entry | Outcome], metadata: FileMetadata, size: int = BATCH
@@ -124,33 +137,67 @@ class Pipeline:
         return detect_changes(entries, self.catalog.records, models, metadata, size)
 
     def results(
-        self, found: Iterable[Outcome | Candidate], worker: IndexingWorker, *, most: int = 0
+        self,
+        found: Iterable[Outcome | Candidate],
+        worker: IndexingWorker,
+        *,
+        read: int = 0,
+        most: int = 0,
     ) -> Iterator[Result]:
         """Yield a result for each candidate, in order, computed by the worker threads.
 
         Args:
             found: Candidates; outcomes pass through.
             worker: Computes the results.
+            read: Candidates in a batch as long as none is embedded, if that is more than a
+                worker embeds at once.
             most: Entries in a batch, if few of them are candidates. A batch never has fewer
                 than a worker takes.
         """
-        batches = _batches(found, self.batch_size, max(most, self.batch_size))
+        pace = _Pace(self.batch_size, max(read, self.batch_size))
+        batches = _batches(found, pace, max(read, most, self.batch_size))
         for results in ordered_map(worker, batches, workers=self.workers):
+            pace.note(results)
             yield from results
 
 
+class _Pace:
+    """How many candidates a worker takes: few that are embedded, or many that are only read.
+
+    Args:
+        few: Candidates of which some are embedded.
+        many: Candidates if of the last `BATCH` none was.
+    """
+
+    def __init__(self, few: int, many: int) -> None:
+        self._few, self._many = few, many
+        self._read = 0
+
+    @property
+    def size(self) -> int:
+        """Candidates of the next batch."""
+        return self._many if self._read >= BATCH else self._few
+
+    def note(self, results: Sequence[Result]) -> None:
+        """Learn from the results of a batch."""
+        if any(isinstance(result, PreparedImage) and result.vectors for result in results):
+            self._read = 0
+        else:
+            self._read += sum(not isinstance(result, Outcome) for result in results)
+
+
 def _batches(
-    found: Iterable[Outcome | Candidate], candidates: int, most: int
+    found: Iterable[Outcome | Candidate], pace: _Pace, most: int
 ) -> Iterator[list[Outcome | Candidate]]:
     """Yield consecutive entries in lists of so many candidates, or so many entries."""
     batch: list[Outcome | Candidate] = []
-    room = candidates
+    room = pace.size
     for entry in found:
         batch.append(entry)
         room -= isinstance(entry, Candidate)
         if not room or len(batch) == most:
             yield batch
-            batch, room = [], candidates
+            batch, room = [], pace.size
     if batch:
         yield batch
 
@@ -220,7 +267,7 @@ class _Run:
         found = self._pipeline.detect(files, self._writer.metadata)
         worker = replace(self._worker, settle=settle)
         # Files that have not changed take less time than to hand them to a thread.
-        for result in self._pipeline.results(found, worker, most=BATCH):
+        for result in self._pipeline.results(found, worker, read=_READ, most=BATCH):
             if isinstance(result, ChangedFile):
                 self._outcomes.setdefault(result.uri, None)
                 changed[result.uri] = result

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, TypeAlias
 
 from onnxsearch._internal.metadata_json import same_metadata
+from onnxsearch._internal.threads import batched
 from onnxsearch.catalog.catalog import Catalog
 from onnxsearch.catalog.copies import Copy
 from onnxsearch.catalog.records import StoredImage
@@ -141,6 +142,7 @@ class IndexingWorker:
         catalog: Where the images are stored.
         embedders: Compute the vectors.
         reading: How files are opened.
+        batch_size: Images that are embedded at once, at most.
         metadata: What the caller says of the images.
         named: Whether the caller named the images, instead of a folder.
         settle: Which files that changed are settled.
@@ -149,6 +151,7 @@ class IndexingWorker:
     catalog: Catalog
     embedders: Sequence[Embedder]
     reading: ReadPolicy
+    batch_size: int
     metadata: FileMetadata = NO_METADATA
     named: bool = True
     settle: Settle = Settle.ALL
@@ -159,7 +162,8 @@ class IndexingWorker:
         images = [result for result in results if isinstance(result, PreparedImage)]
         failed: dict[str, EmbeddingError] = {}
         for embedder in self.embedders:
-            failed |= _embed(embedder, [p for p in images if embedder.name in p.tensors])
+            for some in batched((p for p in images if embedder.name in p.tensors), self.batch_size):
+                failed |= _embed(embedder, some)
         return [
             failure(result.name, failed[result.record.id])
             if isinstance(result, PreparedImage) and result.record.id in failed

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from itertools import groupby
-from pathlib import Path
 
-from onnxsearch.catalog.batching import BATCH, COMMIT, record_batches
+from onnxsearch.catalog.batching import COMMIT, MOVED, record_batches
 from onnxsearch.catalog.catalog import Catalog, Move, NewImage
 from onnxsearch.catalog.copies import Copy
 from onnxsearch.catalog.retries import attempts, contended
@@ -30,7 +29,7 @@ class _Kind(Enum):
 
 @dataclass(slots=True)
 class Writer:
-    """Stores images as they come, `COMMIT` that were embedded at once, and `BATCH` of others.
+    """Stores images as they come, `COMMIT` that were embedded at once, and `MOVED` others.
 
     Embedding takes so long that a commit more is not noticed. Where images were only moved,
     commits take most of the time, and a crash costs next to no work.
@@ -140,7 +139,7 @@ class Writer:
             if image.stored is None and image.file is not None:
                 # The caller was not asked yet.
                 try:
-                    given = self.metadata.given(image.file, Path(image.file.path))
+                    given = self.metadata.of_file(image.file)
                 except InvalidArgumentError as error:
                     return failure(image.name, error)
                 if given is not None:
@@ -148,7 +147,7 @@ class Writer:
             self.recent.note(record.id, content)
         self._waiting.append(image)
         self._embedded += bool(image.vectors)
-        if self._embedded >= COMMIT or len(self._waiting) >= BATCH:
+        if self._embedded >= COMMIT or len(self._waiting) >= MOVED:
             self.flush()
         return Outcome(image.name, image.status, id=record.id)
 
