@@ -117,6 +117,19 @@ def test_options_together_do_what_each_says(
     assert list(found) == wanted[offset : offset + limit]
 
 
+def test_absent_ids_hide_no_group() -> None:
+    engine = SearchEngine(
+        FakeEmbedder(rankings={"a": ["b", "c"]}),
+        InMemoryVectorStore(),
+        InMemoryMetadataStore(),
+    )
+    for name, shelf in (("a", "red"), ("b", "red"), ("c", "blue")):
+        engine.add(picture(name), id=name, metadata={"shelf": shelf})
+    for excluded in ((), ("x", "y"), ("x", "y", "z")):
+        found = engine.search(picture("a"), limit=2, group_by="shelf", exclude=excluded)
+        assert {hit.metadata["shelf"] for hit in found} == {"red", "blue"}
+
+
 def test_exclude_takes_one_id_or_many(album: SearchEngine) -> None:
     ids = album.search(picture("query"), limit=3).ids
     assert album.search(picture("query"), limit=2, exclude=ids[0]).ids == ids[1:]
