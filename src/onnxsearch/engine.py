@@ -758,7 +758,7 @@ class SearchEngine(Closeable):
                 only the unlikeness counts. The nearest 100 are reordered, then the next
                 100, and so on. For one model.
             expand: Moves the query's vector towards its nearest images, and searches for that:
-                `AlphaQE(n=5, alpha=3)`. Only images take part that the search may find; with
+                `AlphaQE(n=2, alpha=3)`. Only images take part that the search may find; with
                 several models each model's vector is moved. Distances are those to the moved
                 vector.
             rerank: Looks again at the first hits, 100 by default, and puts them into a better

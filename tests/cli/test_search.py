@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from onnxsearch import F, Keywords, OnnxEmbedder, Query, QueryInput, SearchEngine
+from onnxsearch import AlphaQE, F, Keywords, OnnxEmbedder, Query, QueryInput, Rerank, SearchEngine
 from onnxsearch.cli import search  # noqa: F401  it adds its command
 from tests.cli.test_commands import Run, run  # noqa: F401
 from tests.embedders.models import colour_model
@@ -108,6 +108,8 @@ MIXED = Query.examples(like=["gold.png", Query.id("teal")], unlike=["navy.png"])
         (["gold.png", "--max-distance", "0.5"], GOLD, {"max_distance": 0.5}),
         (["gold.png", "--model", "y"], GOLD, {"model": "y"}),
         (["gold.png", "--models", "x, y"], GOLD, {"models": ["x", "y"]}),
+        (["gold.png", "--expand", "3"], GOLD, {"expand": AlphaQE(3)}),
+        (["gold.png", "--rerank", "y"], GOLD, {"rerank": Rerank.by_model("y")}),
         (
             ["gold.png", "--models", "x,y", "--min-score", "0.97", "--exclude-query"],
             GOLD,
@@ -133,7 +135,8 @@ def test_finds_what_the_engine_finds(
     assert len(wanted) > 0
     found = hits(*arguments)
     assert [hit["id"] for hit in found] == wanted.ids
-    assert [hit["similarity"] for hit in found] == [hit.similarity for hit in wanted]
+    for field in ("similarity", "rerank_score"):
+        assert [hit[field] for hit in found] == [getattr(hit, field) for hit in wanted]
 
 
 def test_a_page_shows_the_ranks(album: SearchEngine, run: Run) -> None:  # noqa: F811

@@ -32,7 +32,7 @@ def evaluation(**values: NDArray[np.float64]) -> Evaluation:
         measures=("ndcg",),
         values={model: column[:, None] for model, column in values.items()},
     )
-    scores = {model: Scores({1: NONE}, {1: NONE}, NONE, NONE) for model in values}
+    scores = {model: Scores({1: NONE}, {1: NONE}, NONE, NONE, {}) for model in values}
     return Evaluation(scores, count, count, table)
 
 

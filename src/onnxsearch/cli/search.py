@@ -8,7 +8,15 @@ from typing import Annotated
 
 import typer
 
-from onnxsearch import InvalidArgumentError, Keywords, Query, QueryInput, SearchEngine
+from onnxsearch import (
+    AlphaQE,
+    InvalidArgumentError,
+    Keywords,
+    Query,
+    QueryInput,
+    Rerank,
+    SearchEngine,
+)
 from onnxsearch.cli import output
 from onnxsearch.cli.app import app
 from onnxsearch.cli.embedders import (
@@ -108,6 +116,25 @@ def search(
     group_size: Annotated[
         int, typer.Option("--group-size", min=1, help="With --group-by: images of each group.")
     ] = 1,
+    expand: Annotated[
+        int | None,
+        typer.Option(
+            "--expand",
+            metavar="N",
+            min=0,
+            max=1000,
+            help="Move the query towards its N nearest images, and search again.",
+        ),
+    ] = None,
+    rerank: Annotated[
+        str | None,
+        typer.Option(
+            "--rerank",
+            metavar="MODEL",
+            help="Reorder the first 100 by another model of the index.",
+            autocompletion=known_models,
+        ),
+    ] = None,
     augmented: Annotated[
         bool,
         typer.Option("--augmented", help="Search the vectors that `augment` has made."),
@@ -181,6 +208,8 @@ def search(
                 exclude=exclude or (),
                 exclude_query=exclude_query,
                 augmented=augmented,
+                expand=None if expand is None else AlphaQE(expand),
+                rerank=None if rerank is None else Rerank.by_model(rerank),
                 max_distance=max_distance,
                 min_score=min_score,
                 group_by=group_by,

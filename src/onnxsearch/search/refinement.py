@@ -47,7 +47,7 @@ class Refinement:
     def __post_init__(self) -> None:
         boolean("augmented", self.augmented)
         if self.expand is not None:
-            instance("expand", self.expand, AlphaQE, "an AlphaQE, such as AlphaQE(n=5, alpha=3)")
+            instance("expand", self.expand, AlphaQE, "an AlphaQE, such as AlphaQE(n=2, alpha=3)")
         if self.rerank is not None:
             object.__setattr__(self, "rerank", as_rerank(self.rerank))
         if self.keywords is not None:

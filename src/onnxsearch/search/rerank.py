@@ -21,8 +21,7 @@ from onnxsearch.types import Hit
 from onnxsearch.vectors.exact_search import pair_distances
 
 _FIRST = 100
-"""Hits that are looked at again: with the bundled models, half as many find less, and twice as
-many no more."""
+"""Hits that are looked at again by default: what a coarse model ranks lower is seldom wanted."""
 _MOST = 10_000
 """Hits that are looked at again, at most: their vectors are in memory at once."""
 
