@@ -152,17 +152,18 @@ class Hit:
     """Where the image came from; see `Record.uri`."""
     distance: float
     """Distance to the query, by the metric's definition; smaller is nearer. Of a fused
-    hit: 1 - score."""
+    hit, and of one that was found by keywords alone: 1 - score."""
     score: float
-    """Similarity to the query; higher is better, whatever the metric."""
+    """Similarity to the query; higher is better, whatever the metric. By keywords alone: BM25."""
     metadata: Metadata
     """The metadata that were stored with the image."""
     model: str
-    """Name of the model that found it; of a fused hit all names, separated by "+"."""
+    """Name of the model that found it; of a fused hit all names, separated by "+". The ranking
+    by keywords is named "keywords"."""
     similarity: float | None = None
     """Cosine of the angle between the vectors of the query and the image, from -1 to 1,
     whatever the metric; for `Metric.HAMMING` 1 - 2 * differing bits / all bits, where a bit
-    counts as +1 or -1. None for a fused hit."""
+    counts as +1 or -1. None for a fused hit, and for one found by keywords alone."""
     rerank_score: float | None = None
     """With `rerank`, the score by which the hit was reordered; higher is better. None for a hit
     that was not. The other fields are those of the search that found it, whatever the order."""

@@ -11,12 +11,12 @@ import pytest
 import redis
 
 from onnxsearch import InMemoryMetadataStore, RedisMetadataStore, SQLiteMetadataStore
-from onnxsearch.testing import MetadataStoreContract
+from onnxsearch.testing import KeywordSearchContract, MetadataStoreContract
 from tests.metadata.servers import Replicated, redis_cluster, replicated
 from tests.servers import RedisServer
 
 
-class TestInMemory(MetadataStoreContract):
+class TestInMemory(MetadataStoreContract, KeywordSearchContract):
     durable = False
 
     def make_store(self, place: str = "one") -> InMemoryMetadataStore:
@@ -24,7 +24,7 @@ class TestInMemory(MetadataStoreContract):
         return InMemoryMetadataStore()
 
 
-class TestSQLite(MetadataStoreContract):
+class TestSQLite(MetadataStoreContract, KeywordSearchContract):
     @pytest.fixture(autouse=True)
     def _folder(self, tmp_path: Path) -> None:
         self.folder = tmp_path

@@ -25,7 +25,7 @@ from onnxsearch import (
 )
 from onnxsearch.metadata.base import Cell
 
-TABLE = "it's:records"
+TABLE = 'it\'s; {odd}: --"records" %s'
 READER = WordReader("blanks", lambda value: value.decode().split())
 
 VOCABULARY = ["red", "green", "apple", "pear", "and", "or", "not", "near", "café", "苹果", "x1"]
@@ -120,47 +120,6 @@ def test_is_an_ability_that_not_every_store_has() -> None:
     assert isinstance(InMemoryMetadataStore(), KeywordSearch)
     assert issubclass(SQLiteMetadataStore, KeywordSearch)
     assert not issubclass(RedisMetadataStore, KeywordSearch)
-
-
-def test_returns_as_many_as_asked_for(store: InMemoryMetadataStore) -> None:
-    put(store, a="red", b="red red", c="green", d="red blue", e="blue", f="x", g="y", h="z")
-    assert found(store, "red", limit=2) == ["b", "a"]
-    assert found(store, "red") == ["b", "a", "d"]
-    assert found(store, "purple") == []
-    assert found(store, "red", "red") == found(store, "red")
-
-
-def test_ranks_what_was_committed_last(store: InMemoryMetadataStore) -> None:
-    assert found(store, "red") == []
-    put(store, a="red", b="green")
-    assert found(store, "red") == ["a"]
-    put(store, a="green", b="red", c="red")
-    assert found(store, "red") == ["b", "c"]
-    put(store, b=None)
-    assert found(store, "red") == ["c"]
-    store.commit({Cell(TABLE, "c"): None}, expect={Cell(TABLE, "c"): b"something else"})
-    store.commit({Cell("another table", "d"): b"red"})
-    assert found(store, "red") == ["c"]
-    assert store.stale_words(TABLE, repair=False) == []
-
-
-def test_each_reader_has_its_own_words(store: InMemoryMetadataStore) -> None:
-    put(store, a="red green", b="green red")
-    readers = [
-        WordReader(f"word {n}", lambda value, n=n: value.decode().split()[n % 2 : n % 2 + 1])
-        for n in range(6)
-    ]
-    for _ in range(2):
-        for number, reader in enumerate(readers):
-            ranked = store.rank_by_words(TABLE, reader, ["red"], 10)
-            assert [key for key, _ in ranked] == ["ab"[number % 2]]
-
-
-@pytest.mark.parametrize("word", ["and", "or", "not", "near", "words", "rank", "苹果"])
-def test_no_word_is_an_operator(store: InMemoryMetadataStore, word: str) -> None:
-    put(store, a=f"{word} red", b="red blue", c="blue", d="x", e="y")
-    assert found(store, word) == ["a"]
-    assert found(store, word, "blue") == ["a", "c", "b"]
 
 
 def tables(path: Path) -> set[str]:
@@ -272,6 +231,33 @@ def test_says_what_a_build_without_fts5_needs(
             found(store, "red")
     else:
         assert found(store, "red") == ["a"]
+
+
+def test_damage_of_the_index_itself_is_found_and_mended(tmp_path: Path) -> None:
+    path = tmp_path / "records.sqlite"
+    with SQLiteMetadataStore(path) as store:
+        put(store, a="red", b="blue")
+        assert found(store, "red") == ["a"]
+        with closing(sqlite3.connect(path)) as other, other:
+            other.execute("UPDATE words_1_content SET c0 = 'green' WHERE id = 1")
+        assert sorted(store.stale_words(TABLE, repair=True)) == ["a", "b"]
+        assert found(store, "red") == ["a"]
+        assert store.stale_words(TABLE, repair=False) == []
+
+
+def test_an_index_that_is_no_longer_searched_stays_small(tmp_path: Path) -> None:
+    path = tmp_path / "records.sqlite"
+    with SQLiteMetadataStore(path) as store:
+        put(store, a="red")
+        assert found(store, "red") == ["a"]
+        put(store, a=None)
+        for number in range(20):
+            put(store, **{f"k{number}": "red", f"k{number - 1}": None})
+            put(store, **{f"k{number}": "red red"})
+        with closing(sqlite3.connect(path)) as other:
+            changes = other.execute("SELECT key FROM word_changes_1 ORDER BY key").fetchall()
+        assert changes == [("a",), ("k19",)]
+        assert found(store, "red") == ["k19"]
 
 
 WRITER = """

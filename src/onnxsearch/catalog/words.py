@@ -16,6 +16,8 @@ from itertools import pairwise
 
 LONGEST = 64
 """Characters of a word that are compared, at most."""
+MOST_CHARACTERS = 100_000
+"""Characters of a text that are read, at most: a caption has some hundred."""
 
 _ACCENTS = re.compile("([\0-\u024f\u0370-\u03ff])[\u0300-\u036f]+")
 """Combining marks after a Latin or Greek letter. In other scripts they make another letter."""
@@ -49,7 +51,7 @@ _SEPARATORS = _Separators()
 
 def words_of(text: str) -> Iterator[str]:
     """Yield the words of a text that is searched, each as often as it occurs."""
-    for word in _runs(text):
+    for word in _runs(text[:MOST_CHARACTERS]):
         yield from _with_parts(word)
         if not word.isascii():
             for run in _UNSPACED.findall(word):

@@ -126,7 +126,7 @@ class SQLiteMetadataStore(MetadataStore):
     ) -> list[RankedKey]:
         """Rank the values of a table by their words; see `KeywordSearch.rank_by_words`.
 
-        The first call for a table and a reader makes an index with FTS5: about 10 s for 100,000
+        The first call for a table and a reader makes an index with FTS5: about 4 s for 100,000
         records. Later calls read the words of what has changed since. A file that is read-only
         and has no such index is read into memory.
 

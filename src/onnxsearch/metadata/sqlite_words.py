@@ -4,7 +4,7 @@ An index belongs to a table of cells and a reader, and is made by the first sear
 
     words_1           the words of each value: a table of FTS5
     word_keys_1       the key of each row of `words_1`
-    word_changes_1    keys whose values have changed since their words were read
+    word_changes_1    keys whose values have changed since their words were read, each once
     word_added_1 ...  triggers that write to `word_changes_1`
     word_indexes      the indexes of this file
 
@@ -47,20 +47,25 @@ _INDEXES = """
 """
 # The words are normalised, and the tokenizer "ascii" takes them as they are: every character
 # beyond ASCII is part of a word. The one called "unicode61" knows the letters of 2012 only.
-_TABLES = """
-    CREATE VIRTUAL TABLE words_{n} USING fts5(words, tokenize = 'ascii');
-    CREATE TABLE word_keys_{n} (document INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE);
-    CREATE TABLE word_changes_{n} (change INTEGER PRIMARY KEY, key TEXT NOT NULL);
-    INSERT INTO word_changes_{n} (key) SELECT key FROM cell WHERE tab = {tab}
-"""
+_TABLES = (
+    "CREATE VIRTUAL TABLE words_{n} USING fts5(words, tokenize = 'ascii')",
+    "CREATE TABLE word_keys_{n} (document INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE)",
+    "CREATE TABLE word_changes_{n} (change INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE)",
+)
+_ALL = "INSERT INTO word_changes_{n} (key) SELECT key FROM cell WHERE tab = ?"
+# What was never read need not be forgotten. So an index that is not searched any more notes at
+# most one change for each value that there is, and for each that it has read.
 _TRIGGERS = (
-    ("added", "INSERT", "new"),
-    ("replaced", "UPDATE", "new"),
-    ("removed", "DELETE", "old"),
+    ("added", "INSERT", "new", "VALUES (new.key)"),
+    ("replaced", "UPDATE", "new", "VALUES (new.key)"),
+    ("removed", "DELETE", "old", "SELECT key FROM word_keys_{n} WHERE key = old.key"),
 )
 _TRIGGER = """
     CREATE TRIGGER word_{name}_{n} AFTER {event} ON cell WHEN {row}.tab = {tab}
-    BEGIN INSERT INTO word_changes_{n} (key) VALUES ({row}.key); END
+    BEGIN
+        DELETE FROM word_changes_{n} WHERE key = {row}.key;
+        INSERT INTO word_changes_{n} (key) {keys};
+    END
 """
 
 _HAS_FTS5 = "SELECT 1 FROM pragma_module_list WHERE name = 'fts5'"
@@ -129,18 +134,17 @@ class WordTables:
 
     def stale(self, table: str, *, repair: bool) -> list[str]:
         """Return what `KeywordSearch.stale_words` returns; a repair deletes the index."""
-        stale: dict[str, None] = {}
         with self._database.read() as connection:
-            damaged: list[int] = []
-            for number in _numbers(connection, table):
-                found = connection.execute(_STALE.format(n=number), (table,)).fetchall()
-                stale |= dict.fromkeys(key for (key,) in found)
-                damaged += [number] if found else []
-        if repair and damaged:
+            numbers = _numbers(connection, table)
+            stale = {number: _stale_keys(connection, number, table) for number in numbers}
+        if numbers and not self._database.is_read_only:
             with self._database.write() as connection:
-                for number in set(damaged) & set(_numbers(connection, table)):
-                    _drop(connection, number)
-        return list(stale)
+                for number in set(_numbers(connection, table)) & stale.keys():
+                    if _is_damaged(connection, number):
+                        stale[number] = _keys(connection, table)
+                    if repair and stale[number]:
+                        _drop(connection, number)
+        return list(dict.fromkeys(key for keys in stale.values() for key in keys))
 
     def _index_in_memory(self, table: str, reader: WordReader) -> WordIndex:
         """Return an index of a file that nobody writes to."""
@@ -208,21 +212,45 @@ def _create(connection: sqlite3.Connection, table: str, reader: WordReader) -> i
         "INSERT INTO word_indexes (tab, reader) VALUES (?, ?) RETURNING number",
         (table, reader.name),
     ).fetchone()
+    for statement in _TABLES:
+        connection.execute(statement.format(n=number))
+    connection.execute(_ALL.format(n=number), (table,))
     # A trigger takes no parameters.
     literal = "'" + table.replace("'", "''") + "'"
-    for statement in _TABLES.format(n=number, tab=literal).split(";"):
-        connection.execute(statement)
-    for name, event, row in _TRIGGERS:
-        connection.execute(_TRIGGER.format(n=number, tab=literal, name=name, event=event, row=row))
+    for name, event, row, keys in _TRIGGERS:
+        noted = keys.format(n=number)
+        connection.execute(
+            _TRIGGER.format(n=number, tab=literal, name=name, event=event, row=row, keys=noted)
+        )
     return number
 
 
 def _drop(connection: sqlite3.Connection, number: int) -> None:
-    for name, _, _ in _TRIGGERS:
+    for name, *_ in _TRIGGERS:
         connection.execute(f"DROP TRIGGER IF EXISTS word_{name}_{number}")
     for part in ("words", "word_keys", "word_changes"):
         connection.execute(f"DROP TABLE IF EXISTS {part}_{number}")
     connection.execute("DELETE FROM word_indexes WHERE number = ?", (number,))
+
+
+def _keys(connection: sqlite3.Connection, table: str) -> list[str]:
+    return [key for (key,) in connection.execute("SELECT key FROM cell WHERE tab = ?", (table,))]
+
+
+def _stale_keys(connection: sqlite3.Connection, number: int, table: str) -> list[str]:
+    """Return the keys of one index that are missing, or are there although they are gone."""
+    return [key for (key,) in connection.execute(_STALE.format(n=number), (table,))]
+
+
+def _is_damaged(connection: sqlite3.Connection, number: int) -> bool:
+    """Return whether the table of FTS5 contradicts itself; it takes a write to find that out."""
+    try:
+        connection.execute(
+            f"INSERT INTO words_{number} (words_{number}) VALUES ('integrity-check')"
+        )
+    except sqlite3.DatabaseError:
+        return True
+    return False
 
 
 def _is_changed(connection: sqlite3.Connection, number: int) -> bool:

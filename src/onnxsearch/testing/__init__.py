@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     )
     from onnxsearch.testing.faults import Faults, ProcessDied
     from onnxsearch.testing.faulty_stores import FaultyMetadataStore, FaultyVectorStore
+    from onnxsearch.testing.keyword_contract import KeywordSearchContract
     from onnxsearch.testing.metadata_contract import MetadataStoreContract
     from onnxsearch.testing.vector_contract import VectorStoreContract
 
@@ -31,6 +32,7 @@ __all__ = [
     "Faults",
     "FaultyMetadataStore",
     "FaultyVectorStore",
+    "KeywordSearchContract",
     "MetadataStoreContract",
     "ProcessDied",
     "VectorStoreContract",
@@ -46,6 +48,7 @@ _HOME = {
     "Faults": "faults",
     "FaultyMetadataStore": "faulty_stores",
     "FaultyVectorStore": "faulty_stores",
+    "KeywordSearchContract": "keyword_contract",
     "MetadataStoreContract": "metadata_contract",
     "ProcessDied": "faults",
     "VectorStoreContract": "vector_contract",
