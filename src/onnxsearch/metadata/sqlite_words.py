@@ -135,7 +135,8 @@ class WordTables:
     def stale(self, table: str, *, repair: bool) -> list[str]:
         """Return what `KeywordSearch.stale_words` returns; a repair deletes the index."""
         with self._database.read() as connection:
-            numbers = _numbers(connection, table)
+            # Without FTS5, the words can be neither read nor searched.
+            numbers = _numbers(connection, table) if _has_fts5(connection) else []
             stale = {number: _stale_keys(connection, number, table) for number in numbers}
         if numbers and not self._database.is_read_only:
             with self._database.write() as connection:
@@ -174,8 +175,12 @@ class WordTables:
             logger.info("onnxsearch: read the words of %d images in %.1f s", total, seconds)
 
 
+def _has_fts5(connection: sqlite3.Connection) -> bool:
+    return connection.execute(_HAS_FTS5).fetchone() is not None
+
+
 def _check_fts5(connection: sqlite3.Connection) -> None:
-    if not connection.execute(_HAS_FTS5).fetchone():
+    if not _has_fts5(connection):
         raise StoreError(
             f"this Python's SQLite {sqlite3.sqlite_version} was built without FTS5, which keyword "
             "searches need: use a Python whose sqlite3 has it, such as those of python.org"
