@@ -182,6 +182,8 @@ def targets(folder: Path) -> dict[str, Target]:
     pairs = [("a", "b")]
     threshold, confusion = engine.duplicate_threshold(pairs), evaluation.confusions["one"]
     words = WordReader("words", lambda value: value.decode().split())
+    groups = engine.duplicates(0.1)
+    suggestions = groups.suggestions()
     return {
         "SearchEngine": Target(
             SearchEngine, {"embedders": models, "vectors": vectors, "metadata": records}
@@ -209,6 +211,10 @@ def targets(folder: Path) -> dict[str, Target]:
         "recall": Target(engine.recall, {}),
         "tune": Target(engine.tune, {"target_recall": 0.9}),
         "duplicates": Target(engine.duplicates, {"max_distance": 0.1}),
+        "duplicates.to_html": Target(groups.to_html, {"path": folder / "page.html"}),
+        "duplicates.suggestions": Target(groups.suggestions, {}),
+        "suggestions.to_json": Target(suggestions.to_json, {"path": folder / "d.json"}),
+        "suggestions.to_csv": Target(suggestions.to_csv, {"path": folder / "d.csv"}),
         "copies": Target(engine.copies, {}),
         "duplicate_threshold": Target(engine.duplicate_threshold, {"pairs": pairs}),
         "backfill": Target(engine.backfill, {"model": "one"}),

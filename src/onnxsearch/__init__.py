@@ -169,6 +169,10 @@ if TYPE_CHECKING:
     from onnxsearch.metadata.memory import InMemoryMetadataStore as InMemoryMetadataStore
     from onnxsearch.metadata.redis.store import RedisMetadataStore as RedisMetadataStore
     from onnxsearch.metadata.sqlite import SQLiteMetadataStore as SQLiteMetadataStore
+    from onnxsearch.search.duplicate_groups import (
+        DuplicateGroups as DuplicateGroups,
+        KeepSuggestions as KeepSuggestions,
+    )
     from onnxsearch.search.duplicate_threshold import Threshold as Threshold
     from onnxsearch.search.expansion import AlphaQE as AlphaQE
     from onnxsearch.search.fusion import (
@@ -176,6 +180,10 @@ if TYPE_CHECKING:
         FusionChoice as FusionChoice,
         RankFusion as RankFusion,
         ScoreFusion as ScoreFusion,
+    )
+    from onnxsearch.search.keep_suggestion import (
+        DuplicateImage as DuplicateImage,
+        KeepSuggestion as KeepSuggestion,
     )
     from onnxsearch.search.keywords import Keywords as Keywords
     from onnxsearch.search.query import (

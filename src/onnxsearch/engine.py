@@ -99,6 +99,7 @@ if TYPE_CHECKING:
     from onnxsearch.indexing.change_detection import MetadataSource
     from onnxsearch.indexing.file_metadata import ItemMetadata
     from onnxsearch.indexing.sources.base import Source
+    from onnxsearch.search.duplicate_groups import DuplicateGroups
     from onnxsearch.search.duplicate_threshold import Threshold
     from onnxsearch.search.expansion import AlphaQE
     from onnxsearch.search.fusion import FusionChoice
@@ -1020,7 +1021,7 @@ class SearchEngine(Closeable):
     @operation
     def duplicates(
         self, max_distance: float, *, model: str | None = None, progress: ProgressSink = False
-    ) -> list[tuple[str, ...]]:
+    ) -> DuplicateGroups:
         """Return groups of near-duplicates.
 
         Two images are in one group if their distance is at most `max_distance`, or if a
@@ -1035,8 +1036,10 @@ class SearchEngine(Closeable):
                 `Progress` with the number of images that have been compared with all others.
 
         Returns:
-            Ids by group, the largest group first; images without a duplicate are left out. An
-            exact copy that `index` did not store again is in the group of its image, as its path.
+            A list of tuples: ids by group, the largest group first; images without a duplicate
+            are left out. An exact copy that `index` did not store again is in the group of its
+            image, as its path. `to_html` writes a page to review the groups, and `suggestions`
+            says which image of each to keep.
 
         Raises:
             InvalidArgumentError: `max_distance` is NaN.
@@ -1044,8 +1047,10 @@ class SearchEngine(Closeable):
             StoreError: A store failed.
 
         Example:
-            >>> for group in engine.duplicates(max_distance=0.25):
+            >>> groups = engine.duplicates(max_distance=0.25)
+            >>> for group in groups:
             ...     print(*group)
+            >>> groups.to_html("duplicates.html")
         """
         return clusters(self._retriever, self._embedders.named(model), max_distance, progress)
 

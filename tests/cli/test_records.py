@@ -96,6 +96,7 @@ def test_duplicates(run: Run, indexed: Path) -> None:  # noqa: F811
     assert page.count("data:image/jpeg") == 4
     assert page.count("exact copy") == 1
     assert "2 groups of duplicates" in page
+    assert page.count("Suggested to keep") == 2
     document = json.loads(run("duplicates", "--json", "-d", 0.0).stdout)
     assert [str(indexed / "copy.png"), str(indexed / "gold.png")] in document["groups"]
     assert run("duplicates", "-m", "nothing").exit_code == 1

@@ -24,8 +24,6 @@ from onnxsearch import (
     SearchEngine,
     SearchResults,
 )
-from onnxsearch.reporting.group_page import group_page
-from onnxsearch.reporting.rows import Group, Tile
 from onnxsearch.testing import FakeEmbedder, picture, write_pictures
 
 EVIL = ['<img src=x onerror="document.title=1">.png', "</script><script>.png", "it's \u202e.png"]
@@ -209,16 +207,3 @@ def test_a_page_may_go_through_a_link_or_to_a_device(tmp_path: Path) -> None:
     if os.path.exists(os.devnull) and os.name == "posix":
         results.to_html(os.devnull)
         assert not os.path.isfile(os.devnull)
-
-
-def test_a_page_of_groups_believes_no_name(tmp_path: Path) -> None:
-    groups = [
-        Group("1. <b>", tuple(Tile(name, name, "<i>", None) for name in EVIL)),
-        *(Group(f"group {number}", ()) for number in range(600)),
-    ]
-    tags = parsed(group_page("<script>", groups, ReadPolicy()))
-    assert [name for name, _ in tags.tags if name in ("b", "i", "img")] == []
-    assert [name for name, _ in tags.tags].count("script") == 1, "the page's own"
-    assert "and 101 more groups" in "".join(tags.text)
-    for name in EVIL:
-        assert name.replace("\u202e", "") in "".join(tags.text).replace("\u202e", "")

@@ -21,6 +21,8 @@ from onnxsearch import (
     CollectionSpec,
     Comparison,
     Confusion,
+    DuplicateGroups,
+    DuplicateImage,
     Embedder,
     Estimate,
     Evaluation,
@@ -36,6 +38,8 @@ from onnxsearch import (
     InMemoryVectorStore,
     Item,
     JSONValue,
+    KeepSuggestion,
+    KeepSuggestions,
     Keywords,
     KeywordSearch,
     LocalVectorStore,
@@ -263,6 +267,13 @@ def several_models(engine: SearchEngine) -> float:
     mistakes: list[tuple[str, str, int]] = confusion.mistakes
     print(curve.low, mistakes, confusion.matrix(3))
     groups: list[tuple[str, ...]] = engine.duplicates(0.1, progress=True) + engine.copies()
+    duplicates: DuplicateGroups = engine.duplicates(0.1)[:100]
+    review: Path = duplicates.to_html("duplicates.html", progress=True)
+    suggestions: KeepSuggestions = duplicates.suggestions()
+    keep: KeepSuggestion = suggestions[0]
+    shown: DuplicateImage = keep.images[0]
+    print(keep.keep, keep.reason, shown.sharpness)
+    print(suggestions.to_csv(review), suggestions.to_json(review))
     report: IndexReport = engine.migrate("a", MeanColour())
     tuning: Tuning = engine.tune(0.99, model="a", limit=5)
     MilvusVectorStore("tuned.db", index=tuning.index)

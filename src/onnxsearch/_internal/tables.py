@@ -157,6 +157,7 @@ def _array(values: list[JSONValue], annotation: str | None) -> pa.Array:
         kinds = {
             "int": pa.int64(),
             "float": pa.float64(),
+            "bool": pa.bool_(),
             "tuple[str, ...]": pa.list_(pa.string()),
         }
         return pa.array(values, kinds.get(_kind(annotation), pa.string()))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from onnxsearch import ReadPolicy, SearchEngine
+from onnxsearch import SearchEngine
 from onnxsearch.cli import output
 from onnxsearch.cli.app import app
 from onnxsearch.cli.embedders import ModelOptions
@@ -26,9 +25,6 @@ from onnxsearch.cli.options import (
     records_of,
 )
 from onnxsearch.cli.stored_models import searched_models
-from onnxsearch.reporting.group_page import group_page
-from onnxsearch.reporting.html_page import write_page
-from onnxsearch.reporting.rows import Group, Tile
 
 
 @app.command(epilog=EXIT_CODES)
@@ -45,7 +41,10 @@ def duplicates(
     ] = 0.001,
     html: Annotated[
         Path | None,
-        typer.Option("--html", help="Also write a page with the groups side by side."),
+        typer.Option(
+            "--html",
+            help="Also write a page to review the groups: which images to keep or remove.",
+        ),
     ] = None,
     location: Location = DEFAULT_LOCATION,
     records: Records = None,
@@ -72,8 +71,8 @@ def duplicates(
             with output.progress_bar("Comparing") as progress:
                 groups = engine.duplicates(max_distance, model=name, progress=progress)
             if html is not None:
-                title = f"{len(groups):,} groups of duplicates"
-                write_page(html, group_page(title, _groups(engine, groups), ReadPolicy()))
+                with output.progress_bar("Reading") as progress:
+                    groups.to_html(html, progress=progress)
     if as_json:
         output.print_json({"max_distance": max_distance, "groups": [list(g) for g in groups]})
         return
@@ -89,20 +88,3 @@ def _print(groups: Sequence[Sequence[str]]) -> None:
             output.print_line(f"   {output.short_path(member)}")
     if not groups:
         output.print_line("no duplicates")
-
-
-def _groups(engine: SearchEngine, groups: Sequence[Sequence[str]]) -> list[Group]:
-    return [
-        Group(f"{number}. {len(group)} images", tuple(_tile(engine, member) for member in group))
-        for number, group in enumerate(groups, 1)
-    ]
-
-
-def _tile(engine: SearchEngine, member: str) -> Tile:
-    """Return an image of a group: a stored one by its id, or an exact copy by its path."""
-    record = engine.get(member)
-    path = member if record is None else record.file
-    note = "exact copy" if record is None else ""
-    if path is not None and os.path.isfile(path):
-        note = f"{note + ', ' if note else ''}{os.path.getsize(path):,} bytes"
-    return Tile(os.path.basename(path or member) or member, path or member, note, path)

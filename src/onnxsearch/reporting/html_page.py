@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
@@ -21,17 +23,17 @@ THUMBNAIL = 240
 
 _KEYS = "Arrow keys walk through the hits; left and right follow an image to the next model."
 
-# Nothing is ever fetched, whatever a browser or a file name may want.
+# Nothing is ever fetched, and no other script runs, whatever a browser or a file name may want.
 _POLICY = (
-    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src '{}'; "
     "base-uri 'none'; form-action 'none'"
 )
 
 
 def write_page(path: str | os.PathLike[str], page: str) -> Path:
-    """Write a page, and return its absolute path.
+    """Write a page, or another text, and return its absolute path.
 
-    A page that is there already is replaced only when the new one is whole.
+    A file that is there already is replaced only when the new one is whole.
 
     Raises:
         InvalidArgumentError: The file cannot be written there.
@@ -42,7 +44,7 @@ def write_page(path: str | os.PathLike[str], page: str) -> Path:
             file.write(page.encode("utf-8"))
     except OSError as error:
         raise InvalidArgumentError(
-            f"path {str(target)!r}: the page cannot be written there ({error.strerror or error}). "
+            f"path {str(target)!r}: the file cannot be written there ({error.strerror or error}). "
             "Choose a file in an existing folder with enough free space"
         ) from error
     return target
@@ -65,22 +67,24 @@ def comparison_page(
     return page(title, f"{_table(summary)}{body}", _KEYS)
 
 
-def page(title: str, body: str, hint: str = "") -> str:
+def page(title: str, body: str, hint: str = "", *, part: str = "rankings") -> str:
     """Return a page that holds all that it needs.
 
     Args:
         title: Plain text.
         body: HTML.
         hint: Plain text under the title: how to use the page.
+        part: What the page shows: its style and script have this name.
     """
-    package = files("onnxsearch.reporting")
-    style = package.joinpath("page.css").read_text(encoding="utf-8")
-    script = package.joinpath("page.js").read_text(encoding="utf-8")
+    style = _text("page.css") + _text(f"{part}.css")
+    script = "\n" + _text(f"{part}.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+    policy = _POLICY.format(f"sha256-{digest}")
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>{escaped(title)}</title>
@@ -94,11 +98,14 @@ def page(title: str, body: str, hint: str = "") -> str:
 </header>
 <main>
 {body}</main>
-<script>
-{script}</script>
+<script>{script}</script>
 </body>
 </html>
 """
+
+
+def _text(name: str) -> str:
+    return files("onnxsearch.reporting").joinpath(name).read_text(encoding="utf-8")
 
 
 def _table(table: TextTable) -> str:

@@ -50,25 +50,50 @@ class Section:
 
 
 @dataclass(frozen=True, slots=True)
+class Fact:
+    """Something that is said of an image."""
+
+    name: str
+    value: str
+    is_best: bool
+    """Whether no other image of the group has more of it, and some have less."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tile:
     """One image of a group."""
 
-    name: str
-    """A short name, such as that of a file without its folders."""
-    title: str
-    """The full name: the path, or without one the id."""
-    note: str
-    """What else is said of it, in a few words."""
+    key: str
+    """Identifies the image: its id."""
     path: str | None
     """The image file; None if there is none."""
+    name: str
+    """A short name, such as that of a file without its folders."""
+    facts: tuple[Fact, ...]
+    size: int | None
+    """Bytes of the file."""
+    thumbnail: bytes | None
+    """A JPEG; None if there is nothing to show."""
+
+    @property
+    def title(self) -> str:
+        """The full name: the path, or without one the key."""
+        return self.path or self.key
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
     """Images that belong together."""
 
-    title: str
+    number: int
+    """From 1 on."""
     tiles: tuple[Tile, ...]
+    keep: int | None
+    """The place of the image that should be kept; None without a suggestion."""
+    reason: str
+    """Why it should be kept, or why there is no suggestion."""
+    hidden: int
+    """Images of the group that are not shown."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,11 +49,7 @@ class Thumbnails:
     def jpeg(self, source: ImageInput | None) -> bytes | None:
         """Return the thumbnail as the bytes of a JPEG; None as for `image`."""
         image = self.image(source)
-        if image is None:
-            return None
-        buffer = io.BytesIO()
-        image.save(buffer, "JPEG", quality=80, optimize=True)
-        return buffer.getvalue()
+        return None if image is None else as_jpeg(image)
 
     def data_uri(self, source: ImageInput | None) -> str | None:
         """Return the thumbnail as a `data:` URI of a JPEG; None as for `image`."""
@@ -62,6 +58,13 @@ class Thumbnails:
         if source not in self._encoded:
             self._encoded[source] = _as_uri(self.jpeg(source))
         return self._encoded[source]
+
+
+def as_jpeg(image: Image.Image) -> bytes:
+    """Return an image in RGB as the bytes of a JPEG."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=80, optimize=True)
+    return buffer.getvalue()
 
 
 def _as_uri(jpeg: bytes | None) -> str | None:

@@ -12,6 +12,8 @@ import numpy as np
 from onnxsearch._internal.progress import ProgressSink, reporter
 from onnxsearch._internal.threads import batched
 from onnxsearch._internal.validation import number
+from onnxsearch.search.duplicate_groups import DuplicateGroups
+from onnxsearch.search.duplicate_images import DuplicateReader
 from onnxsearch.search.duplicate_threshold import distance_between
 from onnxsearch.search.retriever import Retriever
 from onnxsearch.search.selection import Selection
@@ -41,7 +43,7 @@ float32 loses in their product. Distances this near the border are measured agai
 
 def clusters(
     retriever: Retriever, embedder: Embedder, max_distance: float, progress: ProgressSink = False
-) -> list[tuple[str, ...]]:
+) -> DuplicateGroups:
     """Join all images that are at most `max_distance` from each other, or from a third one.
 
     A store that can is asked for all pairs (`RangeJoin`). Otherwise each image is searched
@@ -63,7 +65,8 @@ def clusters(
     copies = _copies(retriever.catalog.records) if max_distance >= 0 else ()
     for one, other in chain(near, copies):
         groups.join(one, other)
-    return groups.of_two_or_more()
+    reader = DuplicateReader(retriever.catalog.records, retriever.reading)
+    return DuplicateGroups(groups.of_two_or_more(), reader)
 
 
 def exact_copies(index: RecordIndex) -> list[tuple[str, ...]]:
