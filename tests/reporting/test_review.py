@@ -6,6 +6,7 @@ import copy
 import csv
 import json
 import os
+import pickle
 import re
 from collections.abc import Iterator
 from itertools import permutations
@@ -162,7 +163,16 @@ def test_groups_are_the_list_that_they_were(groups: DuplicateGroups) -> None:
     assert isinstance(groups[1:], DuplicateGroups)
     assert groups[1:] == plain[1:]
     assert groups[0] == plain[0]
-    assert copy.copy(groups).suggestions() == groups.suggestions()
+    for made in (copy.deepcopy(groups), pickle.loads(pickle.dumps(groups))):
+        assert type(made) is list
+        assert made == plain
+
+
+def test_groups_may_be_chosen_among(groups: DuplicateGroups) -> None:
+    chosen = groups[:]
+    chosen[:] = [group for group in groups if len(group) == 2]
+    (suggestion,) = chosen.suggestions()
+    assert (len(suggestion.images), suggestion.keep) == (2, None)
 
 
 def test_suggestions_are_what_the_files_say(groups: DuplicateGroups) -> None:

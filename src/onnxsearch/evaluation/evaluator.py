@@ -46,7 +46,8 @@ class Evaluator:
                 if truth.classes and ids:
                     nearest[name][truth.classes[query], truth.classes[ids[0]]] += 1
         means = {name: bootstrap.estimates(np.array(each)) for name, each in rows.items()}
-        values = {name: np.array(each)[:, : -len(RECALL_LEVELS)] for name, each in rows.items()}
+        measured = slice(-len(RECALL_LEVELS))
+        values = {name: np.array([row[measured] for row in each]) for name, each in rows.items()}
         measures = [f"{kind}@{k}" for kind in ("precision", "recall") for k in self.ks]
         table = QueryTable(tuple(queries), (*measures, "mean_average_precision", "ndcg"), values)
         scores = {name: self._scores(each) for name, each in means.items()}

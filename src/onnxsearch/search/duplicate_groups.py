@@ -28,8 +28,9 @@ _THUMBNAILS = ((500, 320), (1500, 240), (4000, 144), (8000, 112))
 class DuplicateGroups(list[tuple[str, ...]]):
     """Groups of near-duplicates: ids, or for exact copies paths, the largest group first.
 
-    It is a list of tuples, and its slices are groups too. The methods read the files of the
-    images as they are now, and their records from the engine, which has to be open.
+    It is a list of tuples, which may be changed, and its slices are groups too. Pickled or copied,
+    it is a plain list. The methods read the files of the images as they are now, and their
+    records from the engine, which has to be open.
 
     Example:
         >>> groups = engine.duplicates(max_distance=0.25)
@@ -49,6 +50,10 @@ class DuplicateGroups(list[tuple[str, ...]]):
         if isinstance(index, slice):
             return DuplicateGroups(super().__getitem__(index), self._reader)
         return super().__getitem__(index)
+
+    def __reduce__(self) -> tuple[type[list[tuple[str, ...]]], tuple[list[tuple[str, ...]]]]:
+        # The stores of the records stay in their process: what is pickled is the list alone.
+        return list, (list(self),)
 
     def suggestions(self, *, progress: ProgressSink = False) -> KeepSuggestions:
         """Return which image of each group to keep, and why.
