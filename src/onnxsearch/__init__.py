@@ -49,6 +49,19 @@ if TYPE_CHECKING:
         ImageTarget as ImageTarget,
         TransferReport as TransferReport,
     )
+    from onnxsearch.classification.calibration import Calibration as Calibration
+    from onnxsearch.classification.classification import (
+        Classification as Classification,
+        Prediction as Prediction,
+    )
+    from onnxsearch.classification.classifier import (
+        Classifier as Classifier,
+        NearestNeighbours as NearestNeighbours,
+        Scorer as Scorer,
+    )
+    from onnxsearch.classification.examples import Label as Label
+    from onnxsearch.classification.linear_probe import LinearProbe as LinearProbe
+    from onnxsearch.classification.prompts import Words as Words
     from onnxsearch.embedders.base import (
         Embedder as Embedder,
         Tensor as Tensor,

@@ -380,6 +380,8 @@ class AsyncSearchEngine:
     duplicate_threshold = _awaited(SearchEngine.duplicate_threshold)
     duplicates = _reported(SearchEngine.duplicates)
     evaluate = _awaited(SearchEngine.evaluate)
+    classify = _awaited(SearchEngine.classify)
+    classify_by_examples = _awaited(SearchEngine.classify_by_examples)
     export = _reported(SearchEngine.export)
     get = _awaited(SearchEngine.get)
     import_from = _reported(SearchEngine.import_from)

@@ -34,6 +34,11 @@ from onnxsearch.catalog.metadata_update import update_metadata
 from onnxsearch.catalog.removal import remove_images
 from onnxsearch.catalog.snapshot import Snapshot, save_snapshot
 from onnxsearch.catalog.transfer import CatalogSource, copy, transfer
+from onnxsearch.classification.by_examples import classify_by_examples
+from onnxsearch.classification.by_words import classify_by_words
+from onnxsearch.classification.examples import Examples
+from onnxsearch.classification.prompts import PROMPT, Prompts
+from onnxsearch.classification.stored_images import StoredImages
 from onnxsearch.embedders.registry import EmbedderRegistry
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.evaluation.bootstrap import Bootstrap
@@ -89,6 +94,9 @@ if TYPE_CHECKING:
     from onnxsearch.catalog.index_stats import Stats
     from onnxsearch.catalog.integrity_report import VerifyReport
     from onnxsearch.catalog.transfer import ImageSource, ImageTarget, TransferReport
+    from onnxsearch.classification.classification import Classification
+    from onnxsearch.classification.classifier import Classifier
+    from onnxsearch.classification.prompts import Words
     from onnxsearch.embedders.base import Embedder
     from onnxsearch.evaluation.bootstrap import Estimate
     from onnxsearch.evaluation.comparison import Comparison
@@ -949,6 +957,106 @@ class SearchEngine(Closeable):
         bootstrap = Bootstrap(confidence, resamples, seed)
         truth = GroundTruth.of(self._catalog.records, labels=labels, pairs=pairs)
         return evaluator.evaluate(truth, bootstrap)
+
+    @operation
+    def classify(
+        self,
+        labels: Words,
+        model: str | None = None,
+        *,
+        prompt: str = PROMPT,
+        known: Labels | None = None,
+        filter: Filter | None = None,
+    ) -> Classification:
+        """Classify the stored images by words, without an example (zero-shot).
+
+        The model needs a text tower, such as CLIP's. The image gets the label whose text is
+        nearest to it. Only the texts are embedded; the images' vectors are stored.
+
+        Args:
+            labels: Words, such as `["cat", "dog"]`. Or a mapping from each label to one text or
+                several, whose mean counts; these are taken as they are.
+            model: Name of the model; by default the first one.
+            prompt: Where labels are words, the text that `{}` in it makes of each.
+            known: Labels of some images, in a form that `evaluate` takes, all among `labels`;
+                None for other images. The probabilities are calibrated on these, and the result
+                says how good they are. Without them the probabilities are those that CLIP's
+                training would give, which rank the images but may be far from the truth.
+            filter: Classifies only images whose metadata match.
+
+        Returns:
+            A prediction for each image.
+
+        Raises:
+            InvalidArgumentError: There are fewer than two labels, one is empty or there twice,
+                `known` has another one, the model embeds images only, or an image has no vector
+                of the model.
+            UnknownModelError: The engine has no model of this name.
+            StoreError: A store failed.
+
+        Example:
+            >>> for image in engine.classify(["cat", "dog"], model="clip"):
+            ...     print(image.id, image.label, f"{image.probability:.0%}")
+        """
+        stored = StoredImages(self._retriever, self._embedders.named(model))
+        records, prompts = Records(self._catalog.records, filter), Prompts.of(labels, prompt)
+        index = self._catalog.records
+        examples = None if known is None else Examples.of(known, index, argument="known")
+        return classify_by_words(stored, records, prompts, self._searcher.encoder, examples)
+
+    @operation
+    def classify_by_examples(
+        self,
+        labels: Labels,
+        model: str | None = None,
+        *,
+        classifier: Classifier | None = None,
+        folds: int = 5,
+        seed: int = 0,
+        filter: Filter | None = None,
+    ) -> Classification:
+        """Classify the stored images by those whose label is known.
+
+        The probabilities are calibrated on labelled images that were not learnt from
+        (cross-validation with temperature scaling), and `calibration` of the result says how good
+        they are. A labelled image gets a prediction as well, by a classifier that did not learn
+        from it, so that `contradictions` shows labels that may be wrong. The only image of a
+        class is learnt from, and gets none.
+
+        Args:
+            labels: The known labels: by id, a metadata field, or a function of a record, as for
+                `evaluate`; strings, numbers or booleans. None means unknown.
+            model: Name of the model; by default the first one.
+            classifier: How to learn from the examples: `NearestNeighbours()`, the default, or
+                `LinearProbe()`, which needs the extra `[sklearn]`. The vectors of the examples are
+                held in memory.
+            folds: Parts of the examples, each of which is judged by what the others teach.
+            seed: Seed of the random draw of the folds.
+            filter: Classifies only images whose metadata match. All examples are learnt from.
+
+        Returns:
+            A prediction for each image.
+
+        Raises:
+            InvalidArgumentError: There are fewer than two classes, no class has two images, a
+                label is of another type, an id is not stored, or an image has no vector of the
+                model.
+            MissingExtraError: scikit-learn is not installed.
+            UnknownModelError: The engine has no model of this name.
+            StoreError: A store failed.
+
+        Example:
+            >>> found = engine.classify_by_examples("kind", classifier=LinearProbe())
+            >>> print(found.calibration)
+            >>> sure = [each for each in found if each.known is None and each.probability > 0.95]
+        """
+        stored = StoredImages(self._retriever, self._embedders.named(model))
+        records, examples = (
+            Records(self._catalog.records, filter),
+            Examples.of(labels, self._catalog.records),
+        )
+        parts = examples.folds(folds, seed)
+        return classify_by_examples(stored, records, examples, parts, classifier)
 
     @operation
     def recall(

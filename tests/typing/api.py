@@ -18,6 +18,7 @@ from onnxsearch import (
     AsyncSearchEngine,
     AsyncStats,
     AugmentReport,
+    Classification,
     CollectionSpec,
     Comparison,
     Confusion,
@@ -42,6 +43,7 @@ from onnxsearch import (
     KeepSuggestions,
     Keywords,
     KeywordSearch,
+    LinearProbe,
     LocalVectorStore,
     Metadata,
     MetadataInput,
@@ -51,6 +53,7 @@ from onnxsearch import (
     ModelFile,
     ModelInfo,
     ModelSource,
+    NearestNeighbours,
     OnnxEmbedder,
     OnnxSearchError,
     OnnxTextEmbedder,
@@ -266,6 +269,10 @@ def several_models(engine: SearchEngine) -> float:
     confusion.plot(classes=5, ax=engine.duplicate_threshold([("one", "two")]).plot(ax=axes))
     mistakes: list[tuple[str, str, int]] = confusion.mistakes
     print(curve.low, mistakes, confusion.matrix(3))
+    words: Classification = engine.classify(["cat", "dog"], "clip", known="label")
+    learnt = engine.classify_by_examples("label", classifier=NearestNeighbours(5))
+    labels: list[str | int | float | bool] = [each.label for each in (*words, *learnt)]
+    print(labels, LinearProbe(strength=10.0))
     groups: list[tuple[str, ...]] = engine.duplicates(0.1, progress=True) + engine.copies()
     duplicates: DuplicateGroups = engine.duplicates(0.1)[:100]
     review: Path = duplicates.to_html("duplicates.html", progress=True)

@@ -67,13 +67,13 @@ class GroundTruth:
         """
         known: dict[str, Hashable] = {}
         texts: dict[Hashable, str] = {}
-        for id, label in _labelled(labels, records):
-            if (same := _identity(id, label)) is not None:
+        for id, label in labelled(labels, records):
+            if (same := label_identity(id, label)) is not None:
                 known[id] = same
                 texts.setdefault(same, str(label))
         if not known:
             raise InvalidArgumentError("no image has a label: expected at least two that share one")
-        _check_stored(known, records)
+        check_stored(known, records)
         classes: dict[Hashable, list[str]] = defaultdict(list)
         for id, label in known.items():
             classes[label].append(id)
@@ -104,21 +104,29 @@ class GroundTruth:
         for one, other in checked_pairs("pairs", pairs):
             right[one].add(other)
             right[other].add(one)
-        _check_stored(right, records)
+        check_stored(right, records)
         pool = frozenset(record.id for record in records.values())
         return cls({id: frozenset(others) for id, others in right.items()}, pool)
 
 
-def _labelled(labels: Labels, records: RecordIndex) -> Iterator[tuple[str, object]]:
-    """Yield ids with their labels."""
+def labelled(
+    labels: Labels, records: RecordIndex, argument: str = "labels"
+) -> Iterator[tuple[str, object]]:
+    """Yield ids with their labels, None where one is unknown; the ids of a mapping as given.
+
+    Errors call the labels by the name of the argument that they were given as.
+
+    Raises:
+        InvalidArgumentError: `labels` is none of the forms of `Labels`.
+    """
     if isinstance(labels, Mapping):
         for id, label in labels.items():
-            yield instance("labels", id, str, "ids as keys"), label
+            yield instance(argument, id, str, "ids as keys"), label
         return
     if not isinstance(labels, str) and not callable(labels):
         raise InvalidArgumentError(
-            f"labels {labels!r:.80}: expected a mapping by id, the name of a metadata field, or a "
-            "function of a record"
+            f"{argument} {labels!r:.80}: expected a mapping by id, the name of a metadata field, "
+            "or a function of a record"
         )
     for record in records.values():
         yield record.id, record.metadata.get(labels) if isinstance(labels, str) else labels(record)
@@ -129,19 +137,29 @@ def _order(label: str) -> tuple[int, str]:
     return (len(label), label) if label.isdecimal() else (sys.maxsize, label)
 
 
-def _identity(id: str, label: object) -> Hashable:
+def label_identity(id: str, label: object, argument: str = "labels") -> Hashable:
+    """Return what is equal for equal labels; None for an unknown one.
+
+    Raises:
+        InvalidArgumentError: The label is not hashable.
+    """
     if label is None:
         return None
     try:
         return identity(label.item() if isinstance(label, np.generic) else label)
     except TypeError as error:
         raise InvalidArgumentError(
-            f"labels: {label!r:.80}, the label of image {id!r:.200}, is not hashable: expected a "
-            "string, a number, or a list of these"
+            f"{argument}: {label!r:.80}, the label of image {id!r:.200}, is not hashable: expected "
+            "a string, a number, or a list of these"
         ) from error
 
 
-def _check_stored(ids: Iterable[str], records: RecordIndex) -> None:
+def check_stored(ids: Iterable[str], records: RecordIndex) -> None:
+    """Check that images are stored.
+
+    Raises:
+        InvalidArgumentError: One is not.
+    """
     for batch in batched(ids, 1024):
         unknown = set(batch).difference(records.find(batch))
         if unknown:
