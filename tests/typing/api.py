@@ -269,9 +269,9 @@ def several_models(engine: SearchEngine) -> float:
     confusion.plot(classes=5, ax=engine.duplicate_threshold([("one", "two")]).plot(ax=axes))
     mistakes: list[tuple[str, str, int]] = confusion.mistakes
     print(curve.low, mistakes, confusion.matrix(3))
-    words: Classification = engine.classify(["cat", "dog"], "clip", known="label")
+    named: Classification = engine.classify(["cat", "dog"], "clip", known="label")
     learnt = engine.classify_by_examples("label", classifier=NearestNeighbours(5))
-    labels: list[str | int | float | bool] = [each.label for each in (*words, *learnt)]
+    labels: list[str | int | float | bool] = [each.label for each in (*named, *learnt)]
     print(labels, LinearProbe(strength=10.0))
     groups: list[tuple[str, ...]] = engine.duplicates(0.1, progress=True) + engine.copies()
     duplicates: DuplicateGroups = engine.duplicates(0.1)[:100]
