@@ -37,8 +37,8 @@ from onnxsearch.catalog.transfer import CatalogSource, copy, transfer
 from onnxsearch.classification.by_examples import classify_by_examples
 from onnxsearch.classification.by_words import classify_by_words
 from onnxsearch.classification.examples import Examples
+from onnxsearch.classification.image_directions import ImageDirections
 from onnxsearch.classification.prompts import PROMPT, Prompts
-from onnxsearch.classification.stored_images import StoredImages
 from onnxsearch.embedders.registry import EmbedderRegistry
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.evaluation.bootstrap import Bootstrap
@@ -998,7 +998,7 @@ class SearchEngine(Closeable):
             >>> for image in engine.classify(["cat", "dog"], model="clip"):
             ...     print(image.id, image.label, f"{image.probability:.0%}")
         """
-        stored = StoredImages(self._retriever, self._embedders.named(model))
+        stored = ImageDirections(self._retriever, self._embedders.named(model))
         records, prompts = Records(self._catalog.records, filter), Prompts.of(labels, prompt)
         index = self._catalog.records
         examples = None if known is None else Examples.of(known, index, argument="known")
@@ -1050,7 +1050,7 @@ class SearchEngine(Closeable):
             >>> print(found.calibration)
             >>> sure = [each for each in found if each.known is None and each.probability > 0.95]
         """
-        stored = StoredImages(self._retriever, self._embedders.named(model))
+        stored = ImageDirections(self._retriever, self._embedders.named(model))
         records, examples = (
             Records(self._catalog.records, filter),
             Examples.of(labels, self._catalog.records),

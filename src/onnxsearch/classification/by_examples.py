@@ -11,8 +11,8 @@ from onnxsearch.classification.calibration import calibrate
 from onnxsearch.classification.classification import Classification
 from onnxsearch.classification.classifier import Classes, Classifier, Floats, NearestNeighbours
 from onnxsearch.classification.examples import UNHELD, Examples
+from onnxsearch.classification.image_directions import ImageDirections
 from onnxsearch.classification.predicting import Judgement, Predictor
-from onnxsearch.classification.stored_images import StoredImages
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def classify_by_examples(
-    stored: StoredImages,
+    stored: ImageDirections,
     records: Iterable[Record],
     examples: Examples,
     folds: Classes,

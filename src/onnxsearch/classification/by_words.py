@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from onnxsearch.classification.examples import Examples
+    from onnxsearch.classification.image_directions import ImageDirections
     from onnxsearch.classification.prompts import Prompts
-    from onnxsearch.classification.stored_images import StoredImages
     from onnxsearch.search.query_encoder import QueryEncoder
     from onnxsearch.types import Record
 
@@ -28,7 +28,7 @@ _FOLDS = 5
 
 
 def classify_by_words(
-    stored: StoredImages,
+    stored: ImageDirections,
     records: Iterable[Record],
     prompts: Prompts,
     encoder: QueryEncoder,

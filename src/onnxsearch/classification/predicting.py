@@ -12,7 +12,7 @@ from onnxsearch.classification.classification import Classification, Prediction
 if TYPE_CHECKING:
     from onnxsearch.classification.classifier import Floats, Scorer
     from onnxsearch.classification.examples import Label
-    from onnxsearch.classification.stored_images import StoredImages
+    from onnxsearch.classification.image_directions import ImageDirections
     from onnxsearch.types import Record
 
 
@@ -37,7 +37,7 @@ class Predictor:
     """The images whose label is known, by id; None for one that every classifier learnt from."""
 
     def classification(
-        self, stored: StoredImages, records: Iterable[Record], calibration: Calibration | None
+        self, stored: ImageDirections, records: Iterable[Record], calibration: Calibration | None
     ) -> Classification:
         """Return a prediction for each image; those that nothing judged are left out.
 

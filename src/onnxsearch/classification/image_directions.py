@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class StoredImages:
+class ImageDirections:
     """Stored images with their vectors of one model."""
 
     retriever: Retriever
