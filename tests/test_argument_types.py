@@ -163,7 +163,7 @@ def targets(folder: Path) -> dict[str, Target]:
     """Return everything public that takes arguments."""
     models = [FakeEmbedder("one"), FakeEmbedder("two")]
     engine = SearchEngine(models, InMemoryVectorStore(), InMemoryMetadataStore())
-    for name in ("a", "b", "c"):
+    for name in ("a", "b", "c", "d"):
         engine.add(picture(name), id=name, metadata={"label": "x"})
     picture("file").save(folder / "file.png")
     with zipfile.ZipFile(folder / "photos.zip", "w") as archive:
@@ -211,6 +211,7 @@ def targets(folder: Path) -> dict[str, Target]:
         "compare": Target(engine.compare, {"query": picture("a")}),
         "evaluate": Target(engine.evaluate, {"labels": "label"}),
         "evaluate pairs": Target(engine.evaluate, {"pairs": pairs}),
+        "advise": Target(engine.advise, {"labels": dict.fromkeys("abcd", "x")}),
         "classify": Target(engine.classify, {"labels": ["a", "b"]}),
         "classify_by_examples": Target(
             engine.classify_by_examples, {"labels": {"a": "x", "b": "x", "c": "y"}}

@@ -123,6 +123,11 @@ if TYPE_CHECKING:
         UnknownModelError as UnknownModelError,
         UnsupportedImageError as UnsupportedImageError,
     )
+    from onnxsearch.evaluation.advice import (
+        Advice as Advice,
+        Setting as Setting,
+        TriedSetting as TriedSetting,
+    )
     from onnxsearch.evaluation.bootstrap import Estimate as Estimate
     from onnxsearch.evaluation.comparison import (
         Agreement as Agreement,

@@ -380,6 +380,7 @@ class AsyncSearchEngine:
     duplicate_threshold = _awaited(SearchEngine.duplicate_threshold)
     duplicates = _reported(SearchEngine.duplicates)
     evaluate = _awaited(SearchEngine.evaluate)
+    advise = _awaited(SearchEngine.advise)
     classify = _awaited(SearchEngine.classify)
     classify_by_examples = _awaited(SearchEngine.classify_by_examples)
     export = _reported(SearchEngine.export)

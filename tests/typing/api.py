@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from onnxsearch import (
+    Advice,
     AlphaQE,
     Archive,
     ArrowStream,
@@ -72,6 +73,7 @@ from onnxsearch import (
     RuntimeOptions,
     SearchEngine,
     SearchResults,
+    Setting,
     Source,
     SQLiteMetadataStore,
     Status,
@@ -81,6 +83,7 @@ from onnxsearch import (
     Timing,
     TransferReport,
     Trial,
+    TriedSetting,
     Tunable,
     Tuning,
     Variant,
@@ -269,6 +272,10 @@ def several_models(engine: SearchEngine) -> float:
     confusion.plot(classes=5, ax=engine.duplicate_threshold([("one", "two")]).plot(ax=axes))
     mistakes: list[tuple[str, str, int]] = confusion.mistakes
     print(curve.low, mistakes, confusion.matrix(3))
+    advice: Advice = engine.advise("label", "a", metric="ndcg")
+    chosen: Setting = advice.proposed
+    tried: tuple[TriedSetting, ...] = advice.tried
+    print(advice.call, chosen.expand, tried[0].difference.better)
     named: Classification = engine.classify(["cat", "dog"], "clip", known="label")
     learnt = engine.classify_by_examples("label", classifier=NearestNeighbours(5))
     labels: list[str | int | float | bool] = [each.label for each in (*named, *learnt)]

@@ -29,6 +29,7 @@ def _run() -> None:
     _replace_closed_streams()
     try:
         from onnxsearch.cli import (  # they add their commands
+            advise,  # noqa: F401
             augment,  # noqa: F401
             compare,  # noqa: F401
             duplicates,  # noqa: F401
