@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from onnxsearch._internal.threads import batched
 from onnxsearch.augmentation.album import Album, Changes
+from onnxsearch.augmentation.bounded_neighbours import nearest_of_all
 from onnxsearch.augmentation.neighbours import complete
-from onnxsearch.augmentation.transform import centre, move_all
+from onnxsearch.augmentation.transform import Rows, centre, move_all
 from onnxsearch.catalog.augmented_spaces import AugmentedSpace
 from onnxsearch.catalog.catalog import Catalog
 from onnxsearch.catalog.extension import extend
@@ -50,9 +51,7 @@ class Filling:
             return None
         vectors = centre(self.album.vectors, self.space.mean)
         compared = _Counter(report, 2 * len(self.changes.lacking), self.space.name)
-        changed = complete(
-            self.changes.found, vectors, self.changes.lacking, self.changes.fresh, compared.add
-        )
+        changed = self._compare(vectors, compared.add)
         places = np.union1d(changed, np.flatnonzero(~self.album.listed))
         written = _Counter(report, compared.done + len(places), self.space.name, compared.done)
         for batch in batched(places.tolist(), _BATCH):
@@ -61,6 +60,14 @@ class Filling:
         if self.space.writer is not None or not self.album.listed.all():
             remove_orphans(self.catalog, self.space.name)
         return len(places) if self._finish(held) else None
+
+    def _compare(self, vectors: Rows, compared: Callable[[int], None]) -> NDArray[np.intp]:
+        """Find the neighbours that are not known; return the images whose neighbours changed."""
+        changes = self.changes
+        if not changes.is_all:
+            return complete(changes.found, vectors, changes.lacking, changes.fresh, compared)
+        nearest_of_all(changes.found, vectors, compared)
+        return changes.lacking
 
     @property
     def _is_needed(self) -> bool:

@@ -42,17 +42,19 @@ class Neighbours:
         return self.similarities[:, -1]
 
     def add(self, rows: Places, places: Places, similarities: Floats) -> Places:
-        """Enter pairs of a row and a neighbour that its list does not hold.
+        """Enter pairs of a row and a neighbour; those that its list holds are skipped.
 
         Args:
-            rows: The row of each pair, in any order.
+            rows: The row of each pair, in any order. No pair comes twice.
             places: The neighbour of each.
             similarities: Their products.
 
         Returns:
             The rows whose lists have changed, ascending.
         """
-        kept = similarities > self.similarities[rows, -1]
+        kept = np.flatnonzero(similarities > self.similarities[rows, -1])
+        known = (self.places[rows[kept]] == places[kept, np.newaxis]).any(axis=1)
+        kept = kept[~known]
         rows, places, similarities = rows[kept], places[kept], similarities[kept]
         order = np.lexsort((places, -similarities, rows))
         rows, places, similarities = rows[order], places[order], similarities[order]
