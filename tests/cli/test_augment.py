@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
 from onnxsearch.cli import augment, compare, info, search  # noqa: F401  they add their commands
 from tests.cli.test_commands import Run, pictures, run  # noqa: F401
 from tests.embedders.models import colour_model
