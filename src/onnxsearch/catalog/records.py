@@ -302,20 +302,16 @@ class RecordIndex:
         cell = Cell(self.records_table, key)
         return Change({cell: encode_record(replace(record, models=models), root)}, {cell: data})
 
-    def listing(self, key: str, data: bytes, model: str) -> Change:
-        """Work out how to list `model` in the record at `key`, whose bytes are `data`.
-
-        Nothing is to be written if it is listed.
-        """
-        root = self.root.read()
-        record = decode_record(data, root.absolute)
-        if model in record.models:
-            return Change()
-        cell, listed = (
-            Cell(self.records_table, key),
-            replace(record, models=(*record.models, model)),
-        )
-        return Change({cell: encode_record(listed, root)}, {cell: data})
+    def listings(self, records: Mapping[str, bytes], model: str) -> Change:
+        """Work out how to list `model` in records, given their bytes by key."""
+        change, root = Change(), self.root.read()
+        for key, data in records.items():
+            record = decode_record(data, root.absolute)
+            if model not in record.models:
+                cell, listed = Cell(self.records_table, key), (*record.models, model)
+                change.writes[cell] = encode_record(replace(record, models=listed), root)
+                change.expect[cell] = data
+        return change
 
     def _current(self, hashes: Iterable[str]) -> Iterator[tuple[str, StoredImage]]:
         """Yield the hash of each id that is stored, and the image stored under it."""
