@@ -66,10 +66,12 @@ nitpick_ignore_regex = [
         r"(collections\.abc|datetime|matplotlib|mcp|numpy|os|pathlib|PIL|pymilvus|ray|redis|starlette|threading|typing)\..*",
     ),
     # The same names as they are written in annotations that are imported for type checkers only.
-    ("py:class", r"Client|HFBackend|Image\.Image|np\.\w+|pa\.\w+|pd\.\w+|Path|timedelta"),
+    ("py:class", r"Axes|Client|HFBackend|Image\.Image|np\.\w+|pa\.\w+|pd\.\w+|Path|timedelta"),
     ("py:class", r"Mapping\[str|tuple\[str"),
     # `SearchEngine.records` makes them, not the reader.
     ("py:class", r"onnxsearch\.catalog\.records\.RecordIndex"),
+    # `SearchEngine.duplicates` makes it.
+    ("py:class", r"onnxsearch\.search\.duplicate_images\.DuplicateReader|DuplicateReader"),
     # The forms of arguments of adapters, which their docstrings describe.
     ("py:class", r"QueryKind|HaystackFilters|ImagesOfRay|Secret|NDArray|ArrayLike"),
     # Type variables.

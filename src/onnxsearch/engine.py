@@ -1193,10 +1193,10 @@ class SearchEngine(Closeable):
                 `Progress` with the number of images that have been compared with all others.
 
         Returns:
-            A list of tuples: ids by group, the largest group first; images without a duplicate
-            are left out. An exact copy that `index` did not store again is in the group of its
-            image, as its path. `to_html` writes a page to review the groups, and `suggestions`
-            says which image of each to keep.
+            Ids by group, as a list of tuples, the largest group first; images without a
+            duplicate are left out. An exact copy that `index` did not store again is in the
+            group of its image, as its path. `to_html` writes a page to review the groups, and
+            `suggestions` says which image of each to keep.
 
         Raises:
             InvalidArgumentError: `max_distance` is NaN.

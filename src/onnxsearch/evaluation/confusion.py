@@ -64,8 +64,8 @@ class Confusion(Tabular):
                 added up as the last one, "other".
 
         Returns:
-            The names of the classes, and numbers of queries of shape (n, n), int64: a row for
-            each class of queries, a column for each class of the image found first.
+            The names of the classes, and the matrix, of shape (n, n) and type int64. It has a
+            row for each class of queries, and a column for each class of the image found first.
 
         Raises:
             InvalidArgumentError: `classes` is below 1.
