@@ -731,6 +731,7 @@ class SearchEngine(Closeable):
         rerank: RerankChoice | None = None,
         keywords: str | Keywords | None = None,
         augmented: bool = False,
+        box: Sequence[int] | None = None,
     ) -> SearchResults:
         """Return the images that are most similar to the query, nearest first.
 
@@ -781,6 +782,9 @@ class SearchEngine(Closeable):
                 also names the metadata fields. The ranking by these words is fused with that
                 of the query, as with several models; its name for weights is `"keywords"`.
                 Without a query it is returned itself, and the score of a hit is BM25.
+            box: Searches with a part of the query's image: (left, top, right, bottom) in pixels
+                of the upright image. The query is an image, or the id of a stored image whose
+                file exists. With `model="NAME.regions"` images are found in which it is a part.
 
         Raises:
             ImageError: The image cannot be used.
@@ -809,7 +813,7 @@ class SearchEngine(Closeable):
             diversity=diversity,
         )
         refinement = Refinement(
-            expand=expand, rerank=rerank, keywords=keywords, augmented=augmented
+            expand=expand, rerank=rerank, keywords=keywords, augmented=augmented, box=box
         )
         return self._searcher.search(
             one_query(query, text, refinement),

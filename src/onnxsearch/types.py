@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, BinaryIO, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, ClassVar, NamedTuple, TypeAlias
 
 from onnxsearch._internal.tables import Tabular, columns_of, row
 
@@ -142,6 +142,29 @@ class Item:
     `https://host/cat.jpg`. By default the path, if the image is one."""
 
 
+class Region(NamedTuple):
+    """A part of an image, in fractions of its upright width and height, from 0 to 1."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def in_pixels(self, width: int, height: int) -> tuple[int, int, int, int]:
+        """Return (left, top, right, bottom) in pixels of an upright image of this size.
+
+        Example:
+            >>> Region(0.25, 0.5, 0.75, 1.0).in_pixels(640, 480)
+            (160, 240, 480, 480)
+        """
+        return (
+            round(self.left * width),
+            round(self.top * height),
+            round(self.right * width),
+            round(self.bottom * height),
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Hit:
     """One image that a search found."""
@@ -167,6 +190,9 @@ class Hit:
     rerank_score: float | None = None
     """With `rerank`, the score by which the hit was reordered; higher is better. None for a hit
     that was not. The other fields are those of the search that found it, whatever the order."""
+    region: Region | None = None
+    """Of a search for regions: where in the image the one nearest to the query is. Its edges are
+    as coarse as the cells of the model's feature map."""
 
 
 class Status(StrEnum):

@@ -139,6 +139,14 @@ def search(
         bool,
         typer.Option("--augmented", help="Search the vectors that `augment` has made."),
     ] = False,
+    box: Annotated[
+        str | None,
+        typer.Option(
+            "--box",
+            metavar="LEFT,TOP,RIGHT,BOTTOM",
+            help="Search with this part of the image, in pixels.",
+        ),
+    ] = None,
     location: Location = DEFAULT_LOCATION,
     records: Records = None,
     metadata: OldRecords = None,
@@ -215,12 +223,27 @@ def search(
                 group_by=group_by,
                 group_size=group_size,
                 keywords=words,
+                box=None if box is None else _box(box),
             )
             is_empty = not results and engine.count() == 0
     if as_json:
         output.print_json(output.results_as_json(results))
     else:
         output.print_results(results, first=offset + 1, is_empty=is_empty)
+
+
+def _box(text: str) -> list[int]:
+    """Return the box that an option names.
+
+    Raises:
+        InvalidArgumentError: It names none.
+    """
+    try:
+        return [int(edge) for edge in text.split(",")]
+    except ValueError as error:
+        raise InvalidArgumentError(
+            f"--box {text!r:.80}: expected LEFT,TOP,RIGHT,BOTTOM in pixels, such as 0,0,200,100"
+        ) from error
 
 
 def _query(

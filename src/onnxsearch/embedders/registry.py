@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from onnxsearch._internal.validation import check_name, instance, items
 from onnxsearch.embedders.base import Embedder
+from onnxsearch.embedders.regions import model_of_regions, regions_name, regions_of
 from onnxsearch.errors import InvalidArgumentError, UnknownModelError
 
 Derive: TypeAlias = "Callable[[str, Mapping[str, Embedder]], Embedder | None]"
@@ -52,6 +53,24 @@ class EmbedderRegistry(Mapping[str, Embedder]):
                 f"{self._hint(model)}"
             )
         return self._by_name[model]
+
+    def searched(self, model: str | None) -> Embedder:
+        """Return the embedder that searches by this name: one of `named`, or of regions.
+
+        Raises:
+            UnknownModelError: There is no such model, or it gives no regions.
+        """
+        if not isinstance(model, str) or model in self._by_name:
+            return self.named(model)
+        whole = self._by_name.get(model_of_regions(model) or "")
+        if whole is None:
+            return self.named(model)
+        if (regions := regions_of(whole)) is None:
+            raise UnknownModelError(
+                f"model {whole.name!r} gives no vectors of regions: make it with "
+                f"OnnxEmbedder(..., regions=True), and backfill({whole.name!r}) what is missing"
+            )
+        return regions
 
     def selected(self, models: Sequence[str] | None) -> list[Embedder]:
         """Return the embedders of these names, in their order; all of them for None.
@@ -101,4 +120,10 @@ def _by_name(embedders: Sequence[Embedder]) -> dict[str, Embedder]:
             f"two embedders have the same name ({', '.join(e.name for e in sequence)}): give each "
             "its own, as in OnnxEmbedder(path, name='mine')"
         )
+    for name, embedder in by_name.items():
+        if regions_of(embedder) is not None and regions_name(name) in by_name:
+            raise InvalidArgumentError(
+                f"an embedder is named {regions_name(name)!r}, as the regions of {name!r} are: "
+                "give it another name"
+            )
     return by_name

@@ -26,6 +26,8 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_FIRST_ON_ITS_SIDE = 5
+"""From this orientation on, width and height change places."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,12 @@ def upright(image: Image.Image, policy: DecodePolicy) -> Image.Image:
     """Return `image` turned as its EXIF or XMP data says, if `policy` wants it."""
     turn = _UPRIGHT.get(orientation(image)) if policy.orientation else None
     return image if turn is None else image.transpose(turn)
+
+
+def upright_size(image: Image.Image, policy: DecodePolicy) -> tuple[int, int]:
+    """Return (width, height) of `image` when it is turned as `upright` does."""
+    turned = policy.orientation and orientation(image) >= _FIRST_ON_ITS_SIDE
+    return (image.height, image.width) if turned else image.size
 
 
 def flat(image: Image.Image, policy: DecodePolicy) -> Image.Image:

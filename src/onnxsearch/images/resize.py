@@ -21,6 +21,8 @@ Size: TypeAlias = tuple[int, int]
 """(height, width) in pixels, the order of a tensor's axes."""
 Box: TypeAlias = tuple[int, int, int, int]
 """(left, top, right, bottom) in pixels, as Pillow has it."""
+Part: TypeAlias = tuple[float, float, float, float]
+"""(left, top, right, bottom) in fractions of an image's width and height."""
 
 MAX_SIDE = 8192
 """Pixels in a side of a model's input, at most: more is a mistake, or meant to fill memory."""
@@ -169,6 +171,33 @@ def centre_crop(
     return framed
 
 
+def seen_part(image: Size, fit: Fit, target: Size, crop: Crop) -> Part:
+    """Return which part of an image `resize_to_fit` and `centre_crop` leave of it.
+
+    Args:
+        image: (height, width) of the image.
+        fit: See `resize_to_fit`.
+        target: (height, width) to fit it to.
+        crop: The crop that follows.
+
+    Returns:
+        (left, top, right, bottom) in fractions of its width and height. Where the crop adds a
+        border, the part is larger than the image.
+    """
+    whole = _length_without_ends(image, target) if fit in ("shortest", "cover") else image
+    fitted = _fitted(whole, fit, target)
+    edges: list[tuple[float, float]] = []
+    for length, kept, resized, size in zip(image, whole, fitted, crop.size, strict=True):
+        before = (length - kept) // 2
+        start = _margin(resized - size, crop.rounding)
+        scale = kept / resized
+        edges.append(
+            ((before + start * scale) / length, (before + (start + size) * scale) / length)
+        )
+    (top, bottom), (left, right) = edges
+    return left, top, right, bottom
+
+
 def _whole(size: Size) -> Box:
     height, width = size
     return 0, 0, width, height
@@ -195,11 +224,15 @@ def _fitted(source: Size, fit: Fit, target: Size) -> Size:
 
 def _without_ends(image: Image.Image, target: Size) -> Image.Image:
     """Cut the ends off a needle, which the centre crop drops anyway; see `MAX_ASPECT`."""
+    kept = _length_without_ends((image.height, image.width), target)
+    return image if kept == (image.height, image.width) else centre_crop(image, kept, "floor")
+
+
+def _length_without_ends(image: Size, target: Size) -> Size:
+    """Return (height, width) of an image without the ends that make it a needle."""
     target_aspect = math.ceil(max(target) / min(target))
-    longest = MAX_ASPECT * target_aspect * min(image.size)
-    if max(image.size) <= longest:
-        return image
-    return centre_crop(image, (min(image.height, longest), min(image.width, longest)), "floor")
+    longest = MAX_ASPECT * target_aspect * min(image)
+    return min(image[0], longest), min(image[1], longest)
 
 
 def _margin(rest: int, rounding: Rounding) -> int:

@@ -13,6 +13,7 @@ from onnxsearch.catalog.expiry import check_ttl
 from onnxsearch.catalog.keys import check_id
 from onnxsearch.catalog.serialization import check_metadata
 from onnxsearch.embedders.opening import opened_for
+from onnxsearch.embedders.regions import embed_inputs, model_input, spaces_of
 from onnxsearch.images.image_file import ImageFile
 from onnxsearch.images.in_memory import read_image
 from onnxsearch.images.reading import ReadPolicy
@@ -40,13 +41,17 @@ def add_image(
     found = read_image(image, reading)
     file = found if isinstance(found, ImageFile) else None
     opened = opened_for(list(embedders.values()), reading, found.decode)
-    vectors = {each.name: each.embed(decoded)[0] for each, decoded in opened}
+    vectors = {
+        name: rows[0]
+        for each, decoded in opened
+        for name, rows in embed_inputs(each, [model_input(each, decoded)]).items()
+    }
     root = catalog.records.root.read()
     record = Record(
         id=id or (root.id_of(file.path) if file else uuid4().hex),
         uri=file.path if file else None,
         metadata=checked,
-        models=tuple(embedders),
+        models=tuple(name for each in embedders.values() for name in spaces_of(each)),
         content=found.content,
         size=found.size,
         modified_ns=file.modified_ns if file else None,

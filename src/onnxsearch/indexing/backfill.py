@@ -12,6 +12,7 @@ from onnxsearch._internal.threads import batched, ordered_map
 from onnxsearch.catalog.batching import BATCH
 from onnxsearch.catalog.catalog import Catalog
 from onnxsearch.catalog.records import StoredImage
+from onnxsearch.embedders.regions import spaces_of
 from onnxsearch.errors import ModelError
 from onnxsearch.indexing.change_detection import Candidate
 from onnxsearch.indexing.entries import FileEntry
@@ -40,9 +41,9 @@ class Backfill:
         """Embed what is missing, in commits: a run that is stopped continues where it ended."""
         started = time.monotonic()
         report = reporter(progress)
-        name = self.embedder.name
+        wanted = set(spaces_of(self.embedder))
         lacking = list(
-            dict.fromkeys(r.id for r in self.catalog.records.values() if name not in r.models)
+            dict.fromkeys(r.id for r in self.catalog.records.values() if wanted - {*r.models})
         )
         outcomes: list[Outcome] = []
         writer = Writer(self.catalog, FileMetadata(None), RecentImages(0))

@@ -9,6 +9,7 @@ from onnxsearch._internal.validation import instance, text
 from onnxsearch.catalog.augmented_spaces import augmented_name
 from onnxsearch.embedders.base import Embedder
 from onnxsearch.embedders.bundled import DEFAULT_MODEL
+from onnxsearch.embedders.regions import regions_name
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.indexing.backfill import check_complete
 from onnxsearch.indexing.spaces import ensure_collections, remember_models
@@ -42,8 +43,9 @@ def drop_model(catalog: Catalog, embedders: EmbedderRegistry, model: str) -> Non
             f"{model!r} is the engine's only model: migrate() replaces it by another one"
         )
     embedders.discard(model)
-    if catalog.collection(space := augmented_name(model)) in catalog.collections():
-        catalog.drop(space)
+    for space in (augmented_name(model), regions_name(model)):
+        if catalog.collection(space) in catalog.collections():
+            catalog.drop(space)
     catalog.drop(model)
 
 

@@ -24,6 +24,7 @@ from onnxsearch._internal.validation import boolean
 from onnxsearch.catalog.batching import BATCH, MOVED
 from onnxsearch.catalog.catalog import Catalog
 from onnxsearch.catalog.retries import attempts, contended
+from onnxsearch.embedders.regions import spaces_of
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.images.reading import ReadPolicy
 from onnxsearch.indexing.change_detection import Candidate, detect_changes
@@ -133,7 +134,7 @@ class Pipeline:
         self, entries: Iterable[Entry | Outcome], metadata: FileMetadata, size: int = BATCH
     ) -> Iterator[Outcome | Candidate]:
         """Look up what is stored of each entry; see `detect_changes`."""
-        models = frozenset(embedder.name for embedder in self.embedders)
+        models = frozenset(name for embedder in self.embedders for name in spaces_of(embedder))
         return detect_changes(entries, self.catalog.records, models, metadata, size)
 
     def results(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from onnxsearch.catalog.catalog import Catalog
 from onnxsearch.embedders.description import differences
+from onnxsearch.embedders.regions import regions_of
 from onnxsearch.errors import SpaceMismatchError, StoreError
 from onnxsearch.vectors.base import CollectionSpec
 
@@ -32,16 +33,26 @@ def ensure_collections(
     for embedder in embedders:
         embedder.check_reading(reading)
     for embedder in embedders:
-        space = CollectionSpec(
-            name=catalog.collection(embedder.name),
-            dimension=embedder.dimension,
-            fingerprint=_fingerprint(embedder, reading),
-            metric=embedder.metric,
-        )
+        spaces = [_space(catalog, embedder, embedder.dimension, reading)]
+        if (regions := regions_of(embedder)) is not None:
+            spaces.append(_space(catalog, regions, regions.columns_stored, reading))
         try:
-            catalog.ensure_collection(embedder.name, space)
+            for name, space in spaces:
+                catalog.ensure_collection(name, space)
         except SpaceMismatchError as error:
             raise SpaceMismatchError(f"{_why_mismatched(catalog, embedder)}{error}") from error
+
+
+def _space(
+    catalog: Catalog, embedder: Embedder, dimension: int, reading: ReadPolicy
+) -> tuple[str, CollectionSpec]:
+    """Return the name and the specification of the space that an embedder fills."""
+    return embedder.name, CollectionSpec(
+        name=catalog.collection(embedder.name),
+        dimension=dimension,
+        fingerprint=_fingerprint(embedder, reading),
+        metric=embedder.metric,
+    )
 
 
 def _why_mismatched(catalog: Catalog, embedder: Embedder) -> str:

@@ -14,6 +14,7 @@ from onnxsearch.catalog.copies import Copy
 from onnxsearch.catalog.records import StoredImage
 from onnxsearch.catalog.root import NO_ROOT, Root
 from onnxsearch.embedders.opening import opened_for
+from onnxsearch.embedders.regions import ModelInput, embed_inputs, model_input, spaces_of
 from onnxsearch.errors import EmbeddingError, ImageError, InvalidArgumentError, ProfileError
 from onnxsearch.images.image_file import ImageFile
 from onnxsearch.images.reading import ReadPolicy
@@ -25,7 +26,7 @@ from onnxsearch.indexing.twins import still_shows
 from onnxsearch.types import Outcome, Record, Status
 
 if TYPE_CHECKING:
-    from onnxsearch.embedders.base import Embedder, Tensor
+    from onnxsearch.embedders.base import Embedder
     from onnxsearch.images.in_memory import ReadImage
     from onnxsearch.vectors.base import Vectors
 
@@ -54,7 +55,7 @@ class PreparedImage:
     """The same image under a path that no longer shows it."""
     vectors: dict[str, Vectors] = field(default_factory=dict[str, "Vectors"])
     """Vectors by model, as they become known."""
-    tensors: dict[str, Tensor] = field(default_factory=dict[str, "Tensor"])
+    tensors: dict[str, ModelInput] = field(default_factory=dict[str, "ModelInput"])
     """What the models are fed to compute the vectors that are still unknown."""
     keeps_its_place: bool = False
     """Whether it is stored beside a twin."""
@@ -269,7 +270,7 @@ class IndexingWorker:
 
     def _vectors_of(self, twins: Sequence[StoredImage]) -> dict[str, Vectors]:
         """Return the vectors by model that images of the same bytes have."""
-        names = {embedder.name for embedder in self.embedders}
+        names = {name for embedder in self.embedders for name in spaces_of(embedder)}
         stored = self.catalog.vectors_of(twins[:1]).values()
         return {name: row for rows in stored for name, row in rows.items() if name in names}
 
@@ -302,7 +303,7 @@ class IndexingWorker:
             id=candidate.id,
             uri=entry.uri,
             metadata=kept if candidate.given is None else candidate.given,
-            models=tuple(embedder.name for embedder in self.embedders),
+            models=tuple(name for embedder in self.embedders for name in spaces_of(embedder)),
             content=read.content,
             size=read.size,
             modified_ns=None if file is None else file.modified_ns,
@@ -340,11 +341,15 @@ class IndexingWorker:
         image.tensors = self._tensors(before.models, file)
         return image
 
-    def _tensors(self, known: Container[str], read: ReadImage) -> dict[str, Tensor]:
+    def _tensors(self, known: Container[str], read: ReadImage) -> dict[str, ModelInput]:
         """Return an image as the models take it whose vectors are not known."""
-        missing = [embedder for embedder in self.embedders if embedder.name not in known]
+        missing = [
+            embedder
+            for embedder in self.embedders
+            if any(name not in known for name in spaces_of(embedder))
+        ]
         return {
-            embedder.name: embedder.prepare(image)
+            embedder.name: model_input(embedder, image)
             for embedder, image in opened_for(missing, self.reading, read.decode)
         }
 
@@ -368,13 +373,13 @@ def _embed(embedder: Embedder, images: Sequence[PreparedImage]) -> Mapping[str, 
     if not images:
         return {}
     try:
-        vectors = embedder.embed_tensors([image.tensors[embedder.name] for image in images])
+        vectors = embed_inputs(embedder, [image.tensors[embedder.name] for image in images])
     except EmbeddingError as error:
         if len(images) == 1:
             return {images[0].record.id: error}
         # One by one, so that a single image does not take the others with it.
         return {id: e for image in images for id, e in _embed(embedder, [image]).items()}
-    for image, vector in zip(images, vectors, strict=True):
+    for place, image in enumerate(images):
         del image.tensors[embedder.name]
-        image.vectors[embedder.name] = vector
+        image.vectors |= {name: rows[place] for name, rows in vectors.items()}
     return {}

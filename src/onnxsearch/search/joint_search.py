@@ -109,7 +109,7 @@ class JointSearch:
     def _answer_together(self, searches: Sequence[_Search]) -> None:
         """Answer searches with one model; those that have to be alone are left."""
         model = cast("_Call", searches[0].call).model
-        embedder = _attempted(partial(self.searcher.embedders.named, model))
+        embedder = _attempted(partial(self.searcher.embedders.searched, model))
         if embedder is None:
             return
         workers = self.searcher.workers

@@ -14,6 +14,7 @@ from onnxsearch._internal.telemetry.observation import ObservedStep
 from onnxsearch.catalog.catalog import Catalog
 from onnxsearch.embedders.base import Embedder, TextQueries
 from onnxsearch.embedders.opening import opened_for
+from onnxsearch.embedders.regions import RegionEmbedder
 from onnxsearch.errors import ImageNotFoundError, InvalidArgumentError
 from onnxsearch.images.reading import ReadPolicy, all_bytes, open_image
 from onnxsearch.search.query import ExamplesQuery, IdQuery, QueryInput, TextQuery, VectorQuery
@@ -53,6 +54,7 @@ class QueryEncoder:
         """
         match query:
             case IdQuery(wanted):
+                _check_single(embedders)
                 return {e.name: stored_vectors(self.catalog, e, [wanted])[0] for e in embedders}
             case TextQuery(words):
                 return {e.name: text_vectors(e, [words])[0] for e in embedders}
@@ -86,6 +88,16 @@ class QueryEncoder:
             e.name: _rocchio([row[e.name] for row in near], [row[e.name] for row in far], e.metric)
             for e in embedders
         }
+
+
+def _check_single(embedders: Sequence[Embedder]) -> None:
+    """Raise `InvalidArgumentError` if the stored vectors of an image are no query of a model."""
+    for embedder in embedders:
+        if isinstance(embedder, RegionEmbedder):
+            raise InvalidArgumentError(
+                f"Query.id(...) with {embedder.name!r}: the vectors of the image's regions are "
+                "stored, and none as a query. Pass its file, or box=... for a part of it"
+            )
 
 
 def _open(query: ImageInput, policy: ReadPolicy) -> Image.Image:

@@ -11,6 +11,7 @@ from onnxsearch.catalog.augmented_spaces import augmented_name, is_augmented
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.search.expansion import AlphaQE
 from onnxsearch.search.keywords import Keywords, as_keywords
+from onnxsearch.search.query_part import Box, check_box
 from onnxsearch.search.reordering import AS_RANKED, Reordering
 from onnxsearch.search.rerank import RerankChoice, as_rerank, reordering_by
 from onnxsearch.search.search_context import SearchContext
@@ -31,7 +32,7 @@ class Refinement:
 
     Each field takes part in one step of a search:
 
-    1. The query is encoded, with further models too (`models`).
+    1. The query, or its part in `box`, is encoded, with further models too (`models`).
     2. Transforms move its vectors, one after the other (`transformed`).
     3. The store ranks the images; several rankings are fused, that by `keywords` among them.
     4. The first hits are reordered (`reordering`); what `Selection` says follows.
@@ -43,15 +44,23 @@ class Refinement:
     rerank: RerankChoice | None = None
     keywords: Keywords | str | None = None
     augmented: bool = False
+    box: Sequence[int] | None = None
 
     def __post_init__(self) -> None:
         boolean("augmented", self.augmented)
+        if self.box is not None:
+            object.__setattr__(self, "box", check_box(self.box))
         if self.expand is not None:
             instance("expand", self.expand, AlphaQE, "an AlphaQE, such as AlphaQE(n=2, alpha=3)")
         if self.rerank is not None:
             object.__setattr__(self, "rerank", as_rerank(self.rerank))
         if self.keywords is not None:
             object.__setattr__(self, "keywords", as_keywords(self.keywords))
+
+    @property
+    def part(self) -> Box | None:
+        """The part of the query's image that is searched for."""
+        return cast("Box | None", self.box)
 
     @property
     def words(self) -> Keywords | None:

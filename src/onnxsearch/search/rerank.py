@@ -13,6 +13,7 @@ from typing import TypeAlias
 import numpy as np
 
 from onnxsearch._internal.validation import finite, integer, text
+from onnxsearch.embedders.regions import RegionEmbedder
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.search.query import QueryInput
 from onnxsearch.search.reordering import Reordering
@@ -61,7 +62,8 @@ class Rerank(ABC):
         """Score by another model of the engine, such as one that is better and slower to search.
 
         The query is encoded with it, and compared with the stored vectors of the hits; the score is
-        that of its metric. Hits without a vector of this model come after the others.
+        that of its metric. Hits without a vector of this model come after the others. With the
+        name of a model's regions, `NAME.regions`, the nearest region of a hit counts.
 
         Args:
             model: Name of the model.
@@ -123,10 +125,19 @@ class ModelRerank(Rerank):
         return (self.model,)
 
     def scores(self, context: SearchContext, hits: Sequence[Hit]) -> Sequence[float | None]:
-        embedder = context.embedders.named(self.model)
+        embedder = context.embedders.searched(self.model)
         rows = context.retriever.rows(embedder, [hit.id for hit in hits])
         if not rows:
             return [None] * len(hits)
+        if isinstance(embedder, RegionEmbedder):
+            nearest = {
+                id: embedder.nearest_region(row, context.rows[self.model])[0]
+                for id, row in rows.items()
+            }
+            return [
+                embedder.metric.score(nearest[hit.id]) if hit.id in nearest else None
+                for hit in hits
+            ]
         matrix = np.stack(list(rows.values()))
         query = np.broadcast_to(context.rows[self.model], matrix.shape)
         distances: list[float] = pair_distances(embedder.metric, matrix, query).tolist()

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 import numpy as np
 
 from onnxsearch.catalog.catalog import Catalog
+from onnxsearch.embedders.regions import RegionEmbedder
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.images.reading import READ_STRICTLY, ReadPolicy
 from onnxsearch.search.diversity import most_diverse
 from onnxsearch.search.fusion import DEEPENING, FUSED_RANKS, extended
 from onnxsearch.search.hits import found_hit, fused_hits
 from onnxsearch.search.omission import NOTHING, Omission
+from onnxsearch.search.regions import located, region_ranker
 from onnxsearch.search.reordering import AS_RANKED, Reordering
 from onnxsearch.search.results import SearchResults
 from onnxsearch.search.similarity import length_of
@@ -99,6 +101,7 @@ class Retriever:
                 selection,
                 embedder.name,
                 embedder.metric,
+                located=partial(self._located, embedder, query),
             )
             for query, each in zip(queries, hits, strict=True)
         ]
@@ -141,6 +144,8 @@ class Retriever:
     def ranker(self, embedder: Embedder, queries: Vectors, filter: Filter | None) -> Ranker:
         """Return what ranks a model's rows for queries of shape (n, columns)."""
         collection = self.catalog.collection(embedder.name)
+        if isinstance(embedder, RegionEmbedder):
+            return region_ranker(self.vectors, collection, queries, filter)
         return partial(self.vectors.search, collection, queries, filter=filter)
 
     def neighbours(
@@ -186,10 +191,21 @@ class Retriever:
         yield self.vectors.max_rows
 
     def _results(
-        self, hits: Sequence[Hit], selection: Selection, model: str, metric: Metric | None
+        self,
+        hits: Sequence[Hit],
+        selection: Selection,
+        model: str,
+        metric: Metric | None,
+        located: Callable[[Sequence[Hit]], Sequence[Hit]] = lambda hits: hits,
     ) -> SearchResults:
-        page = tuple(hits[selection.offset : selection.end])
+        page = tuple(located(hits[selection.offset : selection.end]))
         return SearchResults(page, model, metric, self.reading)
+
+    def _located(self, embedder: Embedder, query: Vectors, hits: Sequence[Hit]) -> Sequence[Hit]:
+        """Return hits with the region that was found, where regions are searched."""
+        if not isinstance(embedder, RegionEmbedder) or not hits:
+            return hits
+        return located(embedder, query, hits, self.rows(embedder, [hit.id for hit in hits]))
 
     def _chosen(
         self, embedder: Embedder, query: Vectors, hits: Sequence[Hit], selection: Selection

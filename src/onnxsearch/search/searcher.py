@@ -12,12 +12,14 @@ import numpy as np
 
 from onnxsearch._internal.threads import batched, ordered_map
 from onnxsearch.embedders.base import Embedder
+from onnxsearch.embedders.regions import RegionEmbedder
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.images.reading import all_bytes, open_image
 from onnxsearch.search.fusion import as_fusion
 from onnxsearch.search.keywords import KEYWORDS, AloneFusion, KeywordRanker, Keywords
 from onnxsearch.search.omission import Omission, own_images
 from onnxsearch.search.query import Query
+from onnxsearch.search.query_part import part_of
 from onnxsearch.search.refinement import Refinement
 from onnxsearch.search.results import SearchResults
 from onnxsearch.search.retriever import Ranker, Retriever
@@ -81,7 +83,8 @@ class Searcher:
                     f"fusion {fusion!r:.80} does nothing without models=[...] or keywords: name "
                     "the models to fuse, or leave it out"
                 )
-            (embedder,) = self._searched_instead([self.embedders.named(model)], refinement)
+            (embedder,) = self._searched_instead([self.embedders.searched(model)], refinement)
+            _check_regions(embedder, selection, refinement)
             return self._by_one(embedder, query, selection, refinement)
         if selection.max_distance is not None or selection.diversity:
             raise InvalidArgumentError(
@@ -153,8 +156,12 @@ class Searcher:
         query, omission = self.with_omission(query, selection)
         if hasattr(query, "read") and not refinement.is_nothing:
             query = all_bytes(cast("BinaryIO", query))  # it may be read again
-        names = dict.fromkeys([*(each.name for each in embedders), *refinement.models])
-        rows = self.encoder.vectors(query, self.embedders.selected(list(names)))
+        if refinement.part is not None:
+            records, reading = self.retriever.catalog.records, self.encoder.reading
+            query = part_of(query, refinement.part, records, reading)
+        further = map(self.embedders.searched, refinement.models)
+        chosen = {each.name: each for each in (*embedders, *further)}
+        rows = self.encoder.vectors(query, list(chosen.values()))
         return SearchContext(
             query, rows, selection.filter, omission, self.embedders, self.retriever
         )
@@ -196,7 +203,7 @@ class Searcher:
 
         Arguments are checked at once, not when the first result is taken.
         """
-        embedder = self.embedders.named(model)
+        embedder = self.embedders.searched(model)
         single = isinstance(images, str | bytes | bytearray | os.PathLike) or (
             isinstance(images, np.ndarray) and images.ndim < 4
         )
@@ -300,6 +307,15 @@ def _check_names(rankers: Collection[str]) -> None:
         )
 
 
+def _check_regions(embedder: Embedder, selection: Selection, refinement: Refinement) -> None:
+    """Raise `InvalidArgumentError` for what needs one vector of an image, if there are several."""
+    if isinstance(embedder, RegionEmbedder) and (selection.diversity or refinement.expand):
+        raise InvalidArgumentError(
+            f"expand and diversity do not go with {embedder.name!r}: they need one vector of each "
+            "image, and regions are several"
+        )
+
+
 def _check_alone(
     selection: Selection,
     refinement: Refinement,
@@ -321,6 +337,7 @@ def _check_alone(
         "diversity": selection.diversity > 0,
         "expand": refinement.expand is not None,
         "rerank": refinement.rerank is not None,
+        "box": refinement.box is not None,
     }
     if useless := [name for name, is_given in given.items() if is_given]:
         raise InvalidArgumentError(

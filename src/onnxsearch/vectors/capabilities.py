@@ -1,16 +1,17 @@
-"""Optional capabilities of vector stores: searches that can be tuned, and range joins."""
+"""Optional capabilities of stores: searches that can be tuned, range joins, late interaction."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from typing import Any
 
     from typing_extensions import TypeVar
 
+    from onnxsearch.filters import Filter
     from onnxsearch.vectors.base import Match, Vectors
 
     # Where the type of the store is not known, neither is that of its indexes.
@@ -77,5 +78,53 @@ class RangeJoin(Protocol):
 
         Raises:
             CollectionNotFoundError: There is no such collection.
+        """
+        ...
+
+
+class Parts(NamedTuple):
+    """Vectors that lie one after another in the row of a collection."""
+
+    number: int
+    """Vectors of a row that are compared: the first ones."""
+    dimension: int
+    """Numbers in each; the columns of the collection are a multiple of it."""
+
+
+@runtime_checkable
+class LateInteraction(Protocol):
+    """Protocol of stores that compare a query with several vectors of each row.
+
+    An image whose parts have vectors of their own is one row, so that all of them are stored,
+    replaced and removed at once. A `VectorStore` offers it by having this method; it need not
+    inherit from this class.
+    """
+
+    def search_parts(
+        self,
+        collection: str,
+        queries: Vectors,
+        parts: Parts,
+        limit: int,
+        *,
+        filter: Filter | None = None,
+    ) -> list[list[Match]]:
+        """Return the `limit` nearest rows of each query, nearest first.
+
+        The distance of a row is that of its nearest part (the operator MaxSim of Khattab and
+        Zaharia, ColBERT, 2020, for one query vector), by the metric of the collection. Rows at
+        equal distances are in the order of their keys.
+
+        Args:
+            collection: Name of an existing collection of float32 vectors.
+            queries: Matrix (n, `parts.dimension`) float32.
+            parts: How the vectors lie in a row.
+            limit: Rows per query, at least 1.
+            filter: Keeps only rows whose metadata match.
+
+        Raises:
+            CollectionNotFoundError: There is no such collection.
+            InvalidArgumentError: An argument does not fit the collection, or has a wrong type or
+                value.
         """
         ...

@@ -21,7 +21,9 @@ from onnxsearch.errors import (
 from onnxsearch.filters import Filter
 from onnxsearch.types import Metric
 from onnxsearch.vectors.base import CollectionSpec, Match, Vectors, VectorStore
+from onnxsearch.vectors.capabilities import Parts
 from onnxsearch.vectors.local_rows import LocalRows, LocalView, forget_file, matrix_of, remove_files
+from onnxsearch.vectors.part_search import check_parts, nearest_parts
 from onnxsearch.vectors.row_map import DamagedMapError
 
 APPLICATION = 0x6F6E7876
@@ -100,6 +102,8 @@ class LocalVectorStore(VectorStore):
             page_bytes=_PAGE_BYTES,
         )
         self._loaded: dict[int, LocalRows] = {}
+        self._whole_rows: dict[int, LocalRows] = {}
+        """Rows that are searched by their parts, in memory."""
 
     def _describe(self, name: str) -> CollectionSpec | None:
         with self._database.read() as connection:
@@ -136,6 +140,7 @@ class LocalVectorStore(VectorStore):
                 forget_file(connection, found.number)
         if found is not None:
             self._loaded.pop(found.number, None)
+            self._whole_rows.pop(found.number, None)
             remove_files(self._database.path, found.number)
 
     def _upsert(
@@ -161,6 +166,33 @@ class LocalVectorStore(VectorStore):
                 return view.search(queries, limit, filter)
             except DamagedMapError:
                 self._distrust(spec)
+
+    def search_parts(
+        self,
+        collection: str,
+        queries: Vectors,
+        parts: Parts,
+        limit: int,
+        *,
+        filter: Filter | None = None,
+    ) -> list[list[Match]]:
+        """Return the nearest rows by the nearest of their parts; see `LateInteraction`.
+
+        All rows of the collection are kept in memory.
+        """
+        spec = self.describe(collection)
+        queries, limit = check_parts(spec, queries, parts, limit, filter)
+        with self._database.read() as connection:
+            number = _number(connection, spec)
+            if number not in self._whole_rows:
+                path = self._database.path
+                self._whole_rows[number] = LocalRows(
+                    path, number, spec, writable=False, mapped=False
+                )
+            rows = self._whole_rows[number]
+            rows.refresh(connection)
+            view = rows.view(with_metadata=filter is not None)
+        return nearest_parts(view.recent, queries, parts, limit, filter)
 
     def pairs_within(
         self,
@@ -261,6 +293,7 @@ class LocalVectorStore(VectorStore):
         """Close the file and free the memory; closing twice is harmless."""
         self._database.close()
         self._loaded.clear()
+        self._whole_rows.clear()
 
     def _view(self, spec: CollectionSpec, *, with_metadata: bool) -> LocalView:
         """Return the rows as they are now, all writes of other processes included."""

@@ -134,15 +134,23 @@ class LocalRows:
         number: Number of the collection in the database.
         spec: Specification of the collection.
         writable: Whether files may be written.
+        mapped: Whether files are used at all; else all rows are in memory.
     """
 
     def __init__(
-        self, database: Path, number: int, spec: CollectionSpec, *, writable: bool
+        self,
+        database: Path,
+        number: int,
+        spec: CollectionSpec,
+        *,
+        writable: bool,
+        mapped: bool = True,
     ) -> None:
         # SQLite too puts its files beside what a link leads to.
         self._database = Path(os.path.realpath(database))
         self._number, self._spec = number, spec
-        self._may_write = writable
+        self._may_write = writable and mapped
+        self._may_read = mapped
         self._failures: set[bytes] = set()
         self._unpublished: list[RowMap] = []
         self._version: int | None = None
@@ -291,7 +299,7 @@ class LocalRows:
 
         The file that is used already does not count.
         """
-        token = _token(connection, self._number)
+        token = _token(connection, self._number) if self._may_read else None
         if token is None or token in self._failures:
             return None
         if self._file is not None and token == self._file.token:

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from onnxsearch.errors import ClosedError, CollectionNotFoundError
 from onnxsearch.filters import Filter
 from onnxsearch.vectors.base import CollectionSpec, Match, Vectors, VectorStore
+from onnxsearch.vectors.capabilities import Parts
+from onnxsearch.vectors.part_search import check_parts, nearest_parts
 from onnxsearch.vectors.row_table import RowTable
 
 
@@ -55,6 +57,21 @@ class InMemoryVectorStore(VectorStore):
     ) -> list[list[Match]]:
         snapshot = self._table(spec).snapshot(with_metadata=filter is not None)
         return snapshot.search(queries, limit, filter)
+
+    def search_parts(
+        self,
+        collection: str,
+        queries: Vectors,
+        parts: Parts,
+        limit: int,
+        *,
+        filter: Filter | None = None,
+    ) -> list[list[Match]]:
+        """Return the nearest rows by the nearest of their parts; see `LateInteraction`."""
+        spec = self.describe(collection)
+        queries, limit = check_parts(spec, queries, parts, limit, filter)
+        snapshot = self._table(spec).snapshot(with_metadata=filter is not None)
+        return nearest_parts(snapshot, queries, parts, limit, filter)
 
     def _fetch(self, spec: CollectionSpec, keys: Sequence[str]) -> Mapping[str, Vectors]:
         return self._table(spec).fetch(keys)

@@ -32,12 +32,16 @@ class RowView:
 
     def search(self, queries: Vectors, limit: int, filter: Filter | None) -> list[list[Match]]:
         """Return the nearest rows of each query; see `VectorStore.search`."""
-        rows = self.live
-        if filter is not None:
-            places = range(len(self.matrix)) if rows is None else rows.tolist()
-            matching = [place for place in places if filter.matches(self.metadata[place])]
-            rows = np.array(matching, np.intp)
+        rows = self.matching(filter)
         return nearest(self.spec.metric, self.matrix, self.lengths, self.keys, queries, limit, rows)
+
+    def matching(self, filter: Filter | None) -> Positions | None:
+        """Return the positions of the rows that may be found; None for all."""
+        if filter is None:
+            return self.live
+        places = range(len(self.matrix)) if self.live is None else self.live.tolist()
+        matching = [place for place in places if filter.matches(self.metadata[place])]
+        return np.array(matching, np.intp)
 
 
 class RowTable:

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -45,14 +45,20 @@ from onnxsearch.embedders.onnx.profile_lookup import (
 )
 from onnxsearch.embedders.onnx.provider_choice import start_sessions
 from onnxsearch.embedders.onnx.providers import CPU, Provider, provider_name
+from onnxsearch.embedders.onnx.region_map import check_map, feature_map
 from onnxsearch.embedders.onnx.session import RuntimeOptions
 from onnxsearch.embedders.onnx.signature import ImageInputSpec
 from onnxsearch.embedders.onnx.text_embedder import OnnxTextEmbedder
+from onnxsearch.embedders.regions import RegionEmbedder, regions_name
 from onnxsearch.errors import InvalidArgumentError, ProfileError
 from onnxsearch.images.preprocessing.presets import profile_names
 from onnxsearch.images.preprocessing.profile import Layout, PreprocessingProfile
 from onnxsearch.images.reading import READ_STRICTLY, ReadPolicy, open_image
+from onnxsearch.images.resize import Part
 from onnxsearch.types import ImageInput, JSONValue, Metric, Vectors
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 _ONE_PROVIDER = (CPU,)
 _FAIR_SHARE = RuntimeOptions()
@@ -105,6 +111,10 @@ class OnnxEmbedder(Embedder):
         reading: How image files are opened.
         text: The model's text model, so that texts find images. Vectors of images stay
             the same, and so does the fingerprint.
+        regions: Also give vectors of the parts of an image, in the same run of the model, so that
+            `search(model="NAME.regions")` finds images in which the query is a part. True takes
+            the feature map before the last reduction of its resolution; a name takes that inner
+            tensor, (n, channels, height, width). Needs the extra `onnx`.
 
     Raises:
         ModelLoadError: There is no such file, ONNX Runtime refuses it, it does not take
@@ -138,6 +148,7 @@ class OnnxEmbedder(Embedder):
     _dimension: int
     _text: OnnxTextEmbedder | None
     _gathered: GatheredRuns | None = None
+    _layer: str | None = None
 
     source: ModelSource | None
     """Where the model comes from, such as the package; None for a file of the user."""
@@ -158,7 +169,9 @@ class OnnxEmbedder(Embedder):
         runtime: RuntimeOptions = _FAIR_SHARE,
         reading: ReadPolicy = READ_STRICTLY,
         text: OnnxTextEmbedder | None = None,
+        regions: bool | str = False,
     ) -> None:
+        instance("regions", regions, (bool, str), "True, False or the name of a tensor")
         cores = available_cores() if threads is None else integer("threads", threads, least=1)
         source = model if isinstance(model, bytes) else absolute_path(model, "model")
         path = None if isinstance(source, bytes) else source
@@ -187,6 +200,12 @@ class OnnxEmbedder(Embedder):
         if self._text is not None:
             self._text.check_dimension(self._dimension, self._output, first.listed())
         self._model = self._model.batched_safely(probes, values, self._output)
+        self._layer = None
+        if regions:
+            check_name(regions_name(self._name))
+            self._layer = feature_map(self._model, self._profile.size, regions)
+            self._model = self._model.exposing(self._layer)
+            check_map(self._model, probes, self._output, self._layer)
 
     @classmethod
     def bundled(
@@ -199,6 +218,7 @@ class OnnxEmbedder(Embedder):
         device_ids: Sequence[int] | None = None,
         threads: int | None = None,
         reading: ReadPolicy = READ_STRICTLY,
+        regions: bool | str = False,
     ) -> OnnxEmbedder:
         """Return a model that comes with the package; nothing is downloaded.
 
@@ -213,9 +233,11 @@ class OnnxEmbedder(Embedder):
             device_ids: See `OnnxEmbedder`.
             threads: See `OnnxEmbedder`.
             reading: See `OnnxEmbedder`.
+            regions: See `OnnxEmbedder`.
 
         Raises:
             UnknownModelError: No model of that name comes with the package.
+            MissingExtraError: `regions` is wanted, and the package onnx is not installed.
         """
         if embedder_name is not None:
             instance("embedder_name", embedder_name, str, "a name for the engine")
@@ -227,6 +249,7 @@ class OnnxEmbedder(Embedder):
             device_ids=device_ids,
             threads=threads,
             reading=reading,
+            regions=regions,
         )
         revision = PROFILE_REVISION if profile is None else None
         embedder.source = ModelSource("bundled", name, revision)
@@ -356,6 +379,31 @@ class OnnxEmbedder(Embedder):
         return self._output
 
     @property
+    def regions(self) -> RegionEmbedder | None:
+        """The vectors of regions, as a model that is searched; None if they are not wanted."""
+        if self._layer is None:
+            return None
+        return RegionEmbedder(self, self._profile.resized, self._profile.size, self._layer)
+
+    def embed_with_map(self, tensors: Sequence[Tensor]) -> tuple[Vectors, Tensor]:
+        """Return the vectors of n images, and their feature maps, of one run of the model.
+
+        Raises:
+            EmbeddingError: The model gave no usable vectors.
+            InvalidArgumentError: The embedder was made without `regions`.
+        """
+        if self._layer is None:
+            raise InvalidArgumentError(
+                f"model {self.name!r} gives no feature maps: expected OnnxEmbedder(regions=True)"
+            )
+        pooled, maps = self._model.run_several(np.stack(tensors), [self._output, self._layer])
+        return self._checked(self.pool(pooled), len(tensors)), maps
+
+    def seen_part(self, image: Image.Image) -> Part:
+        """Return which part of an image the model sees; see `PreprocessingProfile.seen_part`."""
+        return self._profile.seen_part(image)
+
+    @property
     def fingerprint(self) -> str:
         """Identifies the vector space: sha256 of everything that makes a vector.
 
@@ -396,6 +444,8 @@ class OnnxEmbedder(Embedder):
             "pooling": self._pooling,
             "layout": self.input.layout,
         }
+        if self._layer is not None:
+            settings["regions"] = self._layer
         return ModelDescription(
             name=self.name,
             class_name=CLASS_NAME if cls is OnnxEmbedder else class_path(cls),

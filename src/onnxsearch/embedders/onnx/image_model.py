@@ -105,7 +105,16 @@ class ImageModel:
         return FirstRun(nodes, dict(zip(names, values, strict=True)), len(batch))
 
     def run(self, batch: Tensor, output: str) -> Tensor:
-        """Return the values of `output` for n images, (n, ...).
+        """Return the values of `output` for n images, (n, ...); see `run_several`.
+
+        Raises:
+            EmbeddingError: ONNX Runtime failed.
+        """
+        (values,) = self.run_several(batch, [output])
+        return values
+
+    def run_several(self, batch: Tensor, outputs: Sequence[str]) -> list[Tensor]:
+        """Return the values of each output for n images, (n, ...).
 
         The graph may fix the length of its batch. It is then run as often as needed, the
         last time filled up with copies of the last image.
@@ -115,10 +124,11 @@ class ImageModel:
         """
         if not len(batch):  # there is no image to fill a fixed batch with
             blank = np.zeros((1, *batch.shape[1:]), batch.dtype)
-            return self._chunk(blank, output)[:0]
+            return [values[:0] for values in self._chunk(blank, outputs)]
         size = 1 if self.one_by_one else self.input.batch or len(batch)
         starts = range(0, len(batch), size)
-        return np.concatenate([self._chunk(batch[at : at + size], output) for at in starts])
+        chunks = [self._chunk(batch[at : at + size], outputs) for at in starts]
+        return [np.concatenate(values) for values in zip(*chunks, strict=True)]
 
     def batched_safely(self, probes: Tensor, first: Tensor, output: str) -> ImageModel:
         """Return a model that gives an image the same values whatever is beside it.
@@ -143,7 +153,7 @@ class ImageModel:
             return self
         try:
             alone = np.concatenate(
-                [first, *(self._chunk(each, output) for each in probes[1:, None])]
+                [first, *(self._chunk(each, [output])[0] for each in probes[1:, None])]
             )
         except EmbeddingError as error:
             raise ModelLoadError(f"a run of the model on noise failed: {error}") from error
@@ -182,20 +192,28 @@ class ImageModel:
         opened.input = replace(self.input, batch=None)
         return opened
 
+    def exposing(self, tensor: str) -> ImageModel:
+        """Return the same model, which also gives an inner tensor."""
+        sibling = copy.copy(self)
+        sibling.sessions = self.sessions.exposing(tensor)
+        sibling.sessions.start(self.threads)
+        return sibling
+
     @property
     def _tolerance(self) -> float:
         return _CPU_TOLERANCE[self.input.dtype] if self.sessions.on_cpu else _OTHER_TOLERANCE
 
-    def _chunk(self, images: Tensor, output: str) -> Tensor:
-        """Return the values of `output` for no more images than one run takes."""
+    def _chunk(self, images: Tensor, outputs: Sequence[str]) -> list[Tensor]:
+        """Return the values of each output for no more images than one run takes."""
         batch = self._filled(images)
-        (values,) = self._run([output], batch)
-        if values.shape[:1] != (len(batch),):
-            raise EmbeddingError(
-                f"model {self._label!r} gave shape {values.shape} for a batch of {len(batch)}: "
-                "expected a row for each image"
-            )
-        return values[: len(images)]
+        found = self._run(outputs, batch)
+        for values in found:
+            if values.shape[:1] != (len(batch),):
+                raise EmbeddingError(
+                    f"model {self._label!r} gave shape {values.shape} for a batch of "
+                    f"{len(batch)}: expected a row for each image"
+                )
+        return [values[: len(images)] for values in found]
 
     def _filled(self, images: Tensor) -> Tensor:
         """Return `images`, followed by copies of the last one where the batch is fixed.

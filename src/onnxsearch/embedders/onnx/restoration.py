@@ -136,6 +136,8 @@ def _arguments(description: ModelDescription, cls: type[OnnxEmbedder]) -> dict[s
         }
         if description.metric is not cls.metric:
             arguments["metric"] = description.metric
+        if (regions := settings.get("regions")) is not None:
+            arguments["regions"] = regions
         if (draft := settings.get("draft")) is not None:
             arguments["reading"] = replace(READ_STRICTLY, draft=draft)
     except (KeyError, TypeError, ValueError, OnnxSearchError) as error:

@@ -18,7 +18,7 @@ from onnxsearch._internal.validation import boolean
 from onnxsearch.embedders.base import Tensor
 from onnxsearch.embedders.bundled import bundled_models
 from onnxsearch.embedders.onnx.devices import DeviceTurns
-from onnxsearch.embedders.onnx.editing import open_batch
+from onnxsearch.embedders.onnx.editing import expose, open_batch
 from onnxsearch.embedders.onnx.external_data import (
     external_data,
     external_locations,
@@ -137,6 +137,7 @@ class Sessions:
         options: RuntimeOptions,
         *,
         any_batch: bool = False,
+        exposed: str | None = None,
         devices: Sequence[int] = (),
     ) -> None:
         """Remember what to load; nothing is loaded yet.
@@ -146,6 +147,7 @@ class Sessions:
             providers: Execution providers, the preferred one first.
             options: How the machine is used.
             any_batch: Load the model as `open_batch` edits it.
+            exposed: An inner tensor that is a further output.
             devices: The GPUs, by number; none for the provider's default.
 
         Raises:
@@ -155,13 +157,26 @@ class Sessions:
         self.providers = tuple(providers)
         self.options = options
         self.any_batch = any_batch
+        self.exposed = exposed
         self.devices = tuple(devices)
         self._prepare()
 
     def with_open_batch(self) -> Sessions:
         """Return sessions of the same model, edited to take any batch."""
+        return self._edited(any_batch=True, exposed=self.exposed)
+
+    def exposing(self, tensor: str) -> Sessions:
+        """Return sessions of the same model, with an inner tensor as a further output."""
+        return self._edited(any_batch=self.any_batch, exposed=tensor)
+
+    def _edited(self, *, any_batch: bool, exposed: str | None) -> Sessions:
         return Sessions(
-            self.model, self.providers, self.options, any_batch=True, devices=self.devices
+            self.model,
+            self.providers,
+            self.options,
+            any_batch=any_batch,
+            exposed=exposed,
+            devices=self.devices,
         )
 
     @property
@@ -193,6 +208,7 @@ class Sessions:
         with self._lock:
             if (threads, place) not in self._sessions:
                 model = open_batch(self.model) if self.any_batch else self.model
+                model = model if self.exposed is None else expose(model, self.exposed)
                 providers = self._places[place]
                 self._sessions[threads, place] = _open(model, providers, threads, self.options)
             return self._sessions[threads, place]
@@ -229,7 +245,7 @@ class Sessions:
             self._sessions.clear()
 
     def __getstate__(self) -> dict[str, object]:
-        kept = ("model", "providers", "options", "any_batch", "devices")
+        kept = ("model", "providers", "options", "any_batch", "exposed", "devices")
         return {name: getattr(self, name) for name in kept}
 
     def __setstate__(self, state: dict[str, object]) -> None:

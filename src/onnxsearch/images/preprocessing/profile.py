@@ -13,7 +13,7 @@ from PIL import Image
 
 from onnxsearch._internal.validation import instance
 from onnxsearch.errors import InvalidArgumentError, ProfileError, UnsupportedImageError
-from onnxsearch.images.conversion import DecodePolicy, flat, to_rgb, upright
+from onnxsearch.images.conversion import DecodePolicy, flat, to_rgb, upright, upright_size
 from onnxsearch.images.pillow import PILLOW_ERRORS
 from onnxsearch.images.preprocessing.description import ProfileDescription
 from onnxsearch.images.preprocessing.model_config import config_profile
@@ -21,7 +21,7 @@ from onnxsearch.images.preprocessing.presets import named_profile
 from onnxsearch.images.preprocessing.steps import HFBackend, Step, lookup_table
 from onnxsearch.images.reading import DRAFTED, ReadPolicy
 from onnxsearch.images.reducing_resize import REDUCING_GAP
-from onnxsearch.images.resize import Crop, Size, centre_crop, resize_to_fit
+from onnxsearch.images.resize import Crop, Part, Size, centre_crop, resize_to_fit, seen_part
 
 Layout: TypeAlias = Literal["NHWC", "NCHW"]
 
@@ -166,6 +166,22 @@ class PreprocessingProfile(ProfileDescription):
                 f"an image of mode {image.mode} cannot be resized before conversion: {error}"
             ) from error
         return flat(cut, self.decode)
+
+    def seen_part(self, image: Image.Image) -> Part:
+        """Return which part of an image reaches the model.
+
+        Returns:
+            (left, top, right, bottom) in fractions of the upright image. Where the profile adds a
+            border, the part is larger than the image.
+
+        Example:
+            >>> from PIL import Image
+            >>> profile = PreprocessingProfile.named("efficientnet-lite0")
+            >>> profile.seen_part(Image.new("RGB", (256, 256)))
+            (0.0625, 0.0625, 0.9375, 0.9375)
+        """
+        width, height = upright_size(image, self.decode)
+        return seen_part((height, width), self.fit, self.resized, Crop(self.size, self.rounding))
 
     def check_reading(self, policy: ReadPolicy) -> None:
         """Raise an error if the profile cannot take images that were opened by `policy`.

@@ -1,0 +1,57 @@
+"""Searches by regions: the parts of stored images are compared with the query."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from onnxsearch.embedders.regions import COUNT, DIMENSION
+from onnxsearch.errors import InvalidArgumentError
+from onnxsearch.vectors.capabilities import LateInteraction, Parts
+
+if TYPE_CHECKING:
+    from onnxsearch.embedders.regions import RegionEmbedder
+    from onnxsearch.filters import Filter
+    from onnxsearch.types import Hit
+    from onnxsearch.vectors.base import Match, Vectors, VectorStore
+
+PARTS = Parts(COUNT, DIMENSION)
+"""How the regions lie in a row."""
+
+
+def region_ranker(
+    store: VectorStore, collection: str, queries: Vectors, filter: Filter | None
+) -> Callable[[int], list[list[Match]]]:
+    """Return what ranks images by the nearest of their regions.
+
+    Raises:
+        InvalidArgumentError: The store cannot do it.
+    """
+    if not isinstance(store, LateInteraction):
+        raise InvalidArgumentError(
+            f"{store!r} cannot search for regions: expected a LocalVectorStore or an "
+            "InMemoryVectorStore. In every store, rerank=Rerank.by_model('NAME.regions') compares "
+            "the regions of the first hits"
+        )
+    return partial(store.search_parts, collection, queries, PARTS, filter=filter)
+
+
+def located(
+    embedder: RegionEmbedder, query: Vectors, hits: Sequence[Hit], rows: dict[str, Vectors]
+) -> list[Hit]:
+    """Return hits with the region that is nearest to the query.
+
+    Args:
+        embedder: The model of the regions.
+        query: Its vector of the query, of shape (dimension,).
+        hits: The hits.
+        rows: Their stored rows by id; the hit of an image that is gone by now stays as it is.
+    """
+    return [
+        replace(hit, region=embedder.nearest_region(rows[hit.id], query)[1])
+        if hit.id in rows
+        else hit
+        for hit in hits
+    ]
