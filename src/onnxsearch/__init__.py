@@ -91,6 +91,7 @@ if TYPE_CHECKING:
     )
     from onnxsearch.embedders.onnx.text_embedder import OnnxTextEmbedder as OnnxTextEmbedder
     from onnxsearch.embedders.onnx.tokenization import TextProfile as TextProfile
+    from onnxsearch.embedders.regions import RegionModel as RegionModel
     from onnxsearch.engine import SearchEngine as SearchEngine
     from onnxsearch.errors import (
         BrokenImageError as BrokenImageError,
@@ -228,6 +229,7 @@ if TYPE_CHECKING:
         Outcome as Outcome,
         Progress as Progress,
         Record as Record,
+        Region as Region,
         Status as Status,
     )
     from onnxsearch.vectors.base import (
@@ -237,6 +239,8 @@ if TYPE_CHECKING:
         VectorStore as VectorStore,
     )
     from onnxsearch.vectors.capabilities import (
+        LateInteraction as LateInteraction,
+        Parts as Parts,
         RangeJoin as RangeJoin,
         Tunable as Tunable,
         Variant as Variant,

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from onnxsearch import Embedder, ImageInput, PreprocessingProfile, Vectors
+from onnxsearch import Embedder, ImageInput, PreprocessingProfile, Region, Vectors
 from onnxsearch.embedders.base import Tensor
-from onnxsearch.embedders.regions import RegionEmbedder
+from onnxsearch.embedders.regions import RegionModel
 
 _random = np.random.default_rng(0)
 WEIGHTS = _random.normal(0, 8, (96, 3))
@@ -27,7 +27,7 @@ class Mosaic(Embedder):
 
     def __init__(self, *, regions: bool = True) -> None:
         self.runs: list[int] = []
-        self.regions = RegionEmbedder(self, (SIDE, SIDE), (SIDE, SIDE), "map") if regions else None
+        self.regions = RegionModel(self, (SIDE, SIDE), (SIDE, SIDE), "map") if regions else None
 
     def prepare(self, image: ImageInput) -> Tensor:
         opened = image if isinstance(image, Image.Image) else Image.open(image)  # type: ignore[arg-type]
@@ -41,7 +41,7 @@ class Mosaic(Embedder):
         batch = np.stack(tensors)
         return self._checked(self.run(batch), len(batch)), self._maps(batch)
 
-    def seen_part(self, image: Image.Image) -> tuple[float, float, float, float]:
+    def seen_part(self, image: Image.Image) -> Region:
         return PROFILE.seen_part(image)
 
     def _maps(self, batch: Tensor) -> NDArray[np.float32]:

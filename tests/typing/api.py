@@ -67,6 +67,7 @@ from onnxsearch import (
     RankFusion,
     Record,
     Records,
+    Region,
     Remote,
     RemotePolicy,
     Rerank,
@@ -254,6 +255,9 @@ def several_models(engine: SearchEngine) -> float:
     engine.search(query, rerank=lambda query, hits: [-hit.distance for hit in hits])
     again: list[float | None] = [hit.rerank_score for hit in fused]
     fused = engine.search(query, rerank=Rerank.by(lambda query, hits: np.ones(len(again))))
+    fused = engine.search("one.jpg", box=(0, 0, 10, 20), model="a.regions")
+    regions: list[Region | None] = [hit.region for hit in fused]
+    print([region and region.in_pixels(640, 480) for region in regions])
     fused = engine.search("one.jpg", keywords=Keywords("red apple", fields=["caption"]), limit=5)
     words: list[str] = engine.search(keywords="red apple", fusion=None).ids + Keywords("x").words
     print(words)

@@ -58,7 +58,7 @@ class Regional(Protocol):
     """Protocol of embedders that can give the vectors of regions with those of images."""
 
     @property
-    def regions(self) -> RegionEmbedder | None:
+    def regions(self) -> RegionModel | None:
         """The vectors of regions; None if they are not wanted."""
         ...
 
@@ -66,12 +66,12 @@ class Regional(Protocol):
         """Return the vectors of n images, and their feature maps (n, channels, height, width)."""
         ...
 
-    def seen_part(self, image: Image.Image) -> tuple[float, float, float, float]:
+    def seen_part(self, image: Image.Image) -> Region:
         """Return the part of an image that the model sees, see `PreprocessingProfile.seen_part`."""
         ...
 
 
-def regions_of(embedder: Embedder) -> RegionEmbedder | None:
+def regions_of(embedder: Embedder) -> RegionModel | None:
     """Return the vectors of regions that an embedder gives; None if it gives none."""
     return embedder.regions if isinstance(embedder, Regional) else None
 
@@ -87,7 +87,7 @@ class ModelInput:
     """An image as a model takes it."""
 
     tensor: Tensor
-    seen: tuple[float, float, float, float] | None = None
+    seen: Region | None = None
     """The part of the image that the model sees, if vectors of regions are wanted."""
 
 
@@ -112,11 +112,11 @@ def embed_inputs(embedder: Embedder, images: Sequence[ModelInput]) -> dict[str, 
     if not isinstance(embedder, Regional) or embedder.regions is None:
         return {embedder.name: embedder.embed_tensors(tensors)}
     vectors, maps = embedder.embed_with_map(tensors)
-    seen = [image.seen or (0.0, 0.0, 1.0, 1.0) for image in images]
+    seen = [image.seen or Region(0.0, 0.0, 1.0, 1.0) for image in images]
     return {embedder.name: vectors, embedder.regions.name: embedder.regions.rows(maps, seen)}
 
 
-class RegionEmbedder(Embedder):
+class RegionModel(Embedder):
     """The regions of another embedder's images, as a model that is searched.
 
     A stored image is a row of `COUNT` unit vectors and of the place of each. A query is embedded
@@ -173,7 +173,7 @@ class RegionEmbedder(Embedder):
         middle = maps[:, :, top : top + rows, left : left + columns]
         return _reduced(middle.mean((2, 3), dtype=np.float32), self.name)
 
-    def rows(self, maps: Tensor, seen: Sequence[tuple[float, float, float, float]]) -> Vectors:
+    def rows(self, maps: Tensor, seen: Sequence[Region]) -> Vectors:
         """Return the rows that are stored of n images, (n, `columns_stored`) float32.
 
         Args:

@@ -11,6 +11,7 @@ from PIL import Image
 from onnxsearch.errors import ImageTooLargeError
 from onnxsearch.images.reducing_resize import MAX_BETWEEN, is_large, reducing_resize
 from onnxsearch.images.torch_resize import torch_resize
+from onnxsearch.types import Region
 
 Resample: TypeAlias = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 Resampler: TypeAlias = Literal["pillow", "torch", "reducing"]
@@ -21,8 +22,6 @@ Size: TypeAlias = tuple[int, int]
 """(height, width) in pixels, the order of a tensor's axes."""
 Box: TypeAlias = tuple[int, int, int, int]
 """(left, top, right, bottom) in pixels, as Pillow has it."""
-Part: TypeAlias = tuple[float, float, float, float]
-"""(left, top, right, bottom) in fractions of an image's width and height."""
 
 MAX_SIDE = 8192
 """Pixels in a side of a model's input, at most: more is a mistake, or meant to fill memory."""
@@ -171,7 +170,7 @@ def centre_crop(
     return framed
 
 
-def seen_part(image: Size, fit: Fit, target: Size, crop: Crop) -> Part:
+def seen_part(image: Size, fit: Fit, target: Size, crop: Crop) -> Region:
     """Return which part of an image `resize_to_fit` and `centre_crop` leave of it.
 
     Args:
@@ -181,8 +180,7 @@ def seen_part(image: Size, fit: Fit, target: Size, crop: Crop) -> Part:
         crop: The crop that follows.
 
     Returns:
-        (left, top, right, bottom) in fractions of its width and height. Where the crop adds a
-        border, the part is larger than the image.
+        The part, which is larger than the image where the crop adds a border.
     """
     whole = _length_without_ends(image, target) if fit in ("shortest", "cover") else image
     fitted = _fitted(whole, fit, target)
@@ -195,7 +193,7 @@ def seen_part(image: Size, fit: Fit, target: Size, crop: Crop) -> Part:
             ((before + start * scale) / length, (before + (start + size) * scale) / length)
         )
     (top, bottom), (left, right) = edges
-    return left, top, right, bottom
+    return Region(left, top, right, bottom)
 
 
 def _whole(size: Size) -> Box:

@@ -12,7 +12,7 @@ from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.vectors.capabilities import LateInteraction, Parts
 
 if TYPE_CHECKING:
-    from onnxsearch.embedders.regions import RegionEmbedder
+    from onnxsearch.embedders.regions import RegionModel
     from onnxsearch.filters import Filter
     from onnxsearch.types import Hit
     from onnxsearch.vectors.base import Match, Vectors, VectorStore
@@ -39,7 +39,7 @@ def region_ranker(
 
 
 def located(
-    embedder: RegionEmbedder, query: Vectors, hits: Sequence[Hit], rows: dict[str, Vectors]
+    embedder: RegionModel, query: Vectors, hits: Sequence[Hit], rows: dict[str, Vectors]
 ) -> list[Hit]:
     """Return hits with the region that is nearest to the query.
 

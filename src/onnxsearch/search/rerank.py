@@ -13,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 
 from onnxsearch._internal.validation import finite, integer, text
-from onnxsearch.embedders.regions import RegionEmbedder
+from onnxsearch.embedders.regions import RegionModel
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.search.query import QueryInput
 from onnxsearch.search.reordering import Reordering
@@ -129,7 +129,7 @@ class ModelRerank(Rerank):
         rows = context.retriever.rows(embedder, [hit.id for hit in hits])
         if not rows:
             return [None] * len(hits)
-        if isinstance(embedder, RegionEmbedder):
+        if isinstance(embedder, RegionModel):
             nearest = {
                 id: embedder.nearest_region(row, context.rows[self.model])[0]
                 for id, row in rows.items()

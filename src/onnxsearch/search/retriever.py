@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 import numpy as np
 
 from onnxsearch.catalog.catalog import Catalog
-from onnxsearch.embedders.regions import RegionEmbedder
+from onnxsearch.embedders.regions import RegionModel
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.images.reading import READ_STRICTLY, ReadPolicy
 from onnxsearch.search.diversity import most_diverse
@@ -144,7 +144,7 @@ class Retriever:
     def ranker(self, embedder: Embedder, queries: Vectors, filter: Filter | None) -> Ranker:
         """Return what ranks a model's rows for queries of shape (n, columns)."""
         collection = self.catalog.collection(embedder.name)
-        if isinstance(embedder, RegionEmbedder):
+        if isinstance(embedder, RegionModel):
             return region_ranker(self.vectors, collection, queries, filter)
         return partial(self.vectors.search, collection, queries, filter=filter)
 
@@ -203,7 +203,7 @@ class Retriever:
 
     def _located(self, embedder: Embedder, query: Vectors, hits: Sequence[Hit]) -> Sequence[Hit]:
         """Return hits with the region that was found, where regions are searched."""
-        if not isinstance(embedder, RegionEmbedder) or not hits:
+        if not isinstance(embedder, RegionModel) or not hits:
             return hits
         return located(embedder, query, hits, self.rows(embedder, [hit.id for hit in hits]))
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from onnxsearch._internal.threads import batched, ordered_map
 from onnxsearch.embedders.base import Embedder
-from onnxsearch.embedders.regions import RegionEmbedder
+from onnxsearch.embedders.regions import RegionModel
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.images.reading import all_bytes, open_image
 from onnxsearch.search.fusion import as_fusion
@@ -309,7 +309,7 @@ def _check_names(rankers: Collection[str]) -> None:
 
 def _check_regions(embedder: Embedder, selection: Selection, refinement: Refinement) -> None:
     """Raise `InvalidArgumentError` for what needs one vector of an image, if there are several."""
-    if isinstance(embedder, RegionEmbedder) and (selection.diversity or refinement.expand):
+    if isinstance(embedder, RegionModel) and (selection.diversity or refinement.expand):
         raise InvalidArgumentError(
             f"expand and diversity do not go with {embedder.name!r}: they need one vector of each "
             "image, and regions are several"

@@ -67,7 +67,7 @@ class MapSizes(NamedTuple):
     """Numbers of a sketch; 0 if the file has none."""
 
 
-class Region(NamedTuple):
+class Area(NamedTuple):
     """A part of the file: an array, and zeros up to the end of a page."""
 
     start: int
@@ -212,7 +212,7 @@ class RowMap:
         return found.reshape(region.shape)
 
 
-def regions(spec: CollectionSpec, sizes: MapSizes) -> dict[str, Region]:
+def regions(spec: CollectionSpec, sizes: MapSizes) -> dict[str, Area]:
     """Return the regions of a file, in order."""
     rows, width = sizes.rows, sizes.sketch_width
     basis = (directions(width), spec.columns) if width else (0, 0)
@@ -227,10 +227,10 @@ def regions(spec: CollectionSpec, sizes: MapSizes) -> dict[str, Region]:
         "basis": (np.float64, basis),
         "sketches": (np.float32, (rows, width)),
     }
-    found: dict[str, Region] = {}
+    found: dict[str, Area] = {}
     start = _PAGE
     for name, (dtype, shape) in arrays.items():
-        found[name] = Region(start, np.dtype(dtype), shape)
+        found[name] = Area(start, np.dtype(dtype), shape)
         start = found[name].end
     return found
 

@@ -15,9 +15,9 @@ from onnxsearch.vectors.base import CollectionSpec, Vectors
 from onnxsearch.vectors.exact_search import Floats, euclidean_lengths
 from onnxsearch.vectors.row_map import (
     CHECKED,
+    Area,
     MapSizes,
     MapState,
-    Region,
     checksum,
     comparable,
     encode_header,
@@ -127,7 +127,7 @@ class _Writer:
             )
         return text_bytes
 
-    def _write_sketches(self, sketcher: Sketcher, places: dict[str, Region]) -> None:
+    def _write_sketches(self, sketcher: Sketcher, places: dict[str, Area]) -> None:
         width = self._spec.columns * self._spec.dtype.itemsize
         step = max(1, _BLOCK // width)
         for start in range(0, self._rows, step):
@@ -142,13 +142,13 @@ class _Writer:
         self._file.seek(start)
         self._file.write(np.ascontiguousarray(array).data)
 
-    def _checksum(self, region: Region) -> int:
+    def _checksum(self, region: Area) -> int:
         found = 0
         for block in self._read(region):
             found = checksum(block, found)
         return found
 
-    def _read(self, region: Region) -> Iterator[bytes]:
+    def _read(self, region: Area) -> Iterator[bytes]:
         self._file.seek(region.start)
         left = region.end - region.start
         while left:

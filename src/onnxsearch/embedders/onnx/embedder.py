@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 
@@ -21,11 +21,12 @@ from onnxsearch._internal.validation import (
     integer,
     number,
 )
-from onnxsearch.embedders.base import Embedder, Tensor
+from onnxsearch.embedders.base import Tensor
 from onnxsearch.embedders.bundled import DEFAULT_MODEL, PROFILE_REVISION, bundled_model
 from onnxsearch.embedders.description import ModelDescription, ModelSource, class_path
 from onnxsearch.embedders.hub.resolution import image_model
 from onnxsearch.embedders.onnx.external_data import model_name
+from onnxsearch.embedders.onnx.feature_mapped import FeatureMapped
 from onnxsearch.embedders.onnx.fingerprint import (
     fingerprint,
     model_digest,
@@ -45,20 +46,13 @@ from onnxsearch.embedders.onnx.profile_lookup import (
 )
 from onnxsearch.embedders.onnx.provider_choice import start_sessions
 from onnxsearch.embedders.onnx.providers import CPU, Provider, provider_name
-from onnxsearch.embedders.onnx.region_map import check_map, feature_map
 from onnxsearch.embedders.onnx.session import RuntimeOptions
-from onnxsearch.embedders.onnx.signature import ImageInputSpec
 from onnxsearch.embedders.onnx.text_embedder import OnnxTextEmbedder
-from onnxsearch.embedders.regions import RegionEmbedder, regions_name
 from onnxsearch.errors import InvalidArgumentError, ProfileError
 from onnxsearch.images.preprocessing.presets import profile_names
 from onnxsearch.images.preprocessing.profile import Layout, PreprocessingProfile
 from onnxsearch.images.reading import READ_STRICTLY, ReadPolicy, open_image
-from onnxsearch.images.resize import Part
 from onnxsearch.types import ImageInput, JSONValue, Metric, Vectors
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 _ONE_PROVIDER = (CPU,)
 _FAIR_SHARE = RuntimeOptions()
@@ -67,7 +61,7 @@ CLASS_NAME = "onnxsearch.OnnxEmbedder"
 """The name of the class below in descriptions, wherever in the package it is."""
 
 
-class OnnxEmbedder(Embedder):
+class OnnxEmbedder(FeatureMapped):
     """An ONNX model that turns an image into a vector.
 
     The file says much about itself: the order of its axes, its number type, often
@@ -148,7 +142,6 @@ class OnnxEmbedder(Embedder):
     _dimension: int
     _text: OnnxTextEmbedder | None
     _gathered: GatheredRuns | None = None
-    _layer: str | None = None
 
     source: ModelSource | None
     """Where the model comes from, such as the package; None for a file of the user."""
@@ -200,12 +193,8 @@ class OnnxEmbedder(Embedder):
         if self._text is not None:
             self._text.check_dimension(self._dimension, self._output, first.listed())
         self._model = self._model.batched_safely(probes, values, self._output)
-        self._layer = None
         if regions:
-            check_name(regions_name(self._name))
-            self._layer = feature_map(self._model, self._profile.size, regions)
-            self._model = self._model.exposing(self._layer)
-            check_map(self._model, probes, self._output, self._layer)
+            self._expose(regions, probes)
 
     @classmethod
     def bundled(
@@ -355,11 +344,6 @@ class OnnxEmbedder(Embedder):
         return self._dimension
 
     @property
-    def input(self) -> ImageInputSpec:
-        """What the model is fed: layout, number type, and what sizes it fixes."""
-        return self._model.input
-
-    @property
     def providers(self) -> tuple[str, ...]:
         """Names of the execution providers in use, the preferred one first.
 
@@ -367,41 +351,6 @@ class OnnxEmbedder(Embedder):
         rounding only, and an index that was filled on one is searched on the other.
         """
         return tuple(map(provider_name, self._model.sessions.providers))
-
-    @property
-    def profile(self) -> PreprocessingProfile:
-        """The `PreprocessingProfile` in use."""
-        return self._profile
-
-    @property
-    def output(self) -> str:
-        """Name of the model's output in use."""
-        return self._output
-
-    @property
-    def regions(self) -> RegionEmbedder | None:
-        """The vectors of regions, as a model that is searched; None if they are not wanted."""
-        if self._layer is None:
-            return None
-        return RegionEmbedder(self, self._profile.resized, self._profile.size, self._layer)
-
-    def embed_with_map(self, tensors: Sequence[Tensor]) -> tuple[Vectors, Tensor]:
-        """Return the vectors of n images, and their feature maps, of one run of the model.
-
-        Raises:
-            EmbeddingError: The model gave no usable vectors.
-            InvalidArgumentError: The embedder was made without `regions`.
-        """
-        if self._layer is None:
-            raise InvalidArgumentError(
-                f"model {self.name!r} gives no feature maps: expected OnnxEmbedder(regions=True)"
-            )
-        pooled, maps = self._model.run_several(np.stack(tensors), [self._output, self._layer])
-        return self._checked(self.pool(pooled), len(tensors)), maps
-
-    def seen_part(self, image: Image.Image) -> Part:
-        """Return which part of an image the model sees; see `PreprocessingProfile.seen_part`."""
-        return self._profile.seen_part(image)
 
     @property
     def fingerprint(self) -> str:

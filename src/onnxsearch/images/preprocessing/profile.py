@@ -21,7 +21,8 @@ from onnxsearch.images.preprocessing.presets import named_profile
 from onnxsearch.images.preprocessing.steps import HFBackend, Step, lookup_table
 from onnxsearch.images.reading import DRAFTED, ReadPolicy
 from onnxsearch.images.reducing_resize import REDUCING_GAP
-from onnxsearch.images.resize import Crop, Part, Size, centre_crop, resize_to_fit, seen_part
+from onnxsearch.images.resize import Crop, Size, centre_crop, resize_to_fit, seen_part
+from onnxsearch.types import Region
 
 Layout: TypeAlias = Literal["NHWC", "NCHW"]
 
@@ -167,18 +168,18 @@ class PreprocessingProfile(ProfileDescription):
             ) from error
         return flat(cut, self.decode)
 
-    def seen_part(self, image: Image.Image) -> Part:
+    def seen_part(self, image: Image.Image) -> Region:
         """Return which part of an image reaches the model.
 
         Returns:
-            (left, top, right, bottom) in fractions of the upright image. Where the profile adds a
-            border, the part is larger than the image.
+            The part, in fractions of the upright image. Where the profile adds a border, it is
+            larger than the image.
 
         Example:
             >>> from PIL import Image
             >>> profile = PreprocessingProfile.named("efficientnet-lite0")
             >>> profile.seen_part(Image.new("RGB", (256, 256)))
-            (0.0625, 0.0625, 0.9375, 0.9375)
+            Region(left=0.0625, top=0.0625, right=0.9375, bottom=0.9375)
         """
         width, height = upright_size(image, self.decode)
         return seen_part((height, width), self.fit, self.resized, Crop(self.size, self.rounding))
