@@ -104,4 +104,5 @@ def test_json_holds_everything(capsys: pytest.CaptureFixture[str]) -> None:
         "model": "fake",
         "similarity": None,
         "rerank_score": None,
+        "region": None,
     }

@@ -21,7 +21,7 @@ from tests.embedders.models import colour_model
 
 SMALL = PreprocessingProfile("small", (6, 5))
 WRONG: list[Any] = [object(), 7.5, b"x", ["x"], "no such thing"]
-TEXTS = ("output",)
+TEXTS = ("output", "regions")
 """Arguments that may be any text; what is wrong with it is another error."""
 
 
