@@ -226,6 +226,8 @@ def targets(folder: Path) -> dict[str, Target]:
         "suggestions.to_json": Target(suggestions.to_json, {"path": folder / "d.json"}),
         "suggestions.to_csv": Target(suggestions.to_csv, {"path": folder / "d.csv"}),
         "copies": Target(engine.copies, {}),
+        "map": Target(engine.map, {}),
+        "map.to_html": Target(engine.map().to_html, {"path": folder / "map.html"}),
         "duplicate_threshold": Target(engine.duplicate_threshold, {"pairs": pairs}),
         "backfill": Target(engine.backfill, {"model": "one"}),
         "migrate": Target(engine.migrate, {"old": "one", "new": "two"}),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from onnxsearch._internal.progress import ProgressSink as ProgressSink
     from onnxsearch._internal.tables import Tabular as Tabular
     from onnxsearch._internal.telemetry.timings import Timing as Timing
+    from onnxsearch.album_map.album_map import AlbumMap as AlbumMap
     from onnxsearch.async_engine import (
         AsyncSearchEngine as AsyncSearchEngine,
         AsyncStats as AsyncStats,

@@ -390,6 +390,7 @@ class AsyncSearchEngine:
     index_iter = _iterated(SearchEngine.index_iter)
     info = _awaited(SearchEngine.info)
     load_snapshot = _reported(SearchEngine.load_snapshot)
+    map = _reported(SearchEngine.map)
     migrate = _reported(SearchEngine.migrate)
     recall = _awaited(SearchEngine.recall)
     records = _iterated(SearchEngine.records, most=BATCH)

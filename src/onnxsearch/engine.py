@@ -19,6 +19,7 @@ from onnxsearch._internal.telemetry.observation import (
 )
 from onnxsearch._internal.telemetry.timings import Recorder
 from onnxsearch._internal.validation import instance, integer
+from onnxsearch.album_map.mapping import map_images
 from onnxsearch.augmentation.building import augment
 from onnxsearch.augmentation.derivation import completed
 from onnxsearch.augmentation.model import augmented_model
@@ -90,6 +91,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from onnxsearch._internal.progress import ProgressSink
+    from onnxsearch.album_map.album_map import AlbumMap
     from onnxsearch.augmentation.building import AugmentReport
     from onnxsearch.catalog.index_info import IndexInfo
     from onnxsearch.catalog.index_stats import Stats
@@ -951,18 +953,13 @@ class SearchEngine(Closeable):
             >>> evaluation.scores["vgg16"].mean_average_precision.value
         """
         embedders = self._embedders.selected(models)
+        refinement = Refinement(expand=expand, rerank=rerank)
         rankings = PoolRankings(
-            self._retriever,
-            self._embedders,
-            embedders,
-            fusion,
-            depth,
-            Refinement(expand=expand, rerank=rerank),
+            self._retriever, self._embedders, embedders, fusion, depth, refinement
         )
         evaluator = Evaluator(rankings, k)
-        bootstrap = Bootstrap(confidence, resamples, seed)
         truth = GroundTruth.of(self._catalog.records, labels=labels, pairs=pairs)
-        return evaluator.evaluate(truth, bootstrap)
+        return evaluator.evaluate(truth, Bootstrap(confidence, resamples, seed))
 
     @operation
     def advise(
@@ -1255,6 +1252,43 @@ class SearchEngine(Closeable):
             StoreError: A store failed.
         """
         return calibrate(self._retriever, self._embedders.named(model), pairs)
+
+    @operation
+    def map(
+        self,
+        model: str | None = None,
+        *,
+        filter: Filter | None = None,
+        seed: int = 0,
+        progress: ProgressSink = False,
+    ) -> AlbumMap:
+        """Give each image a place in a plane, so that similar images are near each other.
+
+        The places are those of t-SNE over the exact nearest neighbours. Images that are dense in
+        the map form clusters, which are named after what their folders and metadata share. The
+        same images, model and seed give the same map on one machine.
+
+        10,000 images take half a minute. All records are in memory at once, and of up to 20,000
+        images all vectors; of more images 128 principal components of the vectors are compared.
+
+        Args:
+            model: Name of the model; by default the first one. Images without a vector of it are
+                left out.
+            filter: Keeps only images whose metadata match.
+            seed: Of the random numbers with which the layout begins, at least 0.
+            progress: True shows it on standard error; a function receives a `Progress` now and
+                then, with the images in proportion to the work that is done.
+
+        Raises:
+            InvalidArgumentError: An argument has a wrong type or value.
+            UnknownModelError: The engine has no model of this name.
+            StoreError: A store failed.
+
+        Example:
+            >>> album = engine.map(filter=F("year") == 2024)
+            >>> album.to_html("map.html")
+        """
+        return map_images(self._retriever, self._embedders.named(model), filter, seed, progress)
 
     @operation
     def backfill(self, model: str, *, progress: ProgressSink = False) -> IndexReport:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from onnxsearch import (
     Advice,
+    AlbumMap,
     AlphaQE,
     Archive,
     ArrowStream,
@@ -284,6 +285,9 @@ def several_models(engine: SearchEngine) -> float:
     learnt = engine.classify_by_examples("label", classifier=NearestNeighbours(5))
     labels: list[str | int | float | bool] = [each.label for each in (*named, *learnt)]
     print(labels, LinearProbe(strength=10.0))
+    album: AlbumMap = engine.map(filter=F("year") == 2024, seed=1, progress=True)
+    mapped: tuple[str, ...] = album.ids + album.medoids + album.labels
+    print(album.to_html("map.html").name, mapped, album.to_arrow())
     groups: list[tuple[str, ...]] = engine.duplicates(0.1, progress=True) + engine.copies()
     duplicates: DuplicateGroups = engine.duplicates(0.1)[:100]
     review: Path = duplicates.to_html("duplicates.html", progress=True)

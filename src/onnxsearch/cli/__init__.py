@@ -36,6 +36,7 @@ def _run() -> None:
             hub,  # noqa: F401
             imports,  # noqa: F401
             info,  # noqa: F401
+            map,  # noqa: F401
             mcp,  # noqa: F401
             models,  # noqa: F401
             output,

@@ -76,8 +76,31 @@ def page(title: str, body: str, hint: str = "", *, part: str = "rankings") -> st
         hint: Plain text under the title: how to use the page.
         part: What the page shows: its style and script have this name.
     """
-    style = _text("page.css") + _text(f"{part}.css")
-    script = "\n" + _text(f"{part}.js")
+    return document(
+        title,
+        ["page.css", f"{part}.css"],
+        f"""<header>
+<h1>{escaped(title)}</h1>
+<p class="keys">{escaped(hint)}</p>
+</header>
+<main>
+{body}</main>
+""",
+        [f"{part}.js"],
+    )
+
+
+def document(title: str, styles: Sequence[str], body: str, scripts: Sequence[str]) -> str:
+    """Return an HTML document that holds all that it needs.
+
+    Args:
+        title: Plain text.
+        styles: Names of the files of styles in this package, in order.
+        body: HTML.
+        scripts: Names of the files of scripts in this package; they share one scope.
+    """
+    style = "".join(map(_text, styles))
+    script = "\n" + "".join(map(_text, scripts))
     digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
     policy = _POLICY.format(f"sha256-{digest}")
     return f"""<!DOCTYPE html>
@@ -92,13 +115,7 @@ def page(title: str, body: str, hint: str = "", *, part: str = "rankings") -> st
 {style}</style>
 </head>
 <body>
-<header>
-<h1>{escaped(title)}</h1>
-<p class="keys">{escaped(hint)}</p>
-</header>
-<main>
-{body}</main>
-<script>{script}</script>
+{body}<script>{script}</script>
 </body>
 </html>
 """
