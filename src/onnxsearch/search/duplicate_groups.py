@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _MOST_OF_A_GROUP = 200
 """Images of a group on a page, at most: who asks for a smaller distance gets smaller groups."""
-_THUMBNAILS = ((500, 320), (1500, 240), (4000, 144), (8000, 112))
+_THUMBNAILS = ((500, 320), (1500, 240), (4000, 144), (6000, 112))
 """Pixels of a thumbnail by the number of images on a page, so that no page is much larger than
 40 MB; with more images the page shows the first groups."""
 
@@ -89,7 +89,7 @@ class DuplicateGroups(list[tuple[str, ...]]):
         page deletes nothing, contains everything it needs, thumbnails included, and fetches
         nothing. An existing file is replaced when the new page is whole.
 
-        It shows at most 8,000 images, and 200 of a group, with smaller thumbnails if there are
+        It shows at most 6,000 images, and 200 of a group, with smaller thumbnails if there are
         many, so that it stays below some 40 MB. It says how many groups it leaves out:
         `groups[n:].to_html(...)` shows those after the first n.
 
