@@ -1,6 +1,6 @@
 """Exact search among more and more rows, beside other ways to search exactly.
 
-    python -m benchmarks --only search
+    python -m benchmarks --only search-1000 search-10000
 
 The vectors are like those of photographs (see `benchmarks.local_store`). All find the ten
 nearest rows of one query. numpy and faiss hold all vectors in memory; usearch compares all rows
@@ -13,10 +13,11 @@ from __future__ import annotations
 import multiprocessing
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,7 @@ SPEC = CollectionSpec("benchmark", DIMENSION, fingerprint="like photos")
 
 Matrix = NDArray[np.float32]
 Search = Callable[[Matrix], object]
+_Result = TypeVar("_Result")
 
 
 def rows_of(count: int) -> Iterator[tuple[list[str], Matrix]]:
@@ -134,38 +136,24 @@ def seconds(search: Search, queries: Matrix) -> float:
     return time.perf_counter() - started
 
 
-def in_own_process(run: Callable[..., object], *arguments: object) -> object:
+def in_own_process(run: Callable[..., _Result], *arguments: object) -> _Result:
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
         return process.submit(run, *arguments).result()
 
 
-def growth(quick: bool) -> list[Result]:
-    sizes: Sequence[int] = (
-        (1_000, 10_000, 100_000) if quick else (1_000, 10_000, 100_000, 1_000_000)
-    )
-    most_lite = 10_000 if quick else 100_000
-    most_server = 10_000 if quick else 1_000_000
-    found: list[Result] = []
+def growth(count: int, quick: bool) -> list[Result]:
+    """Measure the search among so many rows."""
+    most_lite, most_server = (10_000, 10_000) if quick else (100_000, 1_000_000)
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
-        url = _server(folder, stack)
-        if url is None:
-            absent = "the package milvus is not installed"
-            found += [
-                Result(t, "Milvus server, FLAT", None, UNIT, note=absent) for t in (ONE, MANY)
-            ]
-        for count in sizes:
-            path = folder / f"{count}.sqlite"
-            in_own_process(fill_local, path, count)
-            server = url if count <= most_server else None
-            rounds = 20 if quick else 50
-            measured = in_own_process(measure, folder, count, most_lite, server, rounds)
-            assert isinstance(measured, list)
-            found += measured
-            for file in folder.glob(f"{count}.sqlite*"):
-                file.unlink()
-    order = {ONE: 0, MANY: 1}
-    return sorted(found, key=lambda result: order[result.table])
+        in_own_process(fill_local, folder / f"{count}.sqlite", count)
+        url = _server(folder, stack) if count <= most_server else None
+        rounds = 20 if quick else 50
+        found = in_own_process(measure, folder, count, most_lite, url, rounds)
+    if url is None and count <= most_server:
+        absent = "the package milvus is not installed"
+        found += [Result(t, "Milvus server, FLAT", None, UNIT, note=absent) for t in (ONE, MANY)]
+    return found
 
 
 def _server(folder: Path, stack: ExitStack) -> str | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import subprocess
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from itertools import groupby
@@ -29,9 +30,9 @@ medians; compare their ratios, since another machine has other figures. The modu
 say how each was measured.
 
 - Machine: {machine.processor}, {machine.cores} cores, {machine.memory} GiB, {machine.system}
-- Load before the run: {machine.load:.1f} processes
+- Processes that wanted a core in the minute before a part was measured: {load}
 - Date: {date}
-- Versions: Python {python}, {versions}"""
+- Versions: {versions}"""
 
 
 @dataclass(frozen=True)
@@ -58,14 +59,48 @@ class Machine:
     memory: int
     """GiB."""
     system: str
+
+
+@dataclass
+class Part:
+    """What one part of the benchmarks measured, and where and when it did."""
+
+    machine: Machine
+    versions: str
+    date: str
     load: float
-    """Processes that wanted a core in the minute before the run."""
+    """Processes that wanted a core in the minute before."""
+    quick: bool
+    results: list[Result] = field(default_factory=list[Result])
 
 
-def this_machine() -> Machine:
-    return Machine(
-        _processor(), available_cores(), _memory(), platform.platform(terse=True), _load()
-    )
+def measured_now(quick: bool) -> Part:
+    """Return a part that is about to be measured here."""
+    machine = Machine(_processor(), available_cores(), _memory(), platform.platform(terse=True))
+    versions = [f"{name} {found}" for name in PACKAGES if (found := _version(name))]
+    versions.insert(0, f"Python {platform.python_version()}")
+    date = f"{datetime.now(UTC):%Y-%m-%d}"
+    return Part(machine, ", ".join(versions), date, _load(), quick)
+
+
+def save(parts: Mapping[str, Part], path: Path) -> None:
+    """Write parts by name to a file."""
+    text = json.dumps({name: asdict(part) for name, part in parts.items()}, indent=1)
+    path.write_text(text, encoding="utf-8")
+
+
+def load(path: Path) -> dict[str, Part]:
+    """Return the parts in a file that were measured on this machine, with these versions."""
+    if not path.exists():
+        return {}
+    now, found = measured_now(quick=False), {}
+    for name, saved in json.loads(path.read_text("utf-8")).items():
+        saved["machine"] = Machine(**saved["machine"])
+        saved["results"] = [Result(**result) for result in saved["results"]]
+        part = Part(**saved)
+        if (part.machine, part.versions) == (now.machine, now.versions):
+            found[name] = part
+    return found
 
 
 def _processor() -> str:
@@ -91,17 +126,18 @@ def _load() -> float:
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
 
 
-def markdown(results: Sequence[Result], machine: Machine, command: str, plot: str | None) -> str:
+def markdown(measured: Sequence[Part], plot: str | None) -> str:
     """Return the page."""
-    versions = ", ".join(f"{name} {found}" for name in PACKAGES if (found := _version(name)))
+    results = _by_table(measured)
+    loads = sorted(part.load for part in measured)
     parts = [
         "# Benchmarks",
         INTRODUCTION.format(
-            machine=machine,
-            python=platform.python_version(),
-            date=f"{datetime.now(UTC):%Y-%m-%d}",
-            versions=versions,
-            command=command,
+            machine=measured[0].machine,
+            load=f"{loads[0]:.1f} to {loads[-1]:.1f}",
+            date=max(part.date for part in measured),
+            versions=measured[0].versions,
+            command=" --".join(["python -m benchmarks", *["quick"] * measured[0].quick]),
         ),
     ]
     if plot is not None:
@@ -114,6 +150,13 @@ def markdown(results: Sequence[Result], machine: Machine, command: str, plot: st
         table = _growth(found) if any(r.rows for r in found) else _speeds(found)
         parts += [f"## {title}", table, *_notes(found)]
     return "\n\n".join(parts) + "\n"
+
+
+def _by_table(parts: Iterable[Part]) -> list[Result]:
+    """Return the results of all parts, those of one table together."""
+    results = [result for part in parts for result in part.results]
+    order = {title: place for place, title in enumerate(dict.fromkeys(r.table for r in results))}
+    return sorted(results, key=lambda result: order[result.table])
 
 
 def _version(name: str) -> str | None:
@@ -159,7 +202,7 @@ def _notes(results: Iterable[Result]) -> list[str]:
     return ["\n".join(f"- {name}: {note}" for name, note in notes.items())] if notes else []
 
 
-def draw(results: Sequence[Result], path: Path) -> None:
+def draw(parts: Sequence[Part], path: Path) -> None:
     """Draw bars for the speeds, and lines for the growth; needs matplotlib."""
     import matplotlib as mpl
 
@@ -168,7 +211,7 @@ def draw(results: Sequence[Result], path: Path) -> None:
     mpl.rcParams |= {"svg.hashsalt": "onnxsearch", "svg.fonttype": "none", "font.size": 9}
     from matplotlib import pyplot as plt
 
-    tables = {t: list(g) for t, g in groupby(results, lambda result: result.table)}
+    tables = {t: list(g) for t, g in groupby(_by_table(parts), lambda result: result.table)}
     measured = {t: [r for r in g if r.value is not None] for t, g in tables.items()}
     measured = {title: group for title, group in measured.items() if group}
     heights = [1.2 + 0.25 * (10 if group[0].rows else len(group)) for group in measured.values()]
