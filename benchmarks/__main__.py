@@ -5,7 +5,8 @@ the folder of `--output`. What is not installed is named in the tables. `--quick
 quarter of an hour on two cores, all of it an hour.
 
 `--only` measures some parts, and takes the others from `results.json`, where each run leaves
-what it measured. So the parts can be measured one by one, whenever the machine is quiet.
+what it measured. So the parts can be measured one by one, whenever the machine is quiet. `--only`
+without a part writes the page again.
 
 The other modules measure one thing each: see `python -m benchmarks.NAME --help`.
 """
@@ -39,18 +40,22 @@ LONG = ["search-1000000"]
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--only", nargs="+", choices=PARTS, metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--only", nargs="*", metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--quick", action="store_true", help="fewer images, rows and turns")
     parser.add_argument("--output", type=Path, default=Path("build/benchmarks"))
+    parser.add_argument("--note", default="", help="a sentence on the conditions, for the page")
     options = parser.parse_args()
+    if unknown := set(options.only or []).difference(PARTS):
+        parser.error(f"no part {', '.join(sorted(unknown))}: there are {', '.join(PARTS)}")
     options.output.mkdir(parents=True, exist_ok=True)
     file = options.output / "results.json"
-    parts = load(file) if options.only else {}
-    for name in options.only or [n for n in PARTS if not (options.quick and n in LONG)]:
+    everything = [name for name in PARTS if not (options.quick and name in LONG)]
+    parts = {} if options.only is None else load(file)
+    for name in everything if options.only is None else options.only:
         parts[name] = _measure(name, options.quick)
         save(parts, file)
     found = [parts[name] for name in PARTS if name in parts]
-    page = markdown(found, _plot(found, options.output))
+    page = markdown(found, _plot(found, options.output), options.note)
     (options.output / "benchmarks.md").write_text(page, encoding="utf-8")
     print(page)
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import multiprocessing
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -117,16 +117,23 @@ def measure(
         one: dict[str, list[float]] = {name: [] for name in ways}
         many: dict[str, list[float]] = {name: [] for name in ways}
         for turn in range(rounds):
-            for name, search in ways.items():
-                one[name].append(seconds(search, queries[[turn % QUERIES]]))
-        for _ in range(max(3, rounds // 10)):
-            for name, search in ways.items():
-                many[name].append(seconds(search, queries) / QUERIES)
+            for name in turned(ways, turn):
+                one[name].append(seconds(ways[name], queries[[turn % QUERIES]]))
+        for turn in range(max(5, rounds // 10)):
+            for name in turned(ways, turn):
+                many[name].append(seconds(ways[name], queries) / QUERIES)
     return failed + [
         Result(table, name, 1000 * float(np.median(spent)), UNIT, count)
         for table, found in ((ONE, one), (MANY, many))
         for name, spent in found.items()
     ]
+
+
+def turned(ways: Mapping[str, Search], turn: int) -> list[str]:
+    """Return the names in turn, each turn beginning with another one: the first is slower."""
+    names = list(ways)
+    start = turn % len(names)
+    return names[start:] + names[:start]
 
 
 def seconds(search: Search, queries: Matrix) -> float:

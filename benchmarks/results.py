@@ -24,11 +24,16 @@ PACKAGES = (
 
 
 INTRODUCTION = """\
-`{command}` made this page, in the environment of `nox -s benchmarks`. All competitors of a table
-take turns in one run, so that other work of the machine disturbs them alike. The figures are
-medians; compare their ratios, since another machine has other figures. The modules in `benchmarks`
-say how each was measured.
+`{command}` made this page,
+in the environment of `nox -s benchmarks`. All competitors of a table take turns in one run, so that
+other work of the machine disturbs them alike. The figures are medians; compare their ratios, since
+another machine has other figures. The modules in `benchmarks` say how each was measured.
 
+*The floor* is the time of inference alone, in its best arrangement, plus that of decoding and
+preprocessing alone, shared by all cores: what an index run takes if all else takes no time. Rivals
+run the same model with the same preprocessing, unless a table says otherwise. The start of their
+processes is not counted, and only the article's script stores anything.
+{note}
 - Machine: {machine.processor}, {machine.cores} cores, {machine.memory} GiB, {machine.system}
 - Processes that wanted a core in the minute before a part was measured: {load}
 - Date: {date}
@@ -126,7 +131,7 @@ def _load() -> float:
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
 
 
-def markdown(measured: Sequence[Part], plot: str | None) -> str:
+def markdown(measured: Sequence[Part], plot: str | None, note: str = "") -> str:
     """Return the page."""
     results = _by_table(measured)
     loads = sorted(part.load for part in measured)
@@ -137,6 +142,7 @@ def markdown(measured: Sequence[Part], plot: str | None) -> str:
             load=f"{loads[0]:.1f} to {loads[-1]:.1f}",
             date=max(part.date for part in measured),
             versions=measured[0].versions,
+            note=f"\n{note}\n" if note else "",
             command=" --".join(["python -m benchmarks", *["quick"] * measured[0].quick]),
         ),
     ]
