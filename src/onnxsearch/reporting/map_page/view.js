@@ -167,11 +167,13 @@ const drawNames = (size, chosen) => {
     return [x - half, y - half, x + half, y + half];
   });
   data.labels.forEach((label, cluster) => {
-    const [x, y] = [across(data.medoids[cluster]), down(data.medoids[cluster]) + half + 3];
+    const [middle, y] = [across(data.medoids[cluster]), down(data.medoids[cluster]) + half + 3];
+    if (middle < 0 || middle > view.width) return;
     const text = label.length > most ? `${label.slice(0, most - 1)}…` : label;
     const reach = context.measureText(text).width / 2 + 3;
+    const x = Math.min(Math.max(middle, reach), view.width - reach);
     const box = [x - reach, y, x + reach, y + 15];
-    if (box[2] < 0 || box[0] > view.width || box[3] < 0 || y > view.height) return;
+    if (box[3] < 0 || y > view.height) return;
     const covers = (o) => o[0] < box[2] && o[2] > box[0] && o[1] < box[3] && o[3] > box[1];
     if (boxes.some(covers)) return;
     boxes.push(box);
