@@ -132,7 +132,6 @@ def test_it_is_a_table(engine: SearchEngine) -> None:
         (lambda record: None, "0 images have 0 different labels"),
         (float("nan"), "expected a mapping by id"),
     ],
-    ids=repr,
 )
 def test_labels_that_teach_nothing_are_refused(
     engine: SearchEngine, labels: object, message: str

@@ -130,7 +130,6 @@ class RegionModel(Embedder):
     """
 
     metric = Metric.L2
-    dimension = DIMENSION
     columns_stored = (COUNT + 1) * DIMENSION
     """Columns of a row: the regions, and the part of the image that the model sees."""
 
@@ -145,6 +144,10 @@ class RegionModel(Embedder):
     @property
     def name(self) -> str:
         return regions_name(self._whole.name)
+
+    @property
+    def dimension(self) -> int:
+        return DIMENSION
 
     @property
     def fingerprint(self) -> str:
