@@ -115,6 +115,7 @@ MIXED = Query.examples(like=["gold.png", Query.id("teal")], unlike=["navy.png"])
             GOLD,
             {"models": ["x", "y"], "min_score": 0.97, "exclude_query": True},
         ),
+        (["gold.png", "--box", "0,0,4,3"], GOLD, {"box": (0, 0, 4, 3)}),
         (["--keywords", "gold teal"], None, {"keywords": "gold teal"}),
         (
             ["gold.png", "--keywords", "note", "--keyword-field", "note"],
