@@ -9,8 +9,8 @@ precision. The latency is that of a search by image for ten hits in a local stor
 random vectors, in milliseconds and compared with the plain search; the query is embedded anew
 each time, and the settings take turns.
 
-Packages of Debian with labelled images: `dataset-fashion-mnist` (photographs of clothes, 28 x 28,
-grey) and `tuxpaint-stamps-default` (photographs and drawings of animals, plants and things).
+`benchmarks.labelled_sets` makes folders of two packages of Debian: `dataset-fashion-mnist` (clothes
+in grey) and `tuxpaint-stamps-default` (photographs and drawings of animals and things).
 """
 
 from __future__ import annotations
