@@ -77,14 +77,14 @@ def evaluated(engine: SearchEngine) -> tuple[Evaluation, dict[str, str]]:
     return Evaluation.side_by_side(found), names
 
 
-def quality(folder: Path) -> None:
+def quality(folder: Path, alpha: float) -> None:
     """Print the table of one set."""
     with tempfile.TemporaryDirectory() as place:
         models = [OnnxEmbedder.bundled(name) for name in BOTH]
         with SearchEngine.open(place, embedders=models) as engine:
             engine.index(folder)
             for name in BOTH:
-                engine.augment(name)
+                engine.augment(name, alpha=alpha)
             evaluation, names = evaluated(engine)
     print(f"\n{folder.name}: {evaluation.queries} queries among {evaluation.pictures} images")
     print(f"{'setting':18} {'P@1':19} {'P@20':19} {'mAP':19}  mAP against plain; P@1")
@@ -159,11 +159,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("folders", nargs="*", type=Path, metavar="FOLDER")
+    parser.add_argument("--alpha", type=float, default=3.0, help="alpha of augment")
     parser.add_argument("--latency", type=int, metavar="IMAGES", help="also measure the latency")
     parser.add_argument("--query", type=Path, help="the image that is searched for")
     options = parser.parse_args(arguments)
     for folder in options.folders:
-        quality(folder)
+        quality(folder, options.alpha)
     if options.latency:
         query = options.query or min(Path("examples/queries").glob("*.jpg"))
         latency(options.latency, query)
