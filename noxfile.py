@@ -32,7 +32,8 @@ def tests(session: nox.Session) -> None:
     """The fast suite, and every code block of the documentation."""
     session.install("-e", ".[all]", *group("tests"))
     # By file, because the code blocks of a page depend on each other.
-    session.run("pytest", "-n", "2", "--dist", "loadfile", *session.posargs)
+    # Tests wait for disks and processes a third of the time: three workers fill two cores.
+    session.run("pytest", "-n", "3", "--dist", "loadfile", *session.posargs)
 
 
 @nox.session(python=OLDEST)
