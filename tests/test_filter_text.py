@@ -108,6 +108,34 @@ def test_shows_where_text_is_no_filter(text: str, place: int, reason: str) -> No
     assert len(shown) < 80
 
 
+@pytest.mark.parametrize("place", [0, 11, 33, 44, 55, 99])
+def test_a_caret_stands_below_what_is_wrong(place: int) -> None:
+    text = "a == 1 and " * 12
+    with pytest.raises(InvalidArgumentError) as caught:
+        F.parse(text[:place] + "§" + text[place:])
+    _, shown, caret = str(caught.value).split("\n")
+    assert shown[len(caret) - 1] == "§"
+    assert caret.strip() == "^"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a == 1",
+        "a in [1, 2]",
+        "a contains 'b'",
+        "a startswith 'b'",
+        "a exists",
+        "a == 1 and b == 2",
+        "a == 1 or b == 2",
+        "not a == 1",
+    ],
+)
+def test_every_kind_shows_the_call_that_makes_it(text: str) -> None:
+    filter = F.parse(text)
+    assert repr(filter) == f"F.parse({str(filter)!r})"
+
+
 def test_parentheses_nest_48_levels_deep_however_many_stand_side_by_side() -> None:
     deepest = "(" * 48 + "a == 1" + ")" * 48
     assert F.parse(" and ".join([deepest] * 3)) == F.parse("a == 1 and a == 1 and a == 1")
