@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from inspect import iscoroutinefunction
 from itertools import islice
@@ -103,10 +103,11 @@ def as_rerank(choice: RerankChoice) -> Rerank:
 def reordering_by(rule: Rerank, context: SearchContext) -> Reordering:
     """Return how a rule reorders the hits of one search."""
 
-    def order(hits: Sequence[Hit]) -> Sequence[Hit]:
+    def order(hits: Sequence[Hit], keys: Mapping[str, str]) -> Sequence[Hit]:
+        found = replace(context, keys=keys)
         scored = [
             replace(hit, rerank_score=score)
-            for hit, score in zip(hits, rule.scores(context, hits), strict=True)
+            for hit, score in zip(hits, rule.scores(found, hits), strict=True)
         ]
         return sorted(scored, key=_by_score)
 
@@ -126,7 +127,7 @@ class ModelRerank(Rerank):
 
     def scores(self, context: SearchContext, hits: Sequence[Hit]) -> Sequence[float | None]:
         embedder = context.embedders.searched(self.model)
-        rows = context.retriever.rows(embedder, [hit.id for hit in hits])
+        rows = context.vectors(embedder, [hit.id for hit in hits])
         if not rows:
             return [None] * len(hits)
         if isinstance(embedder, RegionModel):

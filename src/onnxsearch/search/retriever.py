@@ -18,7 +18,7 @@ from onnxsearch.search.fusion import DEEPENING, FUSED_RANKS, extended
 from onnxsearch.search.hits import found_hit, fused_hits
 from onnxsearch.search.omission import NOTHING, Omission
 from onnxsearch.search.regions import located, region_ranker
-from onnxsearch.search.reordering import AS_RANKED, Reordering
+from onnxsearch.search.reordering import AS_RANKED, NO_KEYS, Reordering
 from onnxsearch.search.results import SearchResults
 from onnxsearch.search.similarity import length_of
 from onnxsearch.types import Hit, Metric
@@ -81,6 +81,7 @@ class Retriever:
         lengths = [length_of(embedder.metric, query) for query in queries]
         rankers = {embedder.name: self.ranker(embedder, queries, selection.filter)}
         hits: list[list[Hit]] = []
+        known: Mapping[str, StoredImage] = {}
         for depth in self.depths(max(selection.wanted, reordering.first)):
             found, known = self._ranked(rankers, depth, left_out)
             rankings = found[embedder.name]
@@ -95,13 +96,17 @@ class Retriever:
                 break
         else:
             self._check_deep_enough(hits, selection)
+        keys = _keys(known)
+        reordering = reordering.among(keys)
         return [
             self._results(
-                self._chosen(embedder, query, selection.candidates(each, reordering), selection),
+                self._chosen(
+                    embedder, query, selection.candidates(each, reordering), keys, selection
+                ),
                 selection,
                 embedder.name,
                 embedder.metric,
-                located=partial(self._located, embedder, query),
+                located=partial(self._located, embedder, query, keys),
             )
             for query, each in zip(queries, hits, strict=True)
         ]
@@ -139,7 +144,8 @@ class Retriever:
                 break
         else:
             self._check_deep_enough([hits], selection)
-        return self._results(selection.candidates(hits, reordering), selection, name, None)
+        chosen = selection.candidates(hits, reordering.among(_keys(records)))
+        return self._results(chosen, selection, name, None)
 
     def ranker(self, embedder: Embedder, queries: Vectors, filter: Filter | None) -> Ranker:
         """Return what ranks a model's rows for queries of shape (n, columns)."""
@@ -175,11 +181,27 @@ class Retriever:
         near = [rows[key] for key in keys if key in rows]
         return np.array(near, embedder.metric.dtype).reshape(len(near), embedder.columns)
 
-    def rows(self, embedder: Embedder, ids: Sequence[str]) -> dict[str, Vectors]:
-        """Return the stored vectors by id, each of shape (columns,); absent ones are left out."""
-        keys = {id: stored.key for id, stored in self.catalog.records.find(ids).items()}
-        collection = self.catalog.collection(embedder.name)
-        found = self.vectors.fetch(collection, list(keys.values()))
+    def rows(
+        self, embedder: Embedder, ids: Sequence[str], known: Mapping[str, str] = NO_KEYS
+    ) -> dict[str, Vectors]:
+        """Return the stored vectors by id, each of shape (columns,); absent ones are left out.
+
+        Args:
+            embedder: The model of the vectors.
+            ids: The images.
+            known: Keys that images had a moment ago, by id: their records are not read again.
+        """
+        found = self._fetched(embedder, {id: known[id] for id in ids if id in known})
+        # An image that was replaced since has another key.
+        if lacking := [id for id in ids if id not in found]:
+            keys = {id: stored.key for id, stored in self.catalog.records.find(lacking).items()}
+            found |= self._fetched(embedder, keys)
+        return found
+
+    def _fetched(self, embedder: Embedder, keys: Mapping[str, str]) -> dict[str, Vectors]:
+        if not keys:
+            return {}
+        found = self.vectors.fetch(self.catalog.collection(embedder.name), list(keys.values()))
         return {id: found[key] for id, key in keys.items() if key in found}
 
     def depths(self, first: int) -> Iterator[int]:
@@ -201,19 +223,26 @@ class Retriever:
         page = tuple(located(hits[selection.offset : selection.end]))
         return SearchResults(page, model, metric, self.reading)
 
-    def _located(self, embedder: Embedder, query: Vectors, hits: Sequence[Hit]) -> Sequence[Hit]:
+    def _located(
+        self, embedder: Embedder, query: Vectors, keys: Mapping[str, str], hits: Sequence[Hit]
+    ) -> Sequence[Hit]:
         """Return hits with the region that was found, where regions are searched."""
         if not isinstance(embedder, RegionModel) or not hits:
             return hits
-        return located(embedder, query, hits, self.rows(embedder, [hit.id for hit in hits]))
+        return located(embedder, query, hits, self.rows(embedder, [hit.id for hit in hits], keys))
 
     def _chosen(
-        self, embedder: Embedder, query: Vectors, hits: Sequence[Hit], selection: Selection
+        self,
+        embedder: Embedder,
+        query: Vectors,
+        hits: Sequence[Hit],
+        keys: Mapping[str, str],
+        selection: Selection,
     ) -> Sequence[Hit]:
         """Return the hits in the order in which diversity chooses them."""
         if not selection.diversity:
             return hits
-        rows = self.rows(embedder, [hit.id for hit in hits])
+        rows = self.rows(embedder, [hit.id for hit in hits], keys)
         # An image that was removed since it was found has no vector any more.
         present = [hit for hit in hits if hit.id in rows]
         if not present:
@@ -309,6 +338,11 @@ class Retriever:
             model: [[match for match in r if match.key in known][:width] for r in rankings]
             for model, rankings in found.items()
         }, known
+
+
+def _keys(known: Mapping[str, StoredImage]) -> dict[str, str]:
+    """Return by id the keys of images."""
+    return {stored.record.id: key for key, stored in known.items()}
 
 
 def _cut(ranking: _Ranking, depth: int) -> _Ranking:

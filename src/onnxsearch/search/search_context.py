@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ class SearchContext:
     """The images that the results leave out."""
     embedders: EmbedderRegistry
     retriever: Retriever
+    keys: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Keys that images had when they were found, by id."""
 
     def neighbours(self, embedder: Embedder, row: Vectors, count: int) -> Vectors:
         """Return the vectors of the images nearest to `row`, of shape (n, columns), n <= count.
@@ -38,3 +40,7 @@ class SearchContext:
         left out.
         """
         return self.retriever.neighbours(embedder, row, count, self.filter, self.omission)
+
+    def vectors(self, embedder: Embedder, ids: Sequence[str]) -> dict[str, Vectors]:
+        """Return the stored vectors of images by id, each of shape (columns,), where there are."""
+        return self.retriever.rows(embedder, ids, self.keys)

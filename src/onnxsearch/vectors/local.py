@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -22,7 +23,8 @@ from onnxsearch.filters import Filter
 from onnxsearch.types import Metric
 from onnxsearch.vectors.base import CollectionSpec, Match, Vectors, VectorStore
 from onnxsearch.vectors.capabilities import Parts
-from onnxsearch.vectors.local_rows import LocalRows, LocalView, forget_file, matrix_of, remove_files
+from onnxsearch.vectors.local_rows import LocalRows, forget_file, matrix_of, remove_files
+from onnxsearch.vectors.local_view import LocalView
 from onnxsearch.vectors.part_search import check_parts, nearest_parts
 from onnxsearch.vectors.row_map import DamagedMapError
 
@@ -33,6 +35,9 @@ FORMAT = 1
 _PAGE = 1000
 _PAGE_BYTES = 16_384
 """Page size of the file: a vector of 1,280 numbers takes one such page, or two default pages."""
+_LOOKED_UP = 256
+"""Keys, at most, whose vectors are taken from the rows that searches have read: a tenth of the
+time that SQLite takes. More of them are no search's, and would map all of the file into memory."""
 _REMEMBERED = 100_000
 """Removals that are kept for other processes; a process that missed more reads all rows."""
 
@@ -245,6 +250,11 @@ class LocalVectorStore(VectorStore):
         found: dict[str, Vectors] = {}
         with self._database.read() as connection:
             number = _number(connection, spec)
+            rows = self._loaded.get(number)
+            if rows is not None and len(keys) <= _LOOKED_UP and rows.are_current(connection):
+                # Where the file turns out to be damaged, the next search reads it anew.
+                with suppress(DamagedMapError):
+                    return rows.fetch(keys)
             for key in keys:
                 row = connection.execute(
                     "SELECT vector FROM vectors WHERE collection = ? AND key = ?", (number, key)

@@ -14,9 +14,8 @@ import os
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,15 +23,14 @@ import numpy as np
 from onnxsearch._internal.open_files import MAPPED
 from onnxsearch._internal.sqlite import Database
 from onnxsearch.errors import StoreCorruptError, StoreError
-from onnxsearch.filters import Filter
 from onnxsearch.types import Metadata
-from onnxsearch.vectors.base import CollectionSpec, Match, Vectors
+from onnxsearch.vectors.base import CollectionSpec, Vectors
 from onnxsearch.vectors.bounded_search import BoundedSearch
-from onnxsearch.vectors.exact_search import Floats, Positions, by_distance_then_key
-from onnxsearch.vectors.range_join import pairs_within
+from onnxsearch.vectors.exact_search import Positions
+from onnxsearch.vectors.local_view import LocalView
 from onnxsearch.vectors.row_map import DamagedMapError, MapState, RowMap
 from onnxsearch.vectors.row_map_writer import Batch, write_row_map
-from onnxsearch.vectors.row_table import RowTable, RowView
+from onnxsearch.vectors.row_table import RowTable
 
 _PAGE = 1000
 _IN_MEMORY = 1 << 25
@@ -49,81 +47,6 @@ _TOKENS = (
     "CREATE TABLE IF NOT EXISTS row_files (collection INTEGER PRIMARY KEY, token BLOB NOT NULL)"
 )
 """Not a column of `collections`: releases without files made that table, and ignore this one."""
-
-
-@dataclass(frozen=True, slots=True)
-class LocalView:
-    """The rows of a collection at one moment. A view needs no lock, and never changes."""
-
-    file: RowMap | None
-    bounded: BoundedSearch | None
-    """Searches the file; None if there is none."""
-    live: Positions | None
-    """Places in the file of the rows that are not marked; None if none is marked."""
-    metadata: Sequence[Metadata]
-    """Metadata of the rows in the file, if the view was made for a filter."""
-    recent: RowView
-    """The rows in memory."""
-
-    def search(self, queries: Vectors, limit: int, filter: Filter | None) -> list[list[Match]]:
-        """Return the nearest rows of each query; see `VectorStore.search`.
-
-        Raises:
-            DamagedMapError: The file is not what was written.
-        """
-        recent = self.recent.search(queries, limit, filter)
-        if self.bounded is None:
-            return recent
-        live = self.live
-        if filter is not None:
-            places = range(len(self.metadata)) if live is None else live.tolist()
-            matching = [place for place in places if filter.matches(self.metadata[place])]
-            live = np.array(matching, np.intp)
-        if live is not None and not len(live):
-            return recent
-        return [
-            sorted([*one, *other], key=by_distance_then_key)[:limit]
-            for one, other in zip(self.bounded.search(queries, limit, live), recent, strict=True)
-        ]
-
-    def pairs_within(
-        self, max_distance: float, compared: Callable[[int, int], None] | None
-    ) -> Iterator[tuple[str, str]] | None:
-        """Return all pairs of rows that are so near; see `RangeJoin.pairs_within`.
-
-        Raises:
-            DamagedMapError: The file is not what was written.
-        """
-        return pairs_within(self.recent.spec.metric, _ViewedRows(self), max_distance, compared)
-
-
-class _ViewedRows:
-    """The rows of a view as one sequence: those in the file, then those in memory."""
-
-    def __init__(self, view: LocalView) -> None:
-        self._file, self._recent = view.file, view.recent
-        everything = np.arange(0 if view.file is None else view.file.rows)
-        self._in_file: Positions = everything if view.live is None else view.live
-        everything = np.arange(len(view.recent.matrix))
-        self._in_memory = everything if view.recent.live is None else view.recent.live
-        recent = view.recent.lengths[self._in_memory]
-        self.lengths: Floats = (
-            recent
-            if view.file is None
-            else np.concatenate([view.file.lengths[self._in_file], recent])
-        )
-        self.keys = [] if view.file is None else [view.file.keys[p] for p in self._in_file.tolist()]
-        self.keys += [view.recent.keys[place] for place in self._in_memory.tolist()]
-
-    def take(self, places: Positions) -> Vectors:
-        in_file = places < len(self._in_file)
-        recent = self._recent.matrix[self._in_memory[places[~in_file] - len(self._in_file)]]
-        if self._file is None:
-            return recent
-        vectors: Vectors = np.empty((len(places), recent.shape[1]), recent.dtype)
-        vectors[in_file] = self._file.take(self._in_file[places[in_file]])
-        vectors[~in_file] = recent
-        return vectors
 
 
 class LocalRows:
@@ -160,7 +83,7 @@ class LocalRows:
 
     def refresh(self, connection: sqlite3.Connection) -> None:
         """Read all changes since the last call, by all processes."""
-        (version,) = connection.execute("PRAGMA data_version").fetchone()
+        version = _data_version(connection)
         if version == self._version:
             return
         oldest, newest = _removals(connection)
@@ -171,6 +94,10 @@ class LocalRows:
             self._renew(connection, oldest, newest)
         self._read_vectors(connection)
         self._version = version
+
+    def are_current(self, connection: sqlite3.Connection) -> bool:
+        """Return whether nothing was written since the last refresh."""
+        return self._version == _data_version(connection)
 
     def view(self, *, with_metadata: bool) -> LocalView:
         """Return the rows as they are now.
@@ -184,6 +111,17 @@ class LocalRows:
         metadata = self._file.metadata() if with_metadata else []
         file = self._file
         return LocalView(file.file, file.bounded, file.live(), metadata, recent)
+
+    def fetch(self, keys: Sequence[str]) -> dict[str, Vectors]:
+        """Return copies of the vectors of the keys that exist, as of the last refresh.
+
+        Raises:
+            DamagedMapError: The file is not what was written.
+        """
+        found = self._table.fetch(keys)
+        if self._file is not None:
+            found |= self._file.fetch([key for key in keys if key not in found])
+        return found
 
     def publish(self, database: Database) -> None:
         """Let the database name the file that the last refresh wrote, if it wrote one."""
@@ -347,6 +285,16 @@ class _FileRows:
             self.marked = int(np.count_nonzero(self._marks))
             self._live = None
 
+    def fetch(self, keys: Sequence[str]) -> dict[str, Vectors]:
+        """Return copies of the vectors of the keys that exist and are not marked.
+
+        Raises:
+            DamagedMapError: The file is not what was written.
+        """
+        places = self.file.places(keys)
+        places = places[~self._marks[places]]
+        return dict(zip(self.file.keys.take(places), self.file.take(places), strict=True))
+
     def live(self) -> Positions | None:
         """Return the places of the rows that are not marked; None if none is."""
         if self._live is None and self.marked:
@@ -401,6 +349,12 @@ def remove_files(database: Path, number: int) -> None:
     """Delete the files of a collection that was dropped."""
     for path in _files(Path(os.path.realpath(database)), number):
         _remove(path)
+
+
+def _data_version(connection: sqlite3.Connection) -> int:
+    """Return a number that differs once another connection has written to the database."""
+    (version,) = connection.execute("PRAGMA data_version").fetchone()
+    return int(version)
 
 
 def _removals(connection: sqlite3.Connection) -> tuple[int, int]:
