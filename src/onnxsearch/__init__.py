@@ -240,6 +240,8 @@ if TYPE_CHECKING:
         VectorStore as VectorStore,
     )
     from onnxsearch.vectors.capabilities import (
+        Candidates as Candidates,
+        CandidateSearch as CandidateSearch,
         LateInteraction as LateInteraction,
         Parts as Parts,
         RangeJoin as RangeJoin,

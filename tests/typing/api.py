@@ -20,6 +20,8 @@ from onnxsearch import (
     AsyncSearchEngine,
     AsyncStats,
     AugmentReport,
+    Candidates,
+    CandidateSearch,
     Classification,
     CollectionSpec,
     Comparison,
@@ -313,6 +315,12 @@ def ranked(store: SQLiteMetadataStore) -> KeywordSearch:
 def joined(store: LocalVectorStore) -> RangeJoin:
     pairs: Iterator[tuple[str, str]] | None = store.pairs_within("photos", max_distance=0.1)
     print(pairs)
+    return store
+
+
+def roughly(store: LocalVectorStore, queries: Vectors) -> CandidateSearch:
+    found: list[Candidates] = store.candidates("photos", queries, limit=32)
+    print(found[0].keys, found[0].vectors)
     return store
 
 

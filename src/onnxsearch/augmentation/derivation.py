@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -14,9 +14,11 @@ from onnxsearch.augmentation.transform import Rows, centre, guides, move
 from onnxsearch.catalog.augmented_spaces import AugmentedSpace
 from onnxsearch.catalog.catalog import Catalog, NewImage
 from onnxsearch.errors import StoreCorruptError
+from onnxsearch.vectors.capabilities import Candidates, CandidateSearch
 
 if TYPE_CHECKING:
     from onnxsearch.types import Vectors
+    from onnxsearch.vectors.base import VectorStore
 
 logger = logging.getLogger("onnxsearch")
 
@@ -59,39 +61,47 @@ class Derivation:
         store, collection = self.catalog.vectors, self.catalog.collection(self.space.model)
         most = max(_CANDIDATES, _FOR_EACH * self.space.neighbours)
         limit = most if store.max_rows is None else min(most, store.max_rows)
-        found = store.search(collection, guides(centred, self.space.mean), limit)
-        rows = store.fetch(collection, {match.key for matches in found for match in matches})
-        vectors = [{m.key: rows[m.key] for m in each if m.key in rows} for each in found]
-        candidates = [
-            self._candidates(row, each) for row, each in zip(centred, vectors, strict=True)
-        ]
+        found = _found(store, collection, guides(centred, self.space.mean), limit)
+        candidates = [self._candidates(row, each) for row, each in zip(centred, found, strict=True)]
         shown = self._shown({key for each in candidates for key in each})
         for place, each in enumerate(candidates):
             near = [row for key, row in each.items() if key in shown][: self.space.neighbours]
             if near:
                 centred[place] = move(centred[place], np.stack(near), self.space.alpha)
 
-    def _candidates(self, row: Rows, vectors: Mapping[str, Vectors]) -> dict[str, Rows]:
+    def _candidates(self, row: Rows, found: Candidates) -> dict[str, Rows]:
         """Return the centred vectors of the nearest images, the nearest first, by key.
 
         There are some more than are neighbours, of which a few may have no record.
         """
-        if not vectors:
+        if not found.keys:
             return {}
-        keys = list(vectors)
-        others = centre(np.stack([*vectors.values()]).astype(np.float32), self.space.mean)
+        others = centre(found.vectors.astype(np.float32), self.space.mean)
         similarities = others @ row
         order = np.argsort(-similarities, kind="stable")
         # One with the same vector is the image itself, which is not its own neighbour.
         first = int(similarities[order[0]] > 1.0 - _SAME)
-        nearest = order[first : first + 2 * self.space.neighbours]
-        return {keys[place]: others[place] for place in nearest}
+        nearest: list[int] = order[first : first + 2 * self.space.neighbours].tolist()
+        return {found.keys[place]: others[place] for place in nearest}
 
     def _shown(self, keys: set[str]) -> set[str]:
         """Return the keys of images that a search may return."""
         records = self.catalog.records
         found = records.resolve(list(keys))
         return {key for key, stored in found.items() if records.is_live(stored.record)}
+
+
+def _found(store: VectorStore, collection: str, queries: Rows, limit: int) -> list[Candidates]:
+    """Return for each query rows that are roughly its nearest, with their vectors."""
+    if isinstance(store, CandidateSearch):
+        return store.candidates(collection, queries, limit)
+    found = store.search(collection, queries, limit)
+    rows = store.fetch(collection, {match.key for matches in found for match in matches})
+    several = ([match.key for match in matches if match.key in rows] for matches in found)
+    return [
+        Candidates(keys, np.array([rows[key] for key in keys]).reshape(len(keys), -1))
+        for keys in several
+    ]
 
 
 def completed(catalog: Catalog, items: Sequence[NewImage]) -> list[NewImage]:

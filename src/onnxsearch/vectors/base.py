@@ -140,7 +140,7 @@ class VectorStore(Closeable):
         keys = _checked_keys(keys)
         if len(set(keys)) != len(keys):
             raise InvalidArgumentError("upsert was given one key twice in a batch")
-        matrix = _checked_matrix("vectors", vectors, spec)
+        matrix = checked_matrix("vectors", vectors, spec)
         rows = (
             ["{}"] * len(keys)
             if metadata is None
@@ -185,7 +185,7 @@ class VectorStore(Closeable):
         if filter is not None:
             check_filter(filter)
         spec = self.describe(collection)
-        matrix = _checked_matrix("queries", queries, spec)
+        matrix = checked_matrix("queries", queries, spec)
         if not len(matrix):
             return []
         with _SEARCH(len(matrix), _attributes(spec)):
@@ -318,7 +318,12 @@ def _checked_keys(keys: Iterable[str]) -> list[str]:
     return checked
 
 
-def _checked_matrix(name: str, vectors: Vectors, spec: CollectionSpec) -> Vectors:
+def checked_matrix(name: str, vectors: Vectors, spec: CollectionSpec) -> Vectors:
+    """Return vectors that fit a collection.
+
+    Raises:
+        InvalidArgumentError: They do not.
+    """
     matrix = np.asarray(vectors)
     if matrix.ndim != 2 or matrix.shape[1] != spec.columns or matrix.dtype != spec.dtype:
         raise InvalidArgumentError(

@@ -1,4 +1,4 @@
-"""Optional capabilities of stores: searches that can be tuned, range joins, late interaction."""
+"""Optional capabilities of stores: tuned and rough searches, range joins, late interaction."""
 
 from __future__ import annotations
 
@@ -78,6 +78,37 @@ class RangeJoin(Protocol):
 
         Raises:
             CollectionNotFoundError: There is no such collection.
+        """
+        ...
+
+
+class Candidates(NamedTuple):
+    """Rows among which the nearest ones of a query most likely are, in any order."""
+
+    keys: Sequence[str]
+    vectors: Vectors
+    """Their vectors, (n, columns)."""
+
+
+@runtime_checkable
+class CandidateSearch(Protocol):
+    """Protocol of stores that find roughly the nearest rows, with their vectors, in less time.
+
+    It is for a caller that compares the vectors itself, such as by another distance. A
+    `VectorStore` offers it by having this method; it need not inherit from this class.
+    """
+
+    def candidates(self, collection: str, queries: Vectors, limit: int) -> list[Candidates]:
+        """Return for each query at least `limit` rows, or all, that are roughly the nearest.
+
+        Args:
+            collection: Name of an existing collection.
+            queries: Matrix with the `columns` and `dtype` of the `CollectionSpec`.
+            limit: Rows per query, at least 1.
+
+        Raises:
+            CollectionNotFoundError: There is no such collection.
+            InvalidArgumentError: `limit` or `queries` is not valid.
         """
         ...
 

@@ -69,6 +69,30 @@ def nearest(
     return found
 
 
+def roughly_nearest(
+    metric: Metric,
+    matrix: Vectors,
+    lengths: Floats,
+    queries: Vectors,
+    limit: int,
+    rows: Positions | None = None,
+) -> list[Positions]:
+    """Return for each query where its `limit` nearest rows are, up to rounding, in any order.
+
+    The arguments are those of `nearest`.
+    """
+    places = np.arange(len(matrix)) if rows is None else rows
+    if len(places) <= limit:
+        return [places] * len(queries)
+    found: list[Positions] = []
+    step = max(1, _BLOCK // len(matrix))
+    for start in range(0, len(queries), step):
+        ranks = _rough(metric, matrix, lengths, queries[start : start + step])
+        ranks = ranks if rows is None else ranks[:, rows]
+        found.extend(places[np.argpartition(ranks, limit - 1, axis=1)[:, :limit]])
+    return found
+
+
 def contenders(
     metric: Metric, part: Vectors, lengths: Floats, query: Vectors, limit: int
 ) -> tuple[Positions, Floats]:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from onnxsearch._internal.paths import target_path
 from onnxsearch._internal.sqlite import Database
-from onnxsearch._internal.validation import number
+from onnxsearch._internal.validation import integer, number
 from onnxsearch.errors import (
     CollectionNotFoundError,
     InvalidArgumentError,
@@ -21,8 +21,14 @@ from onnxsearch.errors import (
 )
 from onnxsearch.filters import Filter
 from onnxsearch.types import Metric
-from onnxsearch.vectors.base import CollectionSpec, Match, Vectors, VectorStore
-from onnxsearch.vectors.capabilities import Parts
+from onnxsearch.vectors.base import (
+    CollectionSpec,
+    Match,
+    Vectors,
+    VectorStore,
+    checked_matrix,
+)
+from onnxsearch.vectors.capabilities import Candidates, Parts
 from onnxsearch.vectors.local_rows import LocalRows, forget_file, matrix_of, remove_files
 from onnxsearch.vectors.local_view import LocalView
 from onnxsearch.vectors.part_search import check_parts, nearest_parts
@@ -169,6 +175,24 @@ class LocalVectorStore(VectorStore):
             view = self._view(spec, with_metadata=filter is not None)
             try:
                 return view.search(queries, limit, filter)
+            except DamagedMapError:
+                self._distrust(spec)
+
+    def candidates(self, collection: str, queries: Vectors, limit: int) -> list[Candidates]:
+        """Return rows that are roughly the nearest of each query; see `CandidateSearch`.
+
+        Of vectors in a mapped file, sketches are compared instead of the vectors.
+
+        Raises:
+            CollectionNotFoundError: The collection does not exist.
+            InvalidArgumentError: `limit` or `queries` is not valid.
+        """
+        limit = integer("limit", limit, least=1)
+        spec = self.describe(collection)
+        matrix = checked_matrix("queries", queries, spec)
+        while True:
+            try:
+                return self._view(spec, with_metadata=False).candidates(matrix, limit)
             except DamagedMapError:
                 self._distrust(spec)
 

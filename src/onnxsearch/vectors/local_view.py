@@ -11,6 +11,7 @@ from onnxsearch.filters import Filter
 from onnxsearch.types import Metadata
 from onnxsearch.vectors.base import Match, Vectors
 from onnxsearch.vectors.bounded_search import BoundedSearch
+from onnxsearch.vectors.capabilities import Candidates
 from onnxsearch.vectors.exact_search import Floats, Positions, by_distance_then_key
 from onnxsearch.vectors.range_join import pairs_within
 from onnxsearch.vectors.row_map import RowMap
@@ -50,6 +51,25 @@ class LocalView:
         return [
             sorted([*one, *other], key=by_distance_then_key)[:limit]
             for one, other in zip(self.bounded.search(queries, limit, live), recent, strict=True)
+        ]
+
+    def candidates(self, queries: Vectors, limit: int) -> list[Candidates]:
+        """Return rows that are roughly the nearest of each query; see `CandidateSearch`.
+
+        Raises:
+            DamagedMapError: The file is not what was written.
+        """
+        recent = self.recent.candidates(queries, limit)
+        if self.file is None or self.bounded is None:
+            return recent
+        return [
+            Candidates(
+                [*self.file.keys.take(places), *other.keys],
+                np.concatenate([self.file.take(places), other.vectors]),
+            )
+            for places, other in zip(
+                self.bounded.candidates(queries, limit, self.live), recent, strict=True
+            )
         ]
 
     def pairs_within(

@@ -12,7 +12,14 @@ import numpy as np
 from onnxsearch.filters import Filter
 from onnxsearch.types import Metadata
 from onnxsearch.vectors.base import CollectionSpec, Match, Vectors
-from onnxsearch.vectors.exact_search import Floats, Positions, euclidean_lengths, nearest
+from onnxsearch.vectors.capabilities import Candidates
+from onnxsearch.vectors.exact_search import (
+    Floats,
+    Positions,
+    euclidean_lengths,
+    nearest,
+    roughly_nearest,
+)
 
 _FEWEST = 64
 
@@ -34,6 +41,15 @@ class RowView:
         """Return the nearest rows of each query; see `VectorStore.search`."""
         rows = self.matching(filter)
         return nearest(self.spec.metric, self.matrix, self.lengths, self.keys, queries, limit, rows)
+
+    def candidates(self, queries: Vectors, limit: int) -> list[Candidates]:
+        """Return the nearest rows of each query, up to rounding; see `CandidateSearch`."""
+        metric = self.spec.metric
+        found: list[Candidates] = []
+        for rows in roughly_nearest(metric, self.matrix, self.lengths, queries, limit, self.live):
+            places: list[int] = rows.tolist()
+            found.append(Candidates([self.keys[place] for place in places], self.matrix[rows]))
+        return found
 
     def matching(self, filter: Filter | None) -> Positions | None:
         """Return the positions of the rows that may be found; None for all."""
