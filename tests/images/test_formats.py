@@ -246,6 +246,22 @@ def test_icons_within_the_limit_open() -> None:
         assert open_image(data).size in {(40, 40), (30, 30), (256, 256), (16, 16)}
 
 
+@pytest.mark.parametrize(("images", "is_read"), [(1024, True), (1025, False)])
+def test_an_icon_holds_1024_images_at_most(images: int, is_read: bool) -> None:
+    small = struct.pack("<BBBBHHII", 16, 16, 0, 0, 1, 32, len(png(16)), 6 + 16 * images)
+    windows = struct.pack("<HHH", 0, 1, images) + small * images + png(16)
+    block = struct.pack(">I", 8 + len(png(128))) + png(128)
+    others = (b"name" + struct.pack(">I", 8)) * (images - 1)
+    apple = others + b"ic07" + block
+    apple = b"icns" + struct.pack(">I", 8 + len(apple)) + apple
+    for data in (windows, apple):
+        if is_read:
+            open_image(data)
+        else:
+            with pytest.raises(BrokenImageError):
+                open_image(data)
+
+
 def test_an_icon_without_end_is_broken() -> None:
     many = struct.pack("<HHH", 0, 1, 65_535) + bytes(16 * 65_535)
     endless = b"icns" + struct.pack(">I", 1 << 31) + (b"ic07" + struct.pack(">I", 8)) * 5_000

@@ -124,6 +124,32 @@ def test_what_is_missing_is_the_default_of_the_class(
     assert PreprocessingProfile.from_config(path) == PreprocessingProfile.named(named)
 
 
+@pytest.mark.parametrize(
+    ("kind", "edge", "resized", "fit"),
+    [
+        # The published edges: 256 / 224 of the crop for LeViT, and the inverse of 224 / 256.
+        ("Levit", 224, (256, 256), "shortest"),
+        ("Levit", 192, (219, 219), "shortest"),
+        ("ConvNext", 224, (256, 256), "shortest"),
+        ("ConvNext", 383, (437, 437), "shortest"),
+        ("ConvNext", 384, None, "squash"),
+    ],
+)
+def test_edges_before_the_crop(
+    write: Write, kind: str, edge: int, resized: tuple[int, int] | None, fit: str
+) -> None:
+    values = {"image_processor_type": f"{kind}ImageProcessor", "size": {"shortest_edge": edge}}
+    profile = PreprocessingProfile.from_config(write("preprocessor_config.json", values))
+    assert (profile.resize_to, profile.fit) == (resized, fit)
+
+
+@pytest.mark.parametrize("kind", ["CLIP", "ViT", "Siglip", "ConvNext", "Levit"])
+def test_pixels_are_rescaled_to_1_unless_told_otherwise(write: Write, kind: str) -> None:
+    values = {"image_processor_type": f"{kind}ImageProcessor", "do_normalize": False}
+    profile = PreprocessingProfile.from_config(write("preprocessor_config.json", values))
+    assert profile.apply(Image.new("RGB", (300, 300), "white")).max() == pytest.approx(1.0)
+
+
 def test_a_conversion_to_rgb_of_null_is_none(write: Write) -> None:
     """As SigLIP 2 has it; transformers' loader then drops the alpha channel."""
     values = {"image_processor_type": "SiglipImageProcessor", "do_convert_rgb": None}
