@@ -68,6 +68,24 @@ def test_the_first_hits_come_in_the_order_of_another_model(
         assert (found.model, found.metric) == (plain.model, plain.metric)
 
 
+def test_an_image_that_is_replaced_meanwhile_has_its_new_vector(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with filled() as engine:
+        rule = Rerank.by_model("two")
+        first = engine.search(QUERY, model="one", limit=1)[0].id
+        scores = type(rule).scores
+
+        def replaced_before(self: Any, context: Any, hits: Sequence[Hit]) -> Any:
+            engine.add(QUERY, id=first)
+            return scores(self, context, hits)
+
+        monkeypatch.setattr(type(rule), "scores", replaced_before)
+        (hit,) = engine.search(QUERY, model="one", rerank=rule, limit=1)
+        assert hit.id == first
+        assert hit.rerank_score == engine.search(QUERY, model="two", limit=1)[0].score
+
+
 OPTIONS = st.fixed_dictionaries(
     {},
     optional={
