@@ -7,6 +7,7 @@ import io
 import tokenize
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import onnxsearch
@@ -67,6 +68,7 @@ def test_no_two_classes_have_one_name() -> None:
     assert {name: modules for name, modules in homes.items() if len(modules) > 1} == {}
 
 
+@cache
 def _tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
@@ -113,7 +115,7 @@ def _reached(start: str, imports: Mapping[str, Iterable[str]]) -> set[str]:
 def _lines_of_code(path: Path) -> int:
     """Return the number of lines with code: no docstrings, comments or blank lines."""
     text = path.read_text(encoding="utf-8")
-    tree = ast.parse(text)
+    tree = _tree(path)
     strings: set[int] = set()
     for node in ast.walk(tree):
         # Docstrings, and the strings that document fields.

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from onnxsearch.cli import advise  # noqa: F401  adds its command
 from onnxsearch.testing import write_pictures
 from tests.cli.test_commands import Run, run  # noqa: F401  fixtures
 
 
+@pytest.mark.integration
 def test_settings_are_tried_on_images_in_folders(run: Run, tmp_path: Path) -> None:  # noqa: F811
     write_pictures(tmp_path / "photos", ["red/a", "red/b", "blue/c", "blue/d"])
     assert run("index", tmp_path / "photos").exit_code == 0

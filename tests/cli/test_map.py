@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from onnxsearch.cli import map  # noqa: F401  adds its command
 from tests.cli.test_commands import Run, pictures, run  # noqa: F401  fixtures
 
 
+@pytest.mark.integration
 def test_a_page_of_all_images(run: Run, pictures: Path, tmp_path: Path) -> None:  # noqa: F811
     assert run("index", pictures).exit_code == 0
     page = tmp_path / "out.html"

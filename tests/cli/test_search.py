@@ -238,12 +238,14 @@ def answer(folder: Path, **variables: str) -> str:
     return done.stdout
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_shells_can_be_told_to_complete(tmp_path: Path, shell: str) -> None:
     script = answer(tmp_path, _ONNXSEARCH_COMPLETE=f"source_{shell}")
     assert f"_ONNXSEARCH_COMPLETE=complete_{shell}" in script
 
 
+@pytest.mark.integration
 def test_a_shell_completes_names_of_models(tmp_path: Path) -> None:
     words = {"COMP_WORDS": "onnxsearch search --model efficient", "COMP_CWORD": "3"}
     completed = answer(tmp_path, _ONNXSEARCH_COMPLETE="complete_bash", **words)

@@ -48,6 +48,7 @@ def test_every_example_is_run_here() -> None:
     assert forgotten == []
 
 
+@pytest.mark.integration
 def test_first_steps(run: Callable[..., str]) -> None:
     first, second = run("first_steps.py"), run("first_steps.py")
     assert "42 indexed" in first
@@ -57,12 +58,14 @@ def test_first_steps(run: Callable[..., str]) -> None:
     assert "coffee" not in others
 
 
+@pytest.mark.integration
 def test_own_model(run: Callable[..., str]) -> None:
     blocks = run("own_model.py").split("(")
     assert len(blocks) == 3
     assert all("dahlia-close.jpg" in block for block in blocks[1:])
 
 
+@pytest.mark.integration
 def test_perceptual_hash(run: Callable[..., str]) -> None:
     *copies, mirrored = run("perceptual_hash.py").splitlines()
     assert len(copies) == 5

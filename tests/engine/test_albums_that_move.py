@@ -535,6 +535,7 @@ def test_a_copy_of_an_album_with_its_index_is_an_album_of_its_own(tmp_path: Path
     assert paths_at(album / ".onnxsearch") == {str(album / id) for id in IDS}
 
 
+@pytest.mark.integration
 def test_an_album_that_is_moved_away_from_its_index_is_found_in_another_process(
     tmp_path: Path,
 ) -> None:

@@ -409,6 +409,7 @@ class Expiry(RuleBasedStateMachine):
         assert_consistent(*self.stores)
 
 
+@pytest.mark.integration
 def test_in_any_order() -> None:
     run_state_machine_as_test(
         Expiry, settings=settings(max_examples=40, stateful_step_count=25, deadline=None)

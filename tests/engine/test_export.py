@@ -354,6 +354,7 @@ def test_a_file_that_is_no_export_is_refused(
     assert_consistent(engine._catalog.vectors, engine._catalog.metadata)
 
 
+@pytest.mark.integration
 def test_rows_that_repeat_take_little_memory(small: Path) -> None:
     """A dictionary lets a small file hold a long text many times."""
     text = json.dumps({"id": "x", "metadata": {"a": "x" * 2**20}})[: -(2**12)] + '"}}'
@@ -401,6 +402,7 @@ def test_a_file_that_is_cut_off_is_refused(small: Path, length: int) -> None:
         new_engine().import_from(small)
 
 
+@pytest.mark.integration
 def test_a_batch_is_small(filled: SearchEngine, tmp_path: Path) -> None:
     filled.export(tmp_path / "album.parquet")
     with parquet_reader.ParquetExport(tmp_path / "album.parquet") as source:

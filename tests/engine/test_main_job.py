@@ -37,6 +37,7 @@ def default_model() -> OnnxEmbedder:
     return OnnxEmbedder.bundled()
 
 
+@pytest.mark.integration
 def test_the_stores_agree(
     album: Path, tmp_path: Path, redis_server: RedisServer, default_model: OnnxEmbedder
 ) -> None:

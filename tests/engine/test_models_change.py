@@ -80,6 +80,7 @@ def test_backfill_does_only_what_is_missing(files: list[Path]) -> None:
     assert_consistent(house.vectors, house.metadata)
 
 
+@pytest.mark.integration
 def test_models_come_and_go_with_the_largest_records(tmp_path: Path) -> None:
     """A commit takes 32 MiB, and backfill fills 64 pictures at once."""
     house = House()

@@ -335,6 +335,7 @@ def album() -> SearchEngine:
     return engine
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     "options",
     [

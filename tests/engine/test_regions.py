@@ -282,6 +282,7 @@ def bundled() -> Iterator[OnnxEmbedder]:
         yield embedder
 
 
+@pytest.mark.integration
 def test_regions_of_a_bundled_model(bundled: OnnxEmbedder, album: Path, tmp_path: Path) -> None:
     photos = sorted(album.rglob("*.jpg"))[:2]
     with OnnxEmbedder.bundled("efficientnet-lite0") as plain:

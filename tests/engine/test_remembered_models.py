@@ -95,6 +95,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     return Home(tmp_path / "home")
 
 
+@pytest.mark.integration
 def test_it_opens_without_arguments_in_another_process(home: Home) -> None:
     home.fill()
     command = [sys.executable, "-c", OPEN_AND_SEARCH, home.album, home.image("navy")]

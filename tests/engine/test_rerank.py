@@ -107,6 +107,7 @@ SECOND_LOOKS = st.one_of(
 )
 
 
+@pytest.mark.integration
 @given(st.integers(0, 45), st.integers(1, 45), OPTIONS, SECOND_LOOKS)
 def test_a_page_is_a_slice_of_the_whole_ranking(
     engine: SearchEngine,

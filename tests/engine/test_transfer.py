@@ -257,6 +257,7 @@ def test_what_is_no_engine_cannot_be_copied_to(other: SearchEngine) -> None:
         engine_of("a").copy_to(other)
 
 
+@pytest.mark.integration
 def test_much_metadata_goes_along(tmp_path: Path) -> None:
     """More than a commit takes, if 256 pictures went at once."""
     here, path = engine_of("a"), tmp_path / "snapshot.zip"

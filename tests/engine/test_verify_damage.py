@@ -165,6 +165,7 @@ def tamper(house: House, what: str, where: str | int, number: int) -> None:
         house.metadata.commit({ids[int(where) % len(ids)][0]: cell.key.encode()})
 
 
+@pytest.mark.integration
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

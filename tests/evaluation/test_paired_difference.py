@@ -67,6 +67,7 @@ def test_a_ranking_is_not_better_than_an_equal_one(column: NDArray[np.float64]) 
     assert "no difference of a and b is shown" in str(difference)
 
 
+@pytest.mark.integration
 def test_an_interval_holds_the_true_difference_as_often_as_it_says() -> None:
     random = np.random.default_rng(0)
     held = 0

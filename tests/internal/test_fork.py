@@ -111,6 +111,7 @@ def test_closing_in_a_fork_leaves_the_locks_and_the_log_of_its_parent(tmp_path: 
     assert (tmp_path / "r.sqlite-wal").stat().st_size > 0
 
 
+@pytest.mark.integration
 def test_a_fork_waits_for_a_write_that_is_under_way(tmp_path: Path):
     store = LocalVectorStore(tmp_path / "v.sqlite")
     store.ensure_collection(CollectionSpec("c", 2, fingerprint="f"))

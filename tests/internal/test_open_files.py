@@ -160,6 +160,7 @@ def test_every_file_of_milvus_lite_is_known(tmp_path: Path):
     assert not is_store_file(tmp_path / "hard")
 
 
+@pytest.mark.integration
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_a_store_that_was_dropped_unclosed_claims_no_later_file(tmp_path: Path) -> None:
     store = SQLiteMetadataStore(tmp_path / "records.sqlite")

@@ -138,6 +138,7 @@ def test_no_row_is_nearer_than_its_bound(
         assert (sketch @ file.sketches.T >= least).all()
 
 
+@pytest.mark.integration
 @given(
     metric=FLOAT_METRICS,
     seed=st.integers(0, 2**32),

@@ -105,6 +105,7 @@ def test_the_deepest_filters(store: VectorStore) -> None:
     assert found(store, wide) == {n for n in range(ROWS) if wide.matches(row(n))}
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("width", [1, 2, 3, 100, 1_000])
 def test_no_filter_is_deeper_than_a_milvus_server_reads(width: int) -> None:
     steps = ({"(": 1, ")": -1}.get(sign, 0) for sign in expression(deepest(width)))

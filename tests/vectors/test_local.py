@@ -67,6 +67,7 @@ def test_acknowledged_rows_survive_kill_9(tmp_path: Path) -> None:
             assert nearest(store, number) == key(number)
 
 
+@pytest.mark.integration
 def test_two_processes_write_one_file(tmp_path: Path) -> None:
     path = tmp_path / "vectors.sqlite"
     with LocalVectorStore(path) as store:

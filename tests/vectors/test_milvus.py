@@ -200,6 +200,7 @@ def test_leaves_collections_of_others_alone(tmp_path: Path) -> None:
         client.close()
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     "index",
     [

@@ -104,6 +104,7 @@ def test_three_lines_from_a_name_to_a_result(clip: str, photos: Path, tmp_path: 
     assert found(hits[0].uri) == "red"
 
 
+@pytest.mark.integration
 def test_an_index_finds_its_model_again(
     clip: str, photos: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
