@@ -135,7 +135,7 @@ def test_photographs_are_classified_by_words(shared: Callable[[str], Path]) -> N
         text=text,
     )
     words = {"banana": "06_Banana", "lemon": "08_Lemon", "pineapple": "23_Pineapple"}
-    folders = {folder.name: word for word, folder in words.items()}
+    folders = {folder: word for word, folder in words.items()}
     with SearchEngine(model, InMemoryVectorStore(), InMemoryMetadataStore()) as engine:
         for folder in shared("data/grocery").iterdir():
             for photo in sorted(folder.glob("*.jpg"))[:8] if folder.name in folders else []:

@@ -97,7 +97,7 @@ def test_what_was_cut_off_is_completed(kind: str, moment: Moment) -> None:
 def check_searched_only_if_whole(engine: SearchEngine) -> None:
     """A space is searched with a vector of each image, or not at all."""
     try:
-        found = engine.search(pixels(1), augmented=True, limit=100)
+        found = engine.search(pixels(1), augmented=True, limit=1000)
     except UnknownModelError:
         return
     assert len(found) == engine.count()
@@ -146,7 +146,7 @@ def test_a_killed_process_leaves_what_the_next_completes(tmp_path: Path, seed: i
             if number % 2 and engine.count():
                 engine.augment()
                 assert engine.verify().ok
-                assert len(engine.search(pixels(1), augmented=True, limit=400)) == engine.count()
+                assert len(engine.search(pixels(1), augmented=True, limit=1000)) == engine.count()
             if number == 5:
                 engine.augment(neighbours=4)
                 assert error(engine, 4) < EXACT
