@@ -74,6 +74,8 @@ nitpick_ignore_regex = [
     ("py:class", r"onnxsearch\.search\.duplicate_images\.DuplicateReader|DuplicateReader"),
     # The forms of arguments of adapters, which their docstrings describe.
     ("py:class", r"QueryKind|HaystackFilters|ImagesOfRay|Secret|NDArray|ArrayLike"),
+    # Arrays of classifiers, of which the docstrings give shapes and dtypes.
+    ("py:class", r"Classes|Floats"),
     # Type variables.
     ("py:.*", r"(onnxsearch\.vectors\.capabilities\.)?Index"),
     ("py:class", r"onnxsearch\.async_engine\._Opened"),
