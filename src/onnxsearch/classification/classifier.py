@@ -38,8 +38,8 @@ class Classifier(ABC):
         """Learn from examples; return the function that judges images.
 
         Args:
-            examples: Their directions, (n, dimension), at least one of each class.
-            classes: The class of each, from 0 to `count` - 1.
+            examples: Their directions, (n, dimension) float64, at least one of each class.
+            classes: The class of each, (n,) intp, from 0 to `count` - 1.
             count: Number of classes, at least 2.
         """
 
