@@ -380,6 +380,22 @@ def test_large_row_groups_are_refused(filled: SearchEngine, tmp_path: Path) -> N
         new_engine().import_from(path)
 
 
+@pytest.mark.parametrize(("extra", "is_refused"), [(1, True), (-(2**12), False)])
+def test_records_of_a_row_group_have_17_mib_at_most(
+    small: Path, extra: int, is_refused: bool
+) -> None:
+    most = 17 * 2**20
+    path = small.with_name("long.parquet")
+    text = json.loads(pq.read_schema(small).metadata[b"onnxsearch"])
+    named = pa.table({"record": pa.array(["x" * (most + extra)])}).replace_schema_metadata(
+        {b"onnxsearch": json.dumps({**text, "models": []})}
+    )
+    pq.write_table(named, path, compression="zstd", use_dictionary=False)
+    with pytest.raises(StoreCorruptError) as caught:
+        new_engine().import_from(path)
+    assert (f"of at most {most:,}" in str(caught.value)) is is_refused
+
+
 def test_a_damaged_file_is_an_error_or_the_same_data(small: Path) -> None:
     """A byte is changed at every place of the file."""
     data = small.read_bytes()
