@@ -143,6 +143,39 @@ def test_edges_before_the_crop(
     assert (profile.resize_to, profile.fit) == (resized, fit)
 
 
+@pytest.mark.parametrize(
+    ("kind", "size", "resized", "fit", "resample"),
+    [
+        ("CLIP", 224, None, "shortest", "bicubic"),
+        ("ViT", 224, None, "squash", "bilinear"),
+        ("Siglip", 224, None, "squash", "bicubic"),
+        ("Bit", 224, None, "shortest", "bicubic"),
+        ("DeiT", 224, 256, "squash", "bicubic"),
+        ("ConvNext", 384, None, "squash", "bicubic"),
+        ("MobileNetV1", 224, 256, "shortest", "bilinear"),
+        ("MobileNetV2", 224, 256, "shortest", "bilinear"),
+        ("Levit", 224, 256, "shortest", "bicubic"),
+    ],
+)
+def test_sizes_that_are_missing_are_those_of_the_class(
+    write: Write, kind: str, size: int, resized: int | None, fit: str, resample: str
+) -> None:
+    values = {"image_processor_type": f"{kind}ImageProcessor"}
+    profile = PreprocessingProfile.from_config(write("preprocessor_config.json", values))
+    assert profile.size == (size, size)
+    assert profile.resize_to == (None if resized is None else (resized, resized))
+    assert (profile.fit, profile.resample) == (fit, resample)
+
+
+@pytest.mark.parametrize(
+    ("share", "resized"), [({}, 256), ({"crop_pct": 0}, 256), ({"crop_pct": 0.5}, 448)]
+)
+def test_the_share_of_a_crop_of_timm(write: Write, share: dict[str, float], resized: int) -> None:
+    values = {"pretrained_cfg": {"input_size": [3, 224, 224], **share}}
+    profile = PreprocessingProfile.from_config(write("config.json", values))
+    assert profile.resize_to == (resized, resized)
+
+
 @pytest.mark.parametrize("kind", ["CLIP", "ViT", "Siglip", "ConvNext", "Levit"])
 def test_pixels_are_rescaled_to_1_unless_told_otherwise(write: Write, kind: str) -> None:
     values = {"image_processor_type": f"{kind}ImageProcessor", "do_normalize": False}
