@@ -320,6 +320,19 @@ def test_lost_neighbours_are_sought_again(damage: bytes | None) -> None:
     assert error(engine, mean=mean) < EXACT
 
 
+def test_neighbours_of_former_calls_are_deleted() -> None:
+    metadata = InMemoryMetadataStore()
+    engine = SearchEngine(Pixels(), InMemoryVectorStore(), metadata)
+    engine.add_many(Item(image, f"{n:02}") for n, image in enumerate(random_pixels(12)))
+    for neighbours in (5, 5, 3):
+        engine.add(pixels(1, 200, 3))
+        engine.augment(neighbours=neighbours)
+        cells = [key for key, _ in metadata.items("onnxsearch:augmentation")]
+        assert len(cells) == 2
+    engine.drop_model(NAME)
+    assert not list(metadata.items("onnxsearch:augmentation"))
+
+
 def test_progress_and_asyncio() -> None:
     engine = filled(20)
     seen: list[Progress] = []
