@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from onnxsearch import Comparison, Hit, JSONValue, SearchEngine
+from onnxsearch import Comparison, Hit, JSONValue
 from onnxsearch.cli import output
 from onnxsearch.cli.app import app
 from onnxsearch.cli.embedders import (
@@ -30,11 +30,10 @@ from onnxsearch.cli.options import (
     OldRecords,
     Records,
     check_image,
-    check_indexed,
     errors_end_the_command,
     records_of,
 )
-from onnxsearch.cli.stored_models import searched_models
+from onnxsearch.cli.stored_models import opened
 
 _NAME = 28
 """Columns for a file's name."""
@@ -72,12 +71,8 @@ def compare(
     place = records_of(location, records, metadata)
     with errors_end_the_command():
         check_image(image)
-        check_indexed(location, place)
-        embedders, names = searched_models(options, location, place)
-        with SearchEngine.open(
-            location, embedders=embedders, records=place, model_path=model_path
-        ) as engine:
-            comparison = engine.compare(image, limit=limit, models=names)
+        with opened(options, location, place, model_path) as (engine, searched):
+            comparison = engine.compare(image, limit=limit, models=searched.names)
         if html is not None:
             comparison.to_html(html)
     if as_json:

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from onnxsearch import SearchEngine
 from onnxsearch.cli import output
 from onnxsearch.cli.app import app
 from onnxsearch.cli.embedders import ModelOptions
@@ -16,15 +15,15 @@ from onnxsearch.cli.options import (
     DEFAULT_LOCATION,
     EXIT_CODES,
     AsJSON,
+    ComparedModel,
     Location,
     ModelPaths,
     OldRecords,
     Records,
-    check_indexed,
     errors_end_the_command,
     records_of,
 )
-from onnxsearch.cli.stored_models import searched_models
+from onnxsearch.cli.stored_models import opened
 
 
 @app.command(epilog=EXIT_CODES)
@@ -49,30 +48,22 @@ def duplicates(
     location: Location = DEFAULT_LOCATION,
     records: Records = None,
     metadata: OldRecords = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model", "-m", help="The model to compare with: its name in the index, or its file."
-        ),
-    ] = None,
+    model: ComparedModel = None,
     model_path: ModelPaths = None,
     as_json: AsJSON = False,
 ) -> None:
     """Show groups of images that look alike, exact copies of files included."""
-    options = ModelOptions([model] if model else None, None, None, None, None, None)
+    options = ModelOptions([model] if model else None)
     place = records_of(location, records, metadata)
-    with errors_end_the_command():
-        check_indexed(location, place)
-        embedders, names = searched_models(options, location, place)
-        with SearchEngine.open(
-            location, embedders=embedders, records=place, model_path=model_path
-        ) as engine:
-            name = names[0] if names else None
-            with output.progress_bar("Comparing") as progress:
-                groups = engine.duplicates(max_distance, model=name, progress=progress)
-            if html is not None:
-                with output.progress_bar("Reading") as progress:
-                    groups.to_html(html, progress=progress)
+    with (
+        errors_end_the_command(),
+        opened(options, location, place, model_path) as (engine, searched),
+    ):
+        with output.progress_bar("Comparing") as progress:
+            groups = engine.duplicates(max_distance, model=searched.name, progress=progress)
+        if html is not None:
+            with output.progress_bar("Reading") as progress:
+                groups.to_html(html, progress=progress)
     if as_json:
         output.print_json({"max_distance": max_distance, "groups": [list(g) for g in groups]})
         return

@@ -106,12 +106,12 @@ class _Loading(TypedDict):
 class ModelOptions:
     """The models of one command, and how to load those that come from files."""
 
-    models: Sequence[str] | None
-    profiles: Sequence[str] | None
-    names: Sequence[str] | None
-    outputs: Sequence[str] | None
-    poolings: Sequence[str] | None
-    layouts: Sequence[str] | None
+    models: Sequence[str] | None = None
+    profiles: Sequence[str] | None = None
+    names: Sequence[str] | None = None
+    outputs: Sequence[str] | None = None
+    poolings: Sequence[str] | None = None
+    layouts: Sequence[str] | None = None
     text_models: Sequence[str] | None = None
     tokenizers: Sequence[str] | None = None
     text_profiles: Sequence[str] | None = None

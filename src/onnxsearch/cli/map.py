@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from onnxsearch import AlbumMap, JSONValue, SearchEngine
+from onnxsearch import AlbumMap, JSONValue
 from onnxsearch.cli import output
 from onnxsearch.cli.app import app
 from onnxsearch.cli.embedders import ModelOptions
@@ -16,17 +16,17 @@ from onnxsearch.cli.options import (
     DEFAULT_LOCATION,
     EXIT_CODES,
     AsJSON,
+    ComparedModel,
     FilterText,
     LocationArgument,
     ModelPaths,
     OldRecords,
     Records,
-    check_indexed,
     errors_end_the_command,
     filter_of,
     records_of,
 )
-from onnxsearch.cli.stored_models import searched_models
+from onnxsearch.cli.stored_models import opened
 
 
 @app.command("map", epilog=EXIT_CODES)
@@ -41,28 +41,20 @@ def map_album(
     ] = 0,
     records: Records = None,
     metadata: OldRecords = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model", "-m", help="The model to compare with: its name in the index, or its file."
-        ),
-    ] = None,
+    model: ComparedModel = None,
     model_path: ModelPaths = None,
     as_json: AsJSON = False,
 ) -> None:
     """Write a page that shows all images in a plane, similar ones near each other."""
-    options = ModelOptions([model] if model else None, None, None, None, None, None)
+    options = ModelOptions([model] if model else None)
     place, wanted = records_of(location, records, metadata), filter_of(filter)
-    with errors_end_the_command():
-        check_indexed(location, place)
-        embedders, names = searched_models(options, location, place)
-        with SearchEngine.open(
-            location, embedders=embedders, records=place, model_path=model_path
-        ) as engine:
-            name = names[0] if names else None
-            with output.progress_bar("Mapping") as progress:
-                album = engine.map(name, filter=wanted, seed=seed, progress=progress)
-            written = album.to_html(page)
+    with (
+        errors_end_the_command(),
+        opened(options, location, place, model_path) as (engine, searched),
+    ):
+        with output.progress_bar("Mapping") as progress:
+            album = engine.map(searched.name, filter=wanted, seed=seed, progress=progress)
+        written = album.to_html(page)
     if as_json:
         output.print_json(_as_json(album, written))
         return

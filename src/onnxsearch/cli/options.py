@@ -58,6 +58,12 @@ OldRecords = Annotated[
     str | None,
     typer.Option("--metadata", envvar="ONNXSEARCH_METADATA", hidden=True),
 ]
+ComparedModel = Annotated[
+    str | None,
+    typer.Option(
+        "--model", "-m", help="The model to compare with: its name in the index, or its file."
+    ),
+]
 ModelPaths = Annotated[
     list[str] | None,
     typer.Option(

@@ -41,12 +41,11 @@ from onnxsearch.cli.options import (
     OldRecords,
     Records,
     check_image,
-    check_indexed,
     errors_end_the_command,
     filter_of,
     records_of,
 )
-from onnxsearch.cli.stored_models import Searched, searched_models
+from onnxsearch.cli.stored_models import Searched, opened
 from onnxsearch.search.query import query_of
 
 
@@ -199,11 +198,7 @@ def search(
             tokenizer,
             text_profile,
         )
-        check_indexed(location, place)
-        searched = searched_models(options, location, place)
-        with SearchEngine.open(
-            location, embedders=searched.embedders, records=place, model_path=model_path
-        ) as engine:
+        with opened(options, location, place, model_path) as (engine, searched):
             chosen = _chosen(searched, engine)
             first = model if is_alone else chosen[0]
             results = engine.search(

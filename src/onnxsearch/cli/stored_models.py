@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
-from onnxsearch import Embedder, ModelDescription, UnknownModelError
+from onnxsearch import Embedder, ModelDescription, SearchEngine, UnknownModelError
 from onnxsearch._internal.paths import absolute_path
 from onnxsearch.catalog.augmented_spaces import is_augmented, model_below
 from onnxsearch.cli.embedders import ModelOptions, comes_by_name, is_file, is_of_plugin
+from onnxsearch.cli.options import check_indexed
 from onnxsearch.embedders.onnx.embedder import CLASS_NAME
 from onnxsearch.embedders.onnx.fingerprint import file_digest
 from onnxsearch.engine import DEFAULT_NAMESPACE
@@ -23,20 +25,40 @@ class Searched(NamedTuple):
     names: list[str] | None
     """Which of its models to search with; None if the options name none, or `embedders`."""
 
+    @property
+    def name(self) -> str | None:
+        """The model to search with where one is enough; None for the first of the engine."""
+        return self.names[0] if self.names else None
 
-def searched_models(options: ModelOptions, location: str, records: str | None) -> Searched:
-    """Return the models that the options name.
+
+@contextmanager
+def opened(
+    options: ModelOptions, location: str, records: str | None, model_path: Sequence[str] | None
+) -> Iterator[tuple[SearchEngine, Searched]]:
+    """Open an index that exists, to search with the models that the options name.
 
     Args:
         options: The options of the command.
         location: Where the vectors are.
         records: Where the records are; None for a file at the location.
+        model_path: Where models are that the index remembers elsewhere.
 
     Raises:
+        InvalidArgumentError: There is no index, or an option does not fit the models.
         UnknownModelError: The index has no such model; to open it with one would add it.
-        InvalidArgumentError: An option does not fit the models.
         ModelError: A model cannot be loaded.
+        StoreError: A store failed.
     """
+    check_indexed(location, records)
+    searched = _searched_models(options, location, records)
+    with SearchEngine.open(
+        location, embedders=searched.embedders, records=records, model_path=model_path
+    ) as engine:
+        yield engine, searched
+
+
+def _searched_models(options: ModelOptions, location: str, records: str | None) -> Searched:
+    """Return the models that the options name."""
     if not options.models:
         return Searched(options.embedders(), None)
     stored = stored_models(location, records, DEFAULT_NAMESPACE)
