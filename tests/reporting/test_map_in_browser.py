@@ -11,7 +11,7 @@ import pytest
 
 from onnxsearch import InMemoryMetadataStore, InMemoryVectorStore, Item, SearchEngine
 from onnxsearch.testing import picture_bytes
-from tests.browser import chromium
+from tests.browser import PATIENCE, launched, watched
 from tests.engine.pixels import Pixels, random_pixels
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 
 COUNT = 90
-PATIENCE = 20_000
 EVIL = '</script><img src=x onerror="document.title=1"> \u2028.png'
 
 
@@ -56,30 +55,18 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = chromium()
-    api.expect.set_options(timeout=PATIENCE)
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=path, args=["--host-resolver-rules=MAP * ~NOTFOUND", "--no-sandbox"]
-        )
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(params=[390, 1920])
 def page(browser: Browser, page_file: Path, request: pytest.FixtureRequest) -> Iterator[Page]:
     page = browser.new_page(viewport={"width": request.param, "height": 900})
-    page.set_default_timeout(PATIENCE)
-    errors: list[str] = []
-    asked: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda message: errors.append(message.text))
-    page.on("request", lambda request: asked.append(request.url))
+    errors, asked = watched(page)
     page.goto(page_file.as_uri())
     yield page
     assert errors == []
-    assert [url for url in asked if not url.startswith(("data:", "blob:"))] == [page_file.as_uri()]
+    assert asked == [page_file.as_uri()]
     assert page.title() == f"{COUNT + 1} images by pixels"
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.close()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from onnxsearch import DuplicateGroups
-from tests.browser import chromium
+from tests.browser import launched, watched
 from tests.reporting.duplicates import EVIL, duplicates
 
 if TYPE_CHECKING:
@@ -19,21 +19,11 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.integration
 
-PATIENCE = 20_000
-"""Milliseconds to wait for what has to appear: the machine may be busy."""
-
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = chromium()
-    api.expect.set_options(timeout=PATIENCE)
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=path, args=["--host-resolver-rules=MAP * ~NOTFOUND"]
-        )
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -47,19 +37,12 @@ def page(browser: Browser, album: DuplicateGroups, tmp_path: Path) -> Iterator[P
     path = album.to_html(tmp_path / "review.html")
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     page = context.new_page()
-    page.set_default_timeout(PATIENCE)
-    mistakes: list[str] = []
-    requests: list[str] = []
-    page.on("pageerror", lambda error: mistakes.append(str(error)))
-    page.on("console", lambda message: mistakes.append(message.text))
-    page.on("request", lambda request: requests.append(request.url))
+    mistakes, asked = watched(page)
     page.goto(path.as_uri())
     yield page
     context.close()
     assert mistakes == []
-    # Thumbnails and exports are in the page; nothing else is asked for.
-    others = [url for url in requests if not url.startswith(("data:", "blob:"))]
-    assert all(url.startswith(tmp_path.as_uri()) and url.endswith(".html") for url in others)
+    assert all(url.startswith(tmp_path.as_uri()) and url.endswith(".html") for url in asked)
 
 
 def press(page: Page, *keys: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from onnxsearch import InMemoryMetadataStore, InMemoryVectorStore, SearchEngine
-from tests.browser import chromium
+from tests.browser import PATIENCE, launched
 from tests.serving.page.colours import (
     NAMES,
     ColourEmbedder,
@@ -25,31 +25,15 @@ if TYPE_CHECKING:
     from tests.serving.page.service import RunningService
 
 SHADES = 70
-PATIENCE = 20_000
-"""Milliseconds to wait for what has to appear: the machine may be busy."""
 
 OpenPage = Callable[..., "Page"]
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Start Chromium, or skip the test.
-
-    Playwright runs an event loop in this thread until it ends, so that tests of another module
-    could run none.
-    """
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     pytest.importorskip("uvicorn", reason="the extra [serve] is not installed")
-    path = chromium()
-    api.expect.set_options(timeout=PATIENCE)
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=path,
-            # Whatever the page asks for, no name leads to another machine.
-            args=["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"],
-        )
+    with launched("127.0.0.1") as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
