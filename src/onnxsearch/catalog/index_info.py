@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
@@ -127,17 +127,24 @@ def index_info(catalog: Catalog) -> IndexInfo:
         identity=catalog.identity.known(),
         root=catalog.records.root.read().path,
         others={name: catalog.vectors.count(name) for name in others},
-        augmented=tuple(_augmented_info(catalog, space) for space in spaces),
+        augmented=tuple(_augmented_infos(catalog, spaces)),
     )
 
 
-def _augmented_info(catalog: Catalog, space: AugmentedSpace) -> AugmentedInfo:
+def _augmented_infos(catalog: Catalog, spaces: Sequence[AugmentedSpace]) -> Iterator[AugmentedInfo]:
+    """Yield what is known of each space; all records are read once."""
+    present: dict[str, set[str]] = {space.model: set() for space in spaces}
+    for image in catalog.records.images() if spaces else ():
+        for model in present.keys() & set(image.record.models):
+            present[model].add(image.key)
+    for space in spaces:
+        yield _augmented_info(catalog, space, present[space.model])
+
+
+def _augmented_info(catalog: Catalog, space: AugmentedSpace, present: set[str]) -> AugmentedInfo:
     data = catalog.spaces.graph(space)
     graph = None if data is None else decode_graph(data, space.neighbours)
     moved = set() if graph is None else set(graph[0])
-    present = {
-        image.key for image in catalog.records.images() if space.model in image.record.models
-    }
     return AugmentedInfo(
         name=space.name,
         model=space.model,
