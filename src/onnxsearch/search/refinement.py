@@ -65,7 +65,7 @@ class Refinement:
     @property
     def words(self) -> Keywords | None:
         """The keywords that are searched for."""
-        return None if self.keywords is None else as_keywords(self.keywords)
+        return cast("Keywords | None", self.keywords)
 
     @property
     def is_nothing(self) -> bool:
