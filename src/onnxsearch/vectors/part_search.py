@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from onnxsearch._internal.validation import instance, integer
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.filters import Filter, check_filter
-from onnxsearch.vectors.base import CollectionSpec, Match, Vectors
+from onnxsearch.vectors.base import CollectionSpec, Match, Vectors, checked_matrix
 from onnxsearch.vectors.capabilities import Parts
 from onnxsearch.vectors.exact_search import (
     Positions,
@@ -41,15 +43,7 @@ def check_parts(
             f"parts of {number} x {dimension} numbers: collection {spec.name!r} has rows of "
             f"{spec.columns} {spec.dtype}: expected float32, and a multiple of the dimension"
         )
-    matrix = np.asarray(queries)
-    if matrix.ndim != 2 or matrix.shape[1] != dimension or matrix.dtype != np.float32:
-        raise InvalidArgumentError(
-            f"queries of shape {matrix.shape} and type {matrix.dtype}: expected "
-            f"(n, {dimension}) float32"
-        )
-    if not np.isfinite(matrix).all():
-        raise InvalidArgumentError("queries hold NaN or infinity: expected finite numbers")
-    return np.ascontiguousarray(matrix), limit
+    return checked_matrix("queries", queries, replace(spec, dimension=dimension)), limit
 
 
 def nearest_parts(
