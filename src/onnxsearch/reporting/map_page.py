@@ -9,7 +9,7 @@ from importlib.resources import files
 
 from onnxsearch.images.reading import ReadPolicy
 from onnxsearch.reporting.html_page import document
-from onnxsearch.reporting.labels import escaped
+from onnxsearch.reporting.labels import escaped, script_json
 from onnxsearch.reporting.map_drawing import MapDrawing, MapImage
 from onnxsearch.reporting.sprites import COLUMNS, Sprite, SpriteSheets, sprite_sheets
 from onnxsearch.types import JSONValue
@@ -40,7 +40,7 @@ def map_page(drawing: MapDrawing, reading: ReadPolicy) -> str:
     package = files("onnxsearch.reporting").joinpath("map_page")
     body = package.joinpath("body.html").read_text(encoding="utf-8")
     body = body.replace("{title}", escaped(drawing.title))
-    body = body.replace("{data}", _script_text(_data(drawing, sheets)))
+    body = body.replace("{data}", script_json(_data(drawing, sheets)))
     return document(
         drawing.title,
         ["page.css", "map_page/map.css"],
@@ -105,9 +105,3 @@ def _lines(image: MapImage) -> Iterator[str]:
     for name, value in image.metadata.items():
         shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         yield f"{name}: {shown}"
-
-
-def _script_text(value: dict[str, JSONValue]) -> str:
-    """Return JSON that is safe between script tags: ASCII, and without anything like a tag."""
-    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 from collections.abc import Iterable
 
 from onnxsearch.reporting.decisions import FORMAT, VERSION
 from onnxsearch.reporting.html_page import page
-from onnxsearch.reporting.labels import escaped
+from onnxsearch.reporting.labels import escaped, script_json
 from onnxsearch.reporting.rows import Fact, Group, Tile
+from onnxsearch.reporting.thumbnails import jpeg_uri
 
 _HINT = (
     "Arrow keys move. K keeps an image, X removes it, A accepts the suggestion for a group, U "
@@ -78,8 +78,7 @@ def _section(group: Group, first: int) -> str:
 def _tile(tile: Tile, number: int, is_suggested: bool) -> str:
     image = '<span class="none">no image</span>'
     if tile.thumbnail is not None:
-        source = base64.b64encode(tile.thumbnail).decode("ascii")
-        image = f'<img src="data:image/jpeg;base64,{source}" alt="" decoding="async">'
+        image = f'<img src="{jpeg_uri(tile.thumbnail)}" alt="" decoding="async">'
     badge = '<span class="badge">suggested</span>' if is_suggested else ""
     facts = "".join(map(_fact, tile.facts))
     return (
@@ -156,7 +155,4 @@ def _data(images: list[tuple[int, str, str | None, int | None]]) -> str:
         "key": hashlib.sha256(groups.encode("ascii")).hexdigest(),
         "images": images,
     }
-    text = json.dumps(data)
-    for mark in "<>&":
-        text = text.replace(mark, f"\\u{ord(mark):04x}")
-    return f'<script type="application/json" id="data">{text}</script>\n'
+    return f'<script type="application/json" id="data">{script_json(data)}</script>\n'

@@ -68,6 +68,9 @@ def as_jpeg(image: Image.Image) -> bytes:
 
 
 def _as_uri(jpeg: bytes | None) -> str | None:
-    if jpeg is None:
-        return None
+    return None if jpeg is None else jpeg_uri(jpeg)
+
+
+def jpeg_uri(jpeg: bytes) -> str:
+    """Return a JPEG as the address of an image in a page."""
     return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
