@@ -184,6 +184,26 @@ with SQLiteMetadataStore(sys.argv[1]) as store:
 """
 
 
+OPEN_MANY = """
+import sys, time
+from onnxsearch import SQLiteMetadataStore
+for number in range(150):
+    start = float(sys.argv[2]) + 0.02 * number
+    time.sleep(max(0, start - time.time()))
+    SQLiteMetadataStore(f"{sys.argv[1]}/{number}.sqlite").close()
+"""
+
+
+@pytest.mark.integration
+def test_processes_make_many_files_at_once(tmp_path: Path) -> None:
+    together = str(time.time() + 3)
+    workers = [
+        subprocess.Popen([sys.executable, "-c", OPEN_MANY, str(tmp_path), together])
+        for _ in range(4)
+    ]
+    assert [worker.wait(60) for worker in workers] == [0, 0, 0, 0]
+
+
 def test_processes_make_and_share_one_file(path: Path) -> None:
     together = str(time.time() + 1)
     workers = [

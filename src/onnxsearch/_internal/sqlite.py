@@ -194,10 +194,12 @@ class Database:
 
     def _prepare(self, schema: str) -> None:
         connection = self._writer
+        # Of one moment: another process may be creating it.
+        with _transaction(connection, "BEGIN"):
+            is_new = self._is_new()
         if self._is_read_only:
-            self._is_new()  # raises if it is not one of ours
             return
-        if self._is_new():
+        if is_new:
             with _transaction(connection, "BEGIN IMMEDIATE"):
                 # Another process may have created it first.
                 if self._is_new():
@@ -208,6 +210,7 @@ class Database:
         self._use_write_ahead_log()
 
     def _is_new(self) -> bool:
+        """Return whether nothing has been created yet; raise an error if it is none of ours."""
         (application,) = self._writer.execute("PRAGMA application_id").fetchone()
         (version,) = self._writer.execute("PRAGMA user_version").fetchone()
         (tables,) = self._writer.execute("SELECT count(*) FROM sqlite_master").fetchone()
