@@ -65,6 +65,18 @@ def test_the_order_is_kept(count: int, batch_size: int, iterated: bool) -> None:
     assert max(model.batches, default=1) <= batch_size
 
 
+def test_one_core_embeds_all_images_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Alone(Numbers):
+        def parallel(self, workers: int) -> Numbers:
+            assert workers == 1
+            return self
+
+    monkeypatch.setattr(base, "available_cores", lambda: 1)
+    model = Alone()
+    assert len(model.embed(iter(images(3)), batch_size=1)) == 3
+    assert model.batches == [1, 1, 1]
+
+
 def test_batches_are_run_at_once() -> None:
     model = Numbers(together=CORES)  # a run ends when all cores have met
     assert len(model.embed(images(6))) == 6

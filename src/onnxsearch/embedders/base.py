@@ -169,9 +169,16 @@ class Embedder(Closeable):
             >>> OnnxEmbedder.bundled().embed("photo.jpg").shape
             (1, 1280)
         """
+        return self._embed_with(available_cores(), images, batch_size)
+
+    def _embed_with(
+        self, workers: int, images: ImageInput | Iterable[ImageInput], batch_size: int
+    ) -> Vectors:
+        """Return what `embed` returns, computed by so many threads."""
         batch_size = integer("batch_size", batch_size, least=1)
-        workers, rest = available_cores(), iter(_as_iterable(images))
-        first = list(islice(rest, workers * batch_size))
+        rest = iter(_as_iterable(images))
+        # Two at least, so that one is known to be the only one.
+        first = list(islice(rest, max(2, workers * batch_size)))
         if len(first) == 1:  # which has all cores by itself
             return _embed_batch(self, first)
         # Few images are shared out, so that every thread has some.

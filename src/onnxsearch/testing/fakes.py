@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from onnxsearch._internal.validation import check_name
-from onnxsearch.embedders.base import Embedder, Tensor
+from onnxsearch.embedders.base import DEFAULT_BATCH, Embedder, Tensor
 from onnxsearch.errors import EmbeddingError, InvalidArgumentError
 from onnxsearch.images.reading import open_image
-from onnxsearch.types import ImageInput
+from onnxsearch.types import ImageInput, Vectors
 
 _Pair: TypeAlias = "frozenset[str]"
 
@@ -120,6 +120,15 @@ class FakeEmbedder(Embedder):
         """The calls so far."""
         with self._lock:
             return FakeCalls(tuple(self._prepared), tuple(self._batches))
+
+    def embed(
+        self, images: ImageInput | Iterable[ImageInput], *, batch_size: int = DEFAULT_BATCH
+    ) -> Vectors:
+        """Return the vectors of `images` as `Embedder.embed` does, in one thread.
+
+        So `calls` are in the order of the images, and the same on every machine.
+        """
+        return self._embed_with(1, images, batch_size)
 
     def prepare(self, image: ImageInput) -> Tensor:
         """Return the SHA-256 of the image's pixels, of shape (32,) uint8.
