@@ -1368,12 +1368,13 @@ class SearchEngine(Closeable):
         """Remove a model and its vectors from the engine; images and records stay.
 
         The model may be one that only an earlier engine had. Writes of other processes that
-        still use it fail from then on. Its augmented vectors go with it; the name
-        `<model>:augmented` removes them alone.
+        still use it fail from then on. Its augmented vectors and its regions go with it; the
+        names `<model>:augmented` and `<model>.regions` remove them alone.
 
         Raises:
             UnknownModelError: Neither the engine nor its stores know the model.
-            InvalidArgumentError: The engine has no other model.
+            InvalidArgumentError: The engine has no other model, or gives the regions that are to
+                be removed.
             StoreError: A store failed; the next call continues, and so does the next engine
                 that opens.
         """

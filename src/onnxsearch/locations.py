@@ -219,8 +219,12 @@ def stored_embedders(
     return [OnnxEmbedder.bundled(profile=DEFAULT_MODEL if collections else None)]
 
 
-def named_embedder(name: str) -> Embedder:
+def named_embedder(name: str, *, regions: bool = False) -> Embedder:
     """Return the model of the catalogue that has a name, or else the bundled one.
+
+    Args:
+        name: The name.
+        regions: Whether it also gives vectors of regions.
 
     Raises:
         InvalidArgumentError: No model has it.
@@ -229,7 +233,8 @@ def named_embedder(name: str) -> Embedder:
     from onnxsearch.embedders.hub.catalogue import catalogue
     from onnxsearch.embedders.onnx.embedder import OnnxEmbedder
 
-    return OnnxEmbedder.hub(name) if name in catalogue() else OnnxEmbedder.bundled(name)
+    load = OnnxEmbedder.hub if name in catalogue() else OnnxEmbedder.bundled
+    return load(name, regions=regions)
 
 
 def make_embedders(models: Sequence[ModelDescription], places: Sequence[Path]) -> list[Embedder]:

@@ -89,6 +89,38 @@ def colour_model(
     return bytes(model.SerializeToString())
 
 
+def convolutional_model() -> bytes:
+    """Make a model with two convolutions that halve the resolution, and the mean of the last map.
+
+    It takes (n, 3, 224, 224), so that regions are pooled from a map of 112 x 112 cells.
+    """
+    random = np.random.default_rng(5)
+    shapes = {"first": (FEATURES, 3, 3, 3), "second": (FEATURES, FEATURES, 3, 3)}
+    initializers = [
+        numpy_helper.from_array(random.normal(size=shape).astype(np.float32), name)
+        for name, shape in shapes.items()
+    ]
+    halved = {"strides": [2, 2], "pads": [1, 1, 1, 1]}
+    nodes = [
+        helper.make_node("Conv", ["x", "first"], ["large"], **halved),
+        helper.make_node("Relu", ["large"], ["map"]),
+        helper.make_node("Conv", ["map", "second"], ["small"], **halved),
+        helper.make_node("GlobalAveragePool", ["small"], ["means"]),
+        helper.make_node("Flatten", ["means"], ["vector"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "convolutional",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ("n", 3, 224, 224))],
+        [helper.make_tensor_value_info("vector", TensorProto.FLOAT, ("n", FEATURES))],
+        initializers,
+    )
+    opset = [helper.make_opsetid("", 17)]
+    model = helper.make_model(graph, opset_imports=opset, ir_version=8)
+    data: bytes = model.SerializeToString()
+    return data
+
+
 def _to_nhwc(layout: str) -> list[int]:
     return [0, 2, 3, 1] if layout == "NCHW" else [0, 1, 2, 3]
 

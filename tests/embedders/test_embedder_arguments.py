@@ -42,6 +42,17 @@ def test_arguments_of_an_embedder(argument: str, wrong: Any) -> None:
         OnnxEmbedder(colour_model(), **arguments)
 
 
+@pytest.mark.parametrize("wrong", ["", 0, 1, None, (), b""])
+def test_regions(wrong: Any) -> None:
+    for load in (
+        lambda: OnnxEmbedder(colour_model(), profile=SMALL, regions=wrong),
+        lambda: OnnxEmbedder.bundled(regions=wrong),
+        lambda: OnnxEmbedder.hub("no such model", regions=wrong),
+    ):
+        with pytest.raises(InvalidArgumentError, match="regions"):
+            load()
+
+
 @pytest.mark.parametrize("wrong", [7, None, [7], [("CPUExecutionProvider",)], [("a", 7)]])
 def test_providers(wrong: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="providers"):

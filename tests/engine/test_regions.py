@@ -26,6 +26,7 @@ from onnxsearch import (
 )
 from onnxsearch.embedders.regions import Regional
 from onnxsearch.vectors.capabilities import LateInteraction
+from tests.embedders.models import convolutional_model
 from tests.engine.mosaic import CELLS, Mosaic, collage, patchwork
 
 REGIONS = "mosaic.regions"
@@ -151,6 +152,41 @@ def test_regions_are_dropped_with_their_model() -> None:
         engine.drop_model("mosaic")
         assert vectors.collections() == ["onnxsearch__other"]
         assert engine.verify().ok
+
+
+def test_regions_are_dropped_alone() -> None:
+    vectors, records = InMemoryVectorStore(), InMemoryMetadataStore()
+    with SearchEngine(Mosaic(), vectors, records) as engine:
+        fill(engine)
+        assert engine.info().models[0].regions == len(PLACES)
+        assert not engine.info().others
+        with pytest.raises(InvalidArgumentError, match="without regions=True"):
+            engine.drop_model(REGIONS)
+    with SearchEngine(Mosaic(regions=False), vectors, records) as engine:
+        engine.drop_model(REGIONS)
+        assert vectors.collections() == ["onnxsearch__mosaic"]
+        assert engine.info().models[0].regions is None
+        assert {record.models for record in engine.records()} == {("mosaic",)}
+        assert engine.verify().ok
+
+
+def test_an_index_remembers_regions_until_they_are_dropped(tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    model = tmp_path / "conv.onnx"
+    model.write_bytes(convolutional_model())
+    with SearchEngine.open(
+        tmp_path, embedders=OnnxEmbedder(model, profile="keras-tf", regions=True)
+    ):
+        pass
+    plain = OnnxEmbedder(model, profile="keras-tf")
+    with SearchEngine.open(tmp_path, embedders=plain) as engine:
+        (known,) = engine.info().models
+        assert known.settings["regions"] == "map"
+        engine.drop_model("conv.regions")
+        (known,) = engine.info().models
+        assert "regions" not in known.settings
+    with SearchEngine.open(tmp_path) as engine, pytest.raises(UnknownModelError, match="regions"):
+        engine.search(patchwork(1), model="conv.regions")
 
 
 def test_selections_count_images_and_not_regions(engine: SearchEngine) -> None:

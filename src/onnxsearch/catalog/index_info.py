@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from onnxsearch._internal.version import VERSION
 from onnxsearch.catalog.augmented_spaces import AugmentedSpace, decode_graph
 from onnxsearch.embedders.description import ModelDescription
+from onnxsearch.embedders.regions import regions_name
 from onnxsearch.errors import CollectionNotFoundError
 
 if TYPE_CHECKING:
@@ -23,14 +24,17 @@ class ModelInfo(ModelDescription):
     vectors: int = 0
     """Number of vectors that are stored. A migration or a removal that was cut off may have
     left some that no search returns."""
+    regions: int | None = None
+    """Number of images whose regions are stored beside them; None for a model without regions."""
 
     def __repr__(self) -> str:
         file = self.file.name if self.file is not None and self.file.name else self.class_name
         profile = f", profile {self.profile}" if self.profile else ""
         text = ", with a text model" if self.text is not None else ""
+        regions = "" if self.regions is None else f", regions of {self.regions:,} images"
         return (
             f"{self.name}: {self.vectors:,} vectors of {self.dimension:,} "
-            f"({self.metric.value}), {file}{profile}{text}"
+            f"({self.metric.value}), {file}{profile}{text}{regions}"
         )
 
 
@@ -115,7 +119,8 @@ def index_info(catalog: Catalog) -> IndexInfo:
     """
     models = catalog.manifest.models()
     spaces = catalog.spaces.all()
-    names = [model.name for model in models] + [space.name for space in spaces]
+    names = [model.name for model in models]
+    names += [regions_name(name) for name in names] + [space.name for space in spaces]
     known = {catalog.collection(name) for name in names}
     others = [name for name in catalog.collections() if name not in known]
     return IndexInfo(
@@ -150,19 +155,21 @@ def _augmented_info(catalog: Catalog, space: AugmentedSpace, present: set[str]) 
         model=space.model,
         neighbours=space.neighbours,
         alpha=space.alpha,
-        vectors=_count(catalog, space.name),
+        vectors=_count(catalog, space.name) or 0,
         is_ready=space.is_ready,
         added=len(present - moved),
         removed=len(moved - present),
     )
 
 
-def _count(catalog: Catalog, model: str) -> int:
+def _count(catalog: Catalog, model: str) -> int | None:
+    """Return how many vectors are stored; None if nothing was ever made for them."""
     with suppress(CollectionNotFoundError):
         return catalog.vectors.count(catalog.collection(model))
-    return 0
+    return None
 
 
 def _model_info(catalog: Catalog, model: ModelDescription) -> ModelInfo:
     values = {each.name: getattr(model, each.name) for each in fields(model)}
-    return ModelInfo(**values, vectors=_count(catalog, model.name))
+    regions = _count(catalog, regions_name(model.name))
+    return ModelInfo(**values, vectors=_count(catalog, model.name) or 0, regions=regions)

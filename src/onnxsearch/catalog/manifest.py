@@ -11,10 +11,14 @@ from onnxsearch.catalog.model_entries import LaterManifestError, decode_models, 
 from onnxsearch.catalog.records import Change
 from onnxsearch.catalog.retries import attempts, contended
 from onnxsearch.embedders.description import ModelDescription
+from onnxsearch.embedders.regions import regions_name
 from onnxsearch.errors import StoreCorruptError, StoreError
 from onnxsearch.metadata.base import Cell, MetadataStore
 
 logger = logging.getLogger("onnxsearch")
+
+_REGIONS = "regions"
+"""The setting of a description that says where regions come from."""
 
 
 def manifest_cell(namespace: str) -> Cell:
@@ -66,13 +70,13 @@ class Manifest:
             logger.info("onnxsearch: the models of the index are not noted: %s", error)
 
     def without(self, model: str) -> Change:
-        """Return the change that takes a model out."""
+        """Return the change that takes a model out, or the regions of one."""
         try:
             before, known = self._read()
         except LaterManifestError:
             return Change()
-        after = [each for each in known if each.name != model]
-        if len(after) == len(known):
+        after = [_without_regions(each, model) for each in known if each.name != model]
+        if after == known:
             return Change()
         return Change({self._cell: self._encoded(after)}, {self._cell: before})
 
@@ -109,6 +113,17 @@ def _with_known(model: ModelDescription, known: ModelDescription | None) -> Mode
     """Return a description with what the engine that made it does not know."""
     if known is None or known.fingerprint != model.fingerprint:
         return model
-    # An image model is often opened alone: its vectors are the same.
+    # An image model is often opened alone, or without regions: its vectors are the same.
     merged = model if model.text else replace(model, text=known.text)
+    if _REGIONS in known.settings and _REGIONS not in model.settings:
+        regions = {_REGIONS: known.settings[_REGIONS]}
+        merged = replace(merged, settings={**model.settings, **regions})
     return replace(merged, version=known.version) if merged == known else merged
+
+
+def _without_regions(model: ModelDescription, dropped: str) -> ModelDescription:
+    """Return a description without its regions, if they are what is dropped."""
+    if regions_name(model.name) != dropped:
+        return model
+    kept = {name: value for name, value in model.settings.items() if name != _REGIONS}
+    return replace(model, settings=kept)

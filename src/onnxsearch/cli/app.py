@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 import onnxsearch
-from onnxsearch import SearchEngine
 from onnxsearch.cli import output
 from onnxsearch.cli.embedders import (
     Layouts,
@@ -17,6 +16,7 @@ from onnxsearch.cli.embedders import (
     Outputs,
     Poolings,
     Profiles,
+    Regions,
     TextModels,
     TextProfiles,
     Tokenizers,
@@ -33,7 +33,6 @@ from onnxsearch.cli.options import (
     Records,
     Root,
     errors_end_the_command,
-    note_other_models,
     records_of,
 )
 from onnxsearch.cli.sources import (
@@ -47,6 +46,7 @@ from onnxsearch.cli.sources import (
     SourceArgument,
     SourceOptions,
 )
+from onnxsearch.cli.stored_models import filling
 
 app = typer.Typer(
     help="Find similar images.",
@@ -91,6 +91,7 @@ def index(
     text_model: TextModels = None,
     tokenizer: Tokenizers = None,
     text_profile: TextProfiles = None,
+    regions: Regions = False,
     model_path: ModelPaths = None,
     prune: Annotated[
         bool, typer.Option("--prune", help="Remove entries whose files are gone from the folder.")
@@ -136,19 +137,15 @@ def index(
         text_model,
         tokenizer,
         text_profile,
+        regions,
     )
+    place = records_of(location, records, metadata)
     with errors_end_the_command(), output.interruption_noted():
         opened = reading.open(source)  # before an index is made that a mistake leaves empty
         with (
-            SearchEngine.open(
-                location,
-                embedders=options.embedders(),
-                records=records_of(location, records, metadata),
-                model_path=model_path,
-            ) as engine,
+            filling(options, location, place, model_path) as engine,
             output.progress_bar() as progress,
         ):
-            note_other_models(engine)
             report = reading.index(engine, opened, progress)
     if as_json:
         output.print_json(output.report_as_json(report, location))

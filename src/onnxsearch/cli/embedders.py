@@ -65,7 +65,14 @@ Layouts = Annotated[
         "--layout", help="NCHW or NHWC: the order of the input's axes, where the file is silent."
     ),
 ]
-
+Regions = Annotated[
+    bool,
+    typer.Option(
+        "--regions",
+        help="Also store vectors of the parts of each image, so that a search finds images in "
+        "which the query is a part. The index remembers it.",
+    ),
+]
 TextModels = Annotated[
     list[str] | None,
     typer.Option(
@@ -115,6 +122,8 @@ class ModelOptions:
     text_models: Sequence[str] | None = None
     tokenizers: Sequence[str] | None = None
     text_profiles: Sequence[str] | None = None
+    regions: bool = False
+    """Whether each of the models also gives vectors of regions."""
 
     def embedders(self) -> list[Embedder] | None:
         """Return the models that the options name; None stands for those of the index.
@@ -129,10 +138,11 @@ class ModelOptions:
         embedders: list[Embedder] = []
         for model in models:
             if not is_file(model):
-                embedders.append(_named(model))
+                embedders.append(_named(model, regions=self.regions))
                 continue
             arguments, text = next(loaded)
-            embedders.append(OnnxEmbedder(model, **arguments, text=text() if text else None))
+            made = text() if text else None
+            embedders.append(OnnxEmbedder(model, **arguments, text=made, regions=self.regions))
         return embedders or None
 
     @property
@@ -192,13 +202,23 @@ class ModelOptions:
         ]
 
 
-def _named(model: str) -> Embedder:
-    """Return a model by name: a bundled or a downloaded one, or one of another package."""
+def _named(model: str, *, regions: bool) -> Embedder:
+    """Return a model by name: a bundled or a downloaded one, or one of another package.
+
+    Raises:
+        InvalidArgumentError: No model has the name, or its package gives no vectors of regions.
+        ModelError: The model cannot be used.
+    """
     if is_of_plugin(model):
+        if regions:
+            raise InvalidArgumentError(
+                f"--regions: model {model!r} is of an installed package, which says itself what it "
+                "gives. Name models from files, or by a name of `onnxsearch models list`"
+            )
         name, _, argument = model.partition(":")
         given = (argument,) if argument else ()
         return made_by_plugin(EMBEDDERS, name, Embedder, *given)  # type: ignore[type-abstract]
-    return named_embedder(model)
+    return named_embedder(model, regions=regions)
 
 
 def comes_by_name(model: str) -> bool:

@@ -94,6 +94,8 @@ def _model_lines(model: ModelInfo) -> Iterator[str]:
         value = model.profile if setting == "profile" else model.settings.get(setting)
         if value is not None:
             yield f"  {setting:<11} {value}"
+    if model.regions is not None:
+        yield f"  regions     of {model.regions:,} images"
     if model.text is not None:
         yield from _file_lines("text model", model.text.file)
         yield from _file_lines("tokenizer", model.text.tokenizer)

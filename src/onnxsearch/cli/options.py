@@ -16,7 +16,6 @@ from onnxsearch import (
     ImageNotFoundError,
     InvalidArgumentError,
     OnnxSearchError,
-    SearchEngine,
 )
 from onnxsearch._internal.paths import absolute_path
 from onnxsearch.cli import output
@@ -140,16 +139,6 @@ def check_indexed(location: str, records: str | None) -> None:
         raise InvalidArgumentError(
             f"there is no index at {location!r}: its file {str(missing[0])!r} does not exist. Make "
             "an index with `onnxsearch index DIR`, or name its place with --location and --records"
-        )
-
-
-def note_other_models(engine: SearchEngine) -> None:
-    """Say which models of the index new images get no vectors of."""
-    others = [model.name for model in engine.info().models if model.name not in engine.models]
-    if others:
-        output.print_note(
-            f"the index also has {', '.join(others)}, and this run computes vectors of "
-            f"{', '.join(engine.models)} only: leave out --model to use all models of the index"
         )
 
 

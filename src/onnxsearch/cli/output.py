@@ -21,7 +21,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from onnxsearch import IndexReport, JSONValue, Progress as Moment, SearchResults
+from onnxsearch import Hit, IndexReport, JSONValue, Progress as Moment, SearchResults
 from onnxsearch.errors import without_secrets
 
 SHOWN_FAILURES = 20
@@ -122,7 +122,7 @@ def print_error(message: str) -> None:
 
 
 def print_results(results: SearchResults, *, first: int = 1, is_empty: bool = False) -> None:
-    """Print a table: rank, distance, file.
+    """Print a table: rank, distance, file; and where in it the region is that was found.
 
     Args:
         results: What a search found.
@@ -137,10 +137,22 @@ def print_results(results: SearchResults, *, first: int = 1, is_empty: bool = Fa
         )
         return
     width = len(str(first + len(results) - 1))
-    print_line(f"{'#':>{width}}  distance  file", style="bold")
-    for rank, hit in enumerate(results, first):
+    regions = [_edges(hit) for hit in results]
+    title = f"{'left,top,right,bottom':<{_EDGES}}  " if any(regions) else ""
+    print_line(f"{'#':>{width}}  distance  {title}file", style="bold")
+    for rank, (hit, region) in enumerate(zip(results, regions, strict=True), first):
         file = hit.id if hit.uri is None else short_path(hit.uri)
-        print_line(f"{rank:>{width}}  {hit.distance:8.4f}  {file}")
+        place = f"{region:<{_EDGES}}  " if title else ""
+        print_line(f"{rank:>{width}}  {hit.distance:8.4f}  {place}{file}")
+
+
+_EDGES = 21
+"""Columns for the edges of a region."""
+
+
+def _edges(hit: Hit) -> str:
+    """Return where a hit's region is, in percent of the sides; nothing if it has none."""
+    return "" if hit.region is None else ",".join(f"{100 * edge:.0f}%" for edge in hit.region)
 
 
 def print_report(report: IndexReport, location: str) -> None:

@@ -11,7 +11,6 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from onnxsearch import SearchEngine
 from onnxsearch.cli import output
 from onnxsearch.cli.app import app
 from onnxsearch.cli.embedders import (
@@ -22,6 +21,7 @@ from onnxsearch.cli.embedders import (
     Outputs,
     Poolings,
     Profiles,
+    Regions,
 )
 from onnxsearch.cli.options import (
     DEFAULT_LOCATION,
@@ -33,9 +33,9 @@ from onnxsearch.cli.options import (
     Records,
     Root,
     errors_end_the_command,
-    note_other_models,
     records_of,
 )
+from onnxsearch.cli.stored_models import filling
 
 _EXIT_CODES = """Exit codes: 0 ended by Ctrl-C or SIGTERM; 1 an error, described on standard error;
 2 wrong usage; 141 the reader of the output has left.""".replace("\n", " ")
@@ -53,6 +53,7 @@ def watch(
     model_output: Outputs = None,
     pooling: Poolings = None,
     layout: Layouts = None,
+    regions: Regions = False,
     model_path: ModelPaths = None,
     keep: Annotated[
         bool, typer.Option("--keep", help="Keep entries whose files are gone from DIR.")
@@ -69,18 +70,13 @@ def watch(
     ] = False,
 ) -> None:
     """Index DIR, and keep the index up to date until Ctrl-C."""
-    options = ModelOptions(model, profile, name, model_output, pooling, layout)
+    options = ModelOptions(model, profile, name, model_output, pooling, layout, regions=regions)
+    place = records_of(location, records, metadata)
     with (
         _ended_by_signals(),
         errors_end_the_command(),
-        SearchEngine.open(
-            location,
-            embedders=options.embedders(),
-            records=records_of(location, records, metadata),
-            model_path=model_path,
-        ) as engine,
+        filling(options, location, place, model_path) as engine,
     ):
-        note_other_models(engine)
         for report in engine.watch(
             folder,
             prune=not keep,

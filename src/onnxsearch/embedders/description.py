@@ -79,7 +79,7 @@ class ModelDescription:
     source: ModelSource | None = None
     settings: Mapping[str, JSONValue] = field(default_factory=dict[str, JSONValue])
     """What else the class is called with to make the embedder again, as JSON has it. Of an
-    `OnnxEmbedder`: `profile` (complete), `output`, `pooling`, `layout` and `draft`."""
+    `OnnxEmbedder`: `profile` (complete), `output`, `pooling`, `layout`, `regions` and `draft`."""
     text: TextModelDescription | None = None
     version: str = field(default=VERSION, compare=False)
     """The version of onnxsearch that made the description."""

@@ -9,7 +9,7 @@ from onnxsearch._internal.validation import instance, text
 from onnxsearch.catalog.augmented_spaces import augmented_name
 from onnxsearch.embedders.base import Embedder
 from onnxsearch.embedders.bundled import DEFAULT_MODEL
-from onnxsearch.embedders.regions import regions_name
+from onnxsearch.embedders.regions import model_of_regions, regions_name, regions_of
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.indexing.backfill import check_complete
 from onnxsearch.indexing.spaces import ensure_collections, remember_models
@@ -41,6 +41,12 @@ def drop_model(catalog: Catalog, embedders: EmbedderRegistry, model: str) -> Non
     if list(embedders) == [model]:
         raise InvalidArgumentError(
             f"{model!r} is the engine's only model: migrate() replaces it by another one"
+        )
+    whole = embedders.get(model_of_regions(model) or "")
+    if whole is not None and regions_of(whole) is not None:
+        raise InvalidArgumentError(
+            f"{model!r}: this engine gives new images regions. Open the index with "
+            f"{whole.name!r} made without regions=True, and drop them then"
         )
     embedders.discard(model)
     for space in (augmented_name(model), regions_name(model)):

@@ -26,7 +26,7 @@ from onnxsearch.embedders.bundled import DEFAULT_MODEL, PROFILE_REVISION, bundle
 from onnxsearch.embedders.description import ModelDescription, ModelSource, class_path
 from onnxsearch.embedders.hub.resolution import image_model
 from onnxsearch.embedders.onnx.external_data import model_name
-from onnxsearch.embedders.onnx.feature_mapped import FeatureMapped
+from onnxsearch.embedders.onnx.feature_mapped import FeatureMapped, check_regions
 from onnxsearch.embedders.onnx.fingerprint import (
     fingerprint,
     model_digest,
@@ -164,7 +164,7 @@ class OnnxEmbedder(FeatureMapped):
         text: OnnxTextEmbedder | None = None,
         regions: bool | str = False,
     ) -> None:
-        instance("regions", regions, (bool, str), "True, False or the name of a tensor")
+        wanted = check_regions(regions)
         cores = available_cores() if threads is None else integer("threads", threads, least=1)
         source = model if isinstance(model, bytes) else absolute_path(model, "model")
         path = None if isinstance(source, bytes) else source
@@ -193,8 +193,8 @@ class OnnxEmbedder(FeatureMapped):
         if self._text is not None:
             self._text.check_dimension(self._dimension, self._output, first.listed())
         self._model = self._model.batched_safely(probes, values, self._output)
-        if regions:
-            self._expose(regions, probes)
+        if wanted:
+            self._expose(wanted, probes)
 
     @classmethod
     def bundled(
@@ -262,6 +262,7 @@ class OnnxEmbedder(FeatureMapped):
         threads: int | None = None,
         runtime: RuntimeOptions = _FAIR_SHARE,
         reading: ReadPolicy = READ_STRICTLY,
+        regions: bool | str = False,
     ) -> Self:
         """Return a model that `onnxsearch models get` has downloaded; no connection is opened.
 
@@ -291,13 +292,15 @@ class OnnxEmbedder(FeatureMapped):
             threads: See `OnnxEmbedder`.
             runtime: See `OnnxEmbedder`.
             reading: See `OnnxEmbedder`.
+            regions: See `OnnxEmbedder`.
 
         Raises:
             ModelNotDownloadedError: It is not in the cache; the message holds the command.
             ModelChecksumError: A file does not have the locked bytes.
             UnknownModelError: The catalogue has no such name.
             ModelError: The model cannot be used, as with `OnnxEmbedder`.
-            MissingExtraError: It has a text tower, and the extra `text` is not installed.
+            MissingExtraError: It has a text tower, and the extra `text` is not installed; or
+                `regions` is wanted, and the extra `onnx` is not.
             InvalidArgumentError: An argument is of another type or form.
 
         Example:
@@ -306,6 +309,7 @@ class OnnxEmbedder(FeatureMapped):
             'onnx-community/dinov2-small'
         """
         boolean("text", text)
+        check_regions(regions)
         if embedder_name is not None:
             instance("embedder_name", embedder_name, str, "a name for the engine")
         found = image_model(name, revision, file, cache)
@@ -331,6 +335,7 @@ class OnnxEmbedder(FeatureMapped):
             runtime=runtime,
             reading=reading,
             text=tower,
+            regions=regions,
         )
         embedder.source, embedder._digest = found.source, found.digest
         return embedder

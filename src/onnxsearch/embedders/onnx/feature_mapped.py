@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onnxsearch._internal.validation import check_name
+from onnxsearch._internal.validation import check_name, instance, text
 from onnxsearch.embedders.base import Embedder, Tensor
 from onnxsearch.embedders.onnx.editing import find_feature_map
 from onnxsearch.embedders.onnx.image_model import ImageModel
@@ -23,6 +23,17 @@ if TYPE_CHECKING:
 
 _LARGEST = 4096
 """Channels, and cells on a side, of a feature map at most: more is a mistake."""
+
+
+def check_regions(wanted: bool | str) -> bool | str:
+    """Return which regions are wanted: True, False or those of an inner tensor.
+
+    Raises:
+        InvalidArgumentError: It is something else.
+    """
+    expected = "True, False or the name of a tensor"
+    instance("regions", wanted, (bool, str), expected)
+    return text("regions", wanted, expected) if isinstance(wanted, str) else wanted
 
 
 class FeatureMapped(Embedder):
