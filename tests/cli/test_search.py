@@ -180,6 +180,9 @@ def test_a_filter_that_cannot_be_read_is_shown(run: Run, album: SearchEngine) ->
         (["--keywords", "!"], "expected at least one"),
         (["--keywords", "gold", "--model", "x"], "model with keywords alone"),
         (["gold.png", "--keyword-field", "a"], "--keyword-field does nothing"),
+        (["gold.png", "--box", "0,0,4"], "--box '0,0,4': expected LEFT,TOP,RIGHT,BOTTOM"),
+        (["gold.png", "--box", "0,0,99,9"], "64 x 48 pixels"),
+        (["gold.png", "--model", "x.regions"], "index DIR --regions"),
     ],
     ids=str,
 )

@@ -19,12 +19,16 @@ from PIL import Image
 
 from onnxsearch import (
     AsyncSearchEngine,
+    InMemoryMetadataStore,
+    InMemoryVectorStore,
     InvalidArgumentError,
+    Query,
     SearchEngine,
     StoreUnavailableError,
     Vectors,
 )
 from onnxsearch.testing import FakeEmbedder, picture, picture_bytes, write_pictures
+from tests.engine.mosaic import Mosaic, collage, patchwork
 
 mcp = pytest.importorskip("mcp", reason="the extra [mcp] is not installed")
 create_mcp_server = pytest.importorskip("onnxsearch.serving.mcp").create_mcp_server
@@ -174,6 +178,43 @@ def test_more_like_this(call: Callable[..., Any], engine: SearchEngine) -> None:
     found = hits(call("more_like_this", ids=["cup", "mug"], unlike=["fork"], limit=3))
     assert not {"cup", "mug", "fork"} & set(found)
     assert len(found) == 3
+
+
+def test_parts_of_images(call: Callable[..., Any], engine: SearchEngine, album: Path) -> None:
+    box = [0, 0, 3, 2]
+    photo = base64.b64encode((album / "photos" / "cup.png").read_bytes()).decode()
+    found = hits(call("search_by_image", image=photo, box=box))
+    assert found == engine.search(album / "photos" / "cup.png", box=box, limit=5).ids
+    stored = hits(call("more_like_this", ids=["cup"], box=box))
+    assert stored == engine.search(Query.id("cup"), box=box, exclude_query=True, limit=5).ids
+    assert "pixels, and the box is not inside" in refusal(
+        call("more_like_this", ids=["cup"], box=[0, 0, 10_000, 2])
+    )
+    assert "expected one image" in refusal(call("more_like_this", ids=["cup", "mug"], box=box))
+    for wrong in ([0, 0, 3], [0, 0, 3, "x"], [3, 2, 0, 0], [0, 0, -3, 2]):
+        assert "box" in refusal(call("search_by_image", image=photo, box=wrong))
+
+
+def test_images_in_which_another_is_a_part() -> None:
+    part = io.BytesIO()
+    patchwork(2).save(part, "png")
+    arguments = {"image": base64.b64encode(part.getvalue()).decode(), "model": "mosaic.regions"}
+    with SearchEngine(Mosaic(), InMemoryVectorStore(), InMemoryMetadataStore()) as engine:
+        engine.add(collage(1, 2, (32, 64)), id="collage")
+
+        async def talk() -> Any:
+            async with (
+                AsyncSearchEngine(engine) as served,
+                mcp.Client(create_mcp_server(served)) as client,
+            ):
+                stored = await client.call_tool("index_statistics", {})
+                assert stored.structured_content["models"][0]["regions"] == "mosaic.regions"
+                return await client.call_tool("search_by_image", arguments)
+
+        (hit,) = asyncio.run(talk()).structured_content["hits"]
+        wanted = engine.search(patchwork(2), model="mosaic.regions")[0].region
+    assert wanted is not None
+    assert hit["region"] == list(wanted)
 
 
 def test_filters(call: Callable[..., Any]) -> None:

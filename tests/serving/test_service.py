@@ -32,6 +32,7 @@ from onnxsearch.testing import (
     FaultyVectorStore,
     picture_bytes,
 )
+from tests.engine.mosaic import Mosaic, collage, patchwork
 from tests.serving.conftest import TOKEN
 
 QUERY = picture_bytes("query")
@@ -65,6 +66,7 @@ def test_upload_finds_what_the_engine_finds(client: TestClient, engine: SearchEn
         ({"diversity": "0.5"}, {}),
         ({"exclude_query": "true"}, {}),
         ({"keywords": "dog owl", "fusion": "scores"}, {}),
+        ({"box": "0,0,2,3"}, {"box": (0, 0, 2, 3)}),
     ],
 )
 def test_fields_are_arguments_of_search(
@@ -83,6 +85,8 @@ def test_fields_are_arguments_of_search(
                 named[name] = float(value)
             case "exclude_query":
                 named[name] = True
+            case "box":
+                named |= arguments
             case _:
                 named[name] = value
     answer = client.post("/api/search", files={"image": QUERY}, data=fields)
@@ -95,6 +99,31 @@ def test_link_searches_by_ids(client: TestClient, engine: SearchEngine) -> None:
     query = Query.examples(like, [Query.id("fox.png")])
     assert ids(answer) == engine.search(query, limit=2).ids
     assert client.get(answer["hits"][0]["similar"]).status_code == 200
+
+
+def test_a_part_of_a_stored_image_is_searched_for(client: TestClient, engine: SearchEngine) -> None:
+    answer = client.get("/api/search?id=cat.png&box=0,0,3,2").json()
+    assert ids(answer) == engine.search(Query.id("cat.png"), box=(0, 0, 3, 2)).ids
+    refused = refusal(client.get("/api/search?id=owl&box=0,0,3,2"), 422)
+    assert "was not stored from a file" in refused["detail"]
+
+
+def test_regions_are_shown() -> None:
+    with SearchEngine(Mosaic(), InMemoryVectorStore(), InMemoryMetadataStore()) as engine:
+        engine.add(collage(1, 2, (32, 64)), id="collage")
+        with TestClient(create_app(engine), base_url="http://localhost") as client:
+            (model,) = client.get("/api/info").json()["models"]
+            assert model["regions"] == "mosaic.regions"
+            part = io.BytesIO()
+            patchwork(2).save(part, "png")
+            fields = {"model": model["regions"], "box": "0,0,96,96"}
+            files = {"image": part.getvalue()}
+            (hit,) = client.post("/api/search", files=files, data=fields).json()["hits"]
+            assert hit["region"] == list(
+                engine.search(patchwork(2), model=model["regions"])[0].region or ()
+            )
+            (hit,) = client.post("/api/search", files=files).json()["hits"]
+            assert hit["region"] is None
 
 
 def test_keywords_alone(client: TestClient, engine: SearchEngine) -> None:
@@ -273,6 +302,12 @@ def test_bad_fields_are_refused_by_name(
         ({"text": "a cup"}, "model"),
         ({"id": "no such id"}, None),
         ({"models": ["near"], "max_distance": "1"}, None),
+        ({"box": "1,2,3"}, "box"),
+        ({"box": "٣,0,4,4"}, "box"),
+        ({"box": "-1,0,4,4"}, "box"),
+        ({"box": "4,0,2,2"}, "box"),
+        ({"box": "0,0,9999,1"}, "box"),
+        ({"box": "0,0,1,1", "id": "cat.png"}, "box"),
     ],
 )
 def test_fields_that_this_index_cannot_answer(

@@ -27,6 +27,11 @@ class ModelInfo(ModelDescription):
     regions: int | None = None
     """Number of images whose regions are stored beside them; None for a model without regions."""
 
+    @property
+    def region_model(self) -> str | None:
+        """The name by which its regions are searched; None for a model without regions."""
+        return None if self.regions is None else regions_name(self.name)
+
     def __repr__(self) -> str:
         file = self.file.name if self.file is not None and self.file.name else self.class_name
         profile = f", profile {self.profile}" if self.profile else ""

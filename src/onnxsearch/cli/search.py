@@ -47,6 +47,7 @@ from onnxsearch.cli.options import (
 )
 from onnxsearch.cli.stored_models import Searched, opened
 from onnxsearch.search.query import query_of
+from onnxsearch.search.query_part import read_box
 
 
 @app.command(epilog=EXIT_CODES)
@@ -234,11 +235,9 @@ def _box(text: str) -> list[int]:
         InvalidArgumentError: It names none.
     """
     try:
-        return [int(edge) for edge in text.split(",")]
-    except ValueError as error:
-        raise InvalidArgumentError(
-            f"--box {text!r:.80}: expected LEFT,TOP,RIGHT,BOTTOM in pixels, such as 0,0,200,100"
-        ) from error
+        return read_box(text)
+    except InvalidArgumentError as error:
+        raise InvalidArgumentError(f"--box {text!r:.80}: {error}") from error
 
 
 def _query(

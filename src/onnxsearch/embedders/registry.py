@@ -68,8 +68,8 @@ class EmbedderRegistry(Mapping[str, Embedder]):
         if (regions := regions_of(whole)) is None:
             raise UnknownModelError(
                 f"model {whole.name!r} gives no vectors of regions: make it with "
-                f"OnnxEmbedder(..., regions=True), and backfill({whole.name!r}) what is missing; on "
-                "the command line, onnxsearch index DIR --regions"
+                f"OnnxEmbedder(..., regions=True), and backfill({whole.name!r}) what is missing. "
+                "On the command line: onnxsearch index DIR --regions"
             )
         return regions
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias, cast
@@ -21,9 +22,23 @@ if TYPE_CHECKING:
 Box: TypeAlias = "tuple[int, int, int, int]"
 """A part of an image: (left, top, right, bottom) in pixels of the upright image."""
 
+_TEXT = re.compile(r" *[0-9]{1,9} *(, *[0-9]{1,9} *){3}", re.ASCII)
 _EXPECTED = "(left, top, right, bottom) in pixels of the upright image"
 _TURNING = ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp")
 """What says that an image is to be turned, in `Image.info`."""
+
+
+def read_box(text: str) -> list[int]:
+    """Return the four edges that a text names, such as `0,0,200,100`; they are not compared.
+
+    Raises:
+        InvalidArgumentError: It names none.
+    """
+    if not _TEXT.fullmatch(text):
+        raise InvalidArgumentError(
+            "expected LEFT,TOP,RIGHT,BOTTOM in pixels of the upright image, such as 0,0,200,100"
+        )
+    return [int(edge) for edge in text.split(",")]
 
 
 def check_box(box: Sequence[int]) -> Box:
@@ -66,7 +81,8 @@ def part_of(query: QueryInput, box: Box, records: RecordIndex, reading: ReadPoli
         source = file
     elif isinstance(query, Query):
         raise InvalidArgumentError(
-            "box is a part of an image, and the query is none: expected an image or Query.id(...)"
+            "box is a part of an image, and the query is something else: expected one image, or "
+            "Query.id(...)"
         )
     else:
         source = query

@@ -108,6 +108,7 @@ class Browsing:
                     "metric": described[name].metric.value,
                     "text": described[name].text is not None,
                     "default": place == 0,
+                    "regions": described[name].region_model,
                 }
                 for place, name in enumerate(self._engine.models)
                 if name in described

@@ -37,6 +37,7 @@ class Documents:
             "similarity": hit.similarity,
             "metadata": hit.metadata,
             "model": hit.model,
+            "region": None if hit.region is None else list(hit.region),
         }
 
     def record(self, record: Record) -> Document:

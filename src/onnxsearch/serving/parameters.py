@@ -11,6 +11,7 @@ from typing import Generic, TypeVar, cast
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.filters import F, Filter
 from onnxsearch.search.keywords import Keywords
+from onnxsearch.search.query_part import read_box
 from onnxsearch.serving.answers import bad_request, unusable
 from onnxsearch.types import JSONValue
 
@@ -166,6 +167,12 @@ def filter_text(name: str, description: str) -> Parameter[Filter | None]:
         return F.parse(_text(value, _FILTER_LENGTH))
 
     return Parameter(name, description, _string(_FILTER_LENGTH), parse, None, has_syntax=True)
+
+
+def box(name: str, description: str) -> Parameter[Sequence[int] | None]:
+    """Declare an optional part of an image: its edges in pixels."""
+    schema: dict[str, JSONValue] = {"type": "string", "pattern": "^[0-9]{1,9}(,[0-9]{1,9}){3}$"}
+    return Parameter(name, description, schema, read_box, None, has_syntax=True)
 
 
 def keywords(name: str, description: str) -> Parameter[Keywords | None]:

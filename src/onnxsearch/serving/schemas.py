@@ -52,6 +52,14 @@ _HIT = _object(
         "score": {"type": "number", "description": "Higher is better, whatever the metric."},
         "similarity": {"type": ["number", "null"], "description": "The cosine; null if fused."},
         "model": _TEXT,
+        "region": {
+            "type": ["array", "null"],
+            "items": {"type": "number", "minimum": 0, "maximum": 1},
+            "minItems": 4,
+            "maxItems": 4,
+            "description": "Where in the image the query was found: left, top, right and bottom, "
+            "in fractions of its sides; null unless regions were searched.",
+        },
     }
 )
 _STORED: Mapping[str, Schema] = {
@@ -74,7 +82,17 @@ _AGREEMENT = _object(
     }
 )
 _MODEL = _object(
-    {"name": _TEXT, "dimension": _COUNT, "metric": _TEXT, "text": _FLAG, "default": _FLAG}
+    {
+        "name": _TEXT,
+        "dimension": _COUNT,
+        "metric": _TEXT,
+        "text": _FLAG,
+        "default": _FLAG,
+        "regions": {
+            "type": ["string", "null"],
+            "description": "The model that finds images in which the query is a part.",
+        },
+    }
 )
 _FIELDS: Schema = {
     "type": "object",

@@ -77,6 +77,11 @@ class Searching:
         self._diversity = parameters.number(
             "diversity", "Above 0, hits are unlike each other.", least=0, most=1
         )
+        self._box = parameters.box(
+            "box",
+            "Searches with this part of the one image: its left, top, right and bottom edge, in "
+            "pixels of the upright image, with commas between them.",
+        )
         self._near = parameters.number("max_distance", "How far apart duplicates may be.", least=0)
         self._groups = parameters.integer(
             "limit",
@@ -93,6 +98,7 @@ class Searching:
         search = (
             *query, self._keywords, self._model, self._models, self._fusion, *common, self._offset,
             self._max_distance, self._min_score, self._group_by, self._group_size, self._diversity,
+            self._box,
         )  # fmt: skip
         compare = (*query, self._compared, *common)
         near = (self._near, self._model, self._groups, self._offset)
@@ -137,6 +143,7 @@ class Searching:
                 group_size=given[self._group_size],
                 diversity=given[self._diversity] or 0.0,
                 keywords=keywords,
+                box=given[self._box],
             )
         )
         return json_response(

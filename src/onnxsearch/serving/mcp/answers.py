@@ -33,6 +33,10 @@ class FoundHit(FoundImage):
         "unrelated one; null where the model's metric has none."
     )
     distance: float = Field(description="Distance to the query by the model's metric.")
+    region: tuple[float, float, float, float] | None = Field(
+        description="Where in the image the query was found: left, top, right and bottom, in "
+        "fractions of its sides; null unless regions were searched."
+    )
 
 
 class SearchAnswer(BaseModel):
@@ -55,6 +59,10 @@ class StoredModel(BaseModel):
     name: str
     takes_words: bool = Field(description="Whether search_by_text can use it.")
     is_default: bool
+    regions: str | None = Field(
+        description="The model that finds images in which a given image is a part; null if the "
+        "index has none."
+    )
     images: int = Field(description="Images that have a vector of it.")
 
 
@@ -83,7 +91,12 @@ def hit_answer(hit: Hit) -> FoundHit:
     """Return a hit as tools answer it."""
     image = _image(hit.id, hit.uri, hit.metadata)
     return FoundHit.model_validate(
-        {**image, "similarity": hit.similarity, "distance": hit.distance}
+        {
+            **image,
+            "similarity": hit.similarity,
+            "distance": hit.distance,
+            "region": hit.region,
+        }
     )
 
 

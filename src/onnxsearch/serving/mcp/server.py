@@ -71,6 +71,15 @@ _FilterText = Annotated[
 _Model = Annotated[
     str | None, Field(description="The model to search with; by default the first of the index.")
 ]
+_Box = Annotated[
+    list[int] | None,
+    Field(
+        min_length=4,
+        max_length=4,
+        description="Search with a part of the image only: its left, top, right and bottom edge in "
+        "pixels.",
+    ),
+]
 _Thumbnails = Annotated[bool, Field(description="Whether thumbnails of the images are sent.")]
 
 
@@ -155,6 +164,7 @@ class _Tools:
             str | None,
             Field(description="Instead: an image file in a folder that the user has allowed."),
         ] = None,
+        box: _Box = None,
         limit: _Limit = 5,
         filter: _FilterText = None,
         model: _Model = None,
@@ -168,7 +178,7 @@ class _Tools:
                 data = await asyncio.to_thread(decoded, str(image))
             else:
                 data = await asyncio.to_thread(self._folders.read, path)
-            return await self._search(data, limit, _filter(filter), model, thumbnails)
+            return await self._search(data, limit, _filter(filter), model, thumbnails, box)
 
     async def more_like_this(
         self,
@@ -180,17 +190,27 @@ class _Tools:
             list[str] | None,
             Field(max_length=20, description="Stored images that the hits are to be unlike."),
         ] = None,
+        box: _Box = None,
         limit: _Limit = 5,
         filter: _FilterText = None,
         model: _Model = None,
         thumbnails: _Thumbnails = True,
     ) -> Annotated[CallToolResult, SearchAnswer]:
-        """Find images that look like stored ones, which are left out, and unlike others."""
+        """Find images that look like stored ones, which are left out, and unlike others.
+
+        With box, like a part of a single one.
+        """
         async with _told():
             like: list[QueryInput] = [Query.id((await self._record(id)).id) for id in ids]
             away: list[QueryInput] = [Query.id((await self._record(id)).id) for id in unlike or ()]
             return await self._search(
-                query_of(like, away), limit, _filter(filter), model, thumbnails, exclude_query=True
+                query_of(like, away),
+                limit,
+                _filter(filter),
+                model,
+                thumbnails,
+                box,
+                exclude_query=True,
             )
 
     async def list_records(
@@ -255,6 +275,7 @@ class _Tools:
                         name=name,
                         takes_words=name in described and described[name].text is not None,
                         is_default=place == 0,
+                        regions=described[name].region_model if name in described else None,
                         images=described[name].vectors if name in described else 0,
                     )
                     for place, name in enumerate(self._engine.models)
@@ -272,11 +293,17 @@ class _Tools:
         filter: Filter | None,
         model: str | None,
         thumbnails: bool,
+        box: Sequence[int] | None = None,
         *,
         exclude_query: bool = False,
     ) -> CallToolResult:
         results = await self._engine.search(
-            query, model=model, limit=limit, filter=filter, exclude_query=exclude_query
+            query,
+            model=model,
+            limit=limit,
+            filter=filter,
+            exclude_query=exclude_query,
+            box=box,
         )
         values = SearchAnswer(model=results.model, hits=[hit_answer(hit) for hit in results])
         files = [(hit.id, hit.uri) for hit in results] if thumbnails else []
