@@ -193,8 +193,7 @@ class OnnxEmbedder(FeatureMapped):
         if self._text is not None:
             self._text.check_dimension(self._dimension, self._output, first.listed())
         self._model = self._model.batched_safely(probes, values, self._output)
-        if wanted:
-            self._expose(wanted, probes)
+        self._expose(wanted, probes)
 
     @classmethod
     def bundled(
@@ -397,9 +396,8 @@ class OnnxEmbedder(FeatureMapped):
             "output": self._output,
             "pooling": self._pooling,
             "layout": self.input.layout,
+            **self._region_settings(),
         }
-        if self._layer is not None:
-            settings["regions"] = self._layer
         return ModelDescription(
             name=self.name,
             class_name=CLASS_NAME if cls is OnnxEmbedder else class_path(cls),

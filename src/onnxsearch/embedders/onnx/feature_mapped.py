@@ -16,7 +16,7 @@ from onnxsearch.embedders.onnx.signature import ImageInputSpec
 from onnxsearch.embedders.regions import RegionModel, regions_name
 from onnxsearch.errors import InvalidArgumentError, ModelOutputError
 from onnxsearch.images.preprocessing.profile import PreprocessingProfile
-from onnxsearch.types import Region, Vectors
+from onnxsearch.types import JSONValue, Region, Vectors
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -98,18 +98,24 @@ class FeatureMapped(Embedder):
         """Return which part of an image the model sees; see `PreprocessingProfile.seen_part`."""
         return self._profile.seen_part(image)
 
+    def _region_settings(self) -> dict[str, JSONValue]:
+        """Return what a description says of the regions."""
+        return {} if self._layer is None else {"regions": self._layer}
+
     def _expose(self, wanted: bool | str, probes: Tensor) -> None:
-        """Have the model give a feature map with each vector.
+        """Have the model give a feature map with each vector, if regions are wanted.
 
         Args:
-            wanted: True for the map before the last reduction of the resolution, or the name of an
-                inner tensor.
+            wanted: True for the map before the last reduction of the resolution, the name of an
+                inner tensor, or False.
             probes: Images as the model is fed, to see whether it is a map.
 
         Raises:
             ModelOutputError: There is no such map; the message says what to do.
             MissingExtraError: The package onnx is not installed.
         """
+        if not wanted:
+            return
         check_name(regions_name(self.name))
         layer = wanted
         if not isinstance(layer, str):
