@@ -172,7 +172,9 @@ def test_other_programs_read_the_file(filled: SearchEngine, tmp_path: Path) -> N
 
 
 def test_records_as_lines_of_json(filled: SearchEngine, tmp_path: Path) -> None:
-    assert filled.export(tmp_path / "album.jsonl", F("n") < 300) == 300
+    seen: list[Progress] = []
+    assert filled.export(tmp_path / "album.jsonl", F("n") < 300, progress=seen.append) == 300
+    assert seen == [Progress(256, None), Progress(300, 300)]
     lines = (tmp_path / "album.jsonl").read_text("ascii").splitlines()
     assert list(map(json.loads, lines)) == filled.records(F("n") < 300, order_by="id").to_dicts()
 
@@ -197,10 +199,13 @@ def test_records_as_csv(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ending", ["parquet", "csv", "jsonl"])
 def test_an_empty_index_is_exported(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"album.{ending}"
-    assert new_engine().export(path) == 0
+    seen: list[Progress] = []
+    assert new_engine().export(path, progress=seen.append) == 0
     assert path.exists()
     if ending == "parquet":
         assert new_engine().import_from(path).copied == 0
+    else:
+        assert seen == [Progress(0, 0)]
     if ending == "csv":
         assert path.read_text().startswith("id,uri,models")
 

@@ -24,8 +24,8 @@ from onnxsearch import (
 )
 from onnxsearch.metadata.base import Cell
 from onnxsearch.testing import FakeEmbedder, picture
-from onnxsearch.testing.faults import Faults
-from onnxsearch.testing.faulty_stores import FaultyVectorStore
+from onnxsearch.testing.faults import Faults, ProcessDied
+from onnxsearch.testing.faulty_stores import FaultyMetadataStore, FaultyVectorStore
 
 COLLECTION = "onnxsearch__fake"
 IDENTITY = Cell("onnxsearch:identity", "identity")
@@ -164,6 +164,20 @@ def test_records_of_before_get_the_identity_of_their_vectors():
     metadata.commit({IDENTITY: None})
     assert engine(vectors, metadata).verify().ok
     assert metadata.get(*IDENTITY) == identity
+
+
+def test_vectors_of_an_add_that_died_are_known_by_the_journal():
+    vectors, metadata, faults = InMemoryVectorStore(), InMemoryMetadataStore(), Faults()
+    stores = FaultyVectorStore(vectors, faults), FaultyMetadataStore(metadata, faults)
+    dying = SearchEngine(FakeEmbedder(), *stores, workers=1)
+    faults.fail(on="upsert", moment="after", error=ProcessDied)
+    with pytest.raises(ProcessDied):
+        dying.add(picture("a"), id="a")
+    metadata.commit({IDENTITY: None})
+    again = engine(vectors, metadata)
+    again.verify(repair=True)
+    assert again.verify().ok
+    assert len(again) == vectors.count(COLLECTION) == 0
 
 
 def test_an_index_of_before_is_refused_with_records_that_know_none_of_it(tmp_path: Path):
