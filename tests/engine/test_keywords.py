@@ -174,6 +174,14 @@ def test_words_of_file_names(tmp_path: Path, records: MetadataStore) -> None:
     assert stems("png") == stems("apples") == set()
 
 
+def test_ten_thousand_words_of_an_image_are_read(records: MetadataStore) -> None:
+    with SearchEngine(FakeEmbedder(), InMemoryVectorStore(), records) as engine:
+        # The name is the first word.
+        engine.add(picture("a"), id="name", metadata={"text": "so " * 9_998 + "edge beyond"})
+        assert engine.search(keywords="edge").ids == ["name"]
+        assert engine.search(keywords="beyond").ids == []
+
+
 def test_words_survive_a_move_of_the_album(tmp_path: Path) -> None:
     write_pictures(tmp_path / "one", ["red-apple", "pear", "plum"])
     with SearchEngine.open(tmp_path / "index", embedders=FakeEmbedder()) as engine:

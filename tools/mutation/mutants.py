@@ -16,7 +16,11 @@ from cosmic_ray.mutating import mutate_code
 from cosmic_ray.work_db import WorkDB, use_db
 
 # `|` joins types in annotations, which are never evaluated, far more often than sets and filters.
-_EQUIVALENT = re.compile(r"core/ReplaceBinaryOperator_BitOr_")
+# Equal numbers and names are mostly one object, so that `is` compares them as `==` does.
+_EQUIVALENT = re.compile(
+    "core/(ReplaceBinaryOperator_BitOr_|ReplaceComparisonOperator_(Eq_Is|NotEq_IsNot)$)"
+)
+_NEVER_RUN = "if TYPE_CHECKING:"
 
 
 @dataclass(frozen=True)
@@ -65,12 +69,21 @@ def sample(checkout: Path, package: str, size: int, seed: int, session: Path) ->
         init(modules, database, {})
         found = sorted(_mutants(database, checkout), key=str)
     random.Random(seed).shuffle(found)
-    return list(islice((mutant for mutant in found if mutant.compiles(checkout)), size))
+    tried = (each for each in found if _is_observable(each, checkout) and each.compiles(checkout))
+    return list(islice(tried, size))
 
 
 def _mutants(database: WorkDB, checkout: Path) -> Iterator[Mutant]:
     for item in database.work_items:
         (change,) = item.mutations
-        if not _EQUIVALENT.match(change.operator_name):
-            path = Path(change.module_path).relative_to(checkout).as_posix()
-            yield Mutant(path, change.start_pos[0], change.operator_name, change.occurrence)
+        path = Path(change.module_path).relative_to(checkout).as_posix()
+        yield Mutant(path, change.start_pos[0], change.operator_name, change.occurrence)
+
+
+def _is_observable(mutant: Mutant, checkout: Path) -> bool:
+    """Say whether a test can notice the change, as far as its kind and its line tell."""
+    line = (checkout / mutant.path).read_text("utf-8").splitlines()[mutant.line - 1]
+    if line == _NEVER_RUN or _EQUIVALENT.match(mutant.operator):
+        return False
+    # `zip` then no longer checks that two sequences are equally long, and they are.
+    return not (mutant.operator == "core/ReplaceTrueWithFalse" and "strict=True" in line)
