@@ -773,8 +773,8 @@ class SearchEngine(Closeable):
                 100, and so on. For one model.
             expand: Moves the query's vector towards its nearest images, and searches for that:
                 `AlphaQE(n=2, alpha=3)`. Only images take part that the search may find; with
-                several models each model's vector is moved. Distances are those to the moved
-                vector.
+                several rankings, those that come first in their fusion move the vector of each
+                model. Distances are those to the moved vector.
             rerank: Looks again at the first hits, 100 by default, and puts them into a better
                 order: `Rerank.by_model("strong")`, or a function of the query and the hits that
                 returns a score for each. `max_distance` and `min_score` decide before, `group_by`

@@ -13,11 +13,14 @@ from onnxsearch import (
     AlphaQE,
     AsyncSearchEngine,
     F,
+    Fusion,
     InvalidArgumentError,
+    Keywords,
     MetadataStore,
     Metric,
     Query,
     RankFusion,
+    ScoreFusion,
     SearchEngine,
     SearchResults,
     VectorStore,
@@ -76,11 +79,33 @@ def test_a_query_that_is_left_out_does_not_see_itself(engine: SearchEngine) -> N
     assert "007" not in found.ids
 
 
-def test_each_model_is_moved_by_its_own_neighbours(engine: SearchEngine) -> None:
-    rule, models = AlphaQE(3, 1.0), ["one", "two"]
-    alone = {each: engine.search(QUERY, model=each, expand=rule, limit=40) for each in models}
-    together = engine.search(QUERY, models=models, expand=rule, limit=40)
-    assert together.ids == RankFusion().fuse(alone).ids
+@pytest.mark.parametrize("fusion", [RankFusion(), ScoreFusion(weights={"two": 0.2})])
+@pytest.mark.parametrize("n", [3, 1000])
+def test_models_are_moved_by_what_they_find_together(
+    engine: SearchEngine, fusion: Fusion, n: int
+) -> None:
+    models = ["one", "two"]
+    near = engine.search(QUERY, models=models, fusion=fusion, limit=n).ids
+    if n == 3:
+        assert any(
+            set(engine.search(QUERY, model=each, limit=n).ids) != set(near) for each in models
+        )
+    alone = {
+        each: engine.search(moved(engine, near, 1.0, each), model=each, limit=40) for each in models
+    }
+    expanded = engine.search(QUERY, models=models, fusion=fusion, expand=AlphaQE(n, 1.0), limit=40)
+    assert expanded.ids == fusion.fuse(alone).ids
+
+
+def test_words_help_to_find_what_moves_the_query() -> None:
+    words = Keywords("gnu", fields=["name"])
+    with filled(count=12) as engine:
+        sixth = engine.search(QUERY, limit=6).ids[-1]
+        engine.update(sixth, metadata={"name": "gnu"})
+        near = engine.search(QUERY, keywords=words, limit=1).ids
+        assert near != engine.search(QUERY, limit=1).ids
+        found = engine.search(QUERY, keywords=words, expand=AlphaQE(1, 1.0), limit=12)
+        assert_same(found, engine.search(moved(engine, near, 1.0), keywords=words, limit=12))
 
 
 def test_without_neighbours_the_query_stays(engine: SearchEngine) -> None:

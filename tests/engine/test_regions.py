@@ -19,6 +19,7 @@ from onnxsearch import (
     MetadataStore,
     OnnxEmbedder,
     Query,
+    RankFusion,
     Rerank,
     SearchEngine,
     UnknownModelError,
@@ -219,6 +220,22 @@ def test_what_needs_one_vector_of_an_image_is_refused(
 ) -> None:
     with pytest.raises(InvalidArgumentError, match=r"mosaic\.regions"):
         engine.search(**{"query": patchwork(1), "model": REGIONS, **arguments})  # type: ignore[arg-type]
+
+
+def test_regions_are_fused_with_whole_images(engine: SearchEngine) -> None:
+    query, models = patchwork(101), ["mosaic", REGIONS]
+    alone = engine.compare(query, models=models, limit=1000).results
+    assert alone[REGIONS] == engine.search(query, model=REGIONS, limit=1000)
+    assert alone["mosaic"].ids != alone[REGIONS].ids
+    assert engine.search(query, models=models, limit=1000).ids == RankFusion().fuse(alone).ids
+
+
+def test_a_fusion_with_regions_is_neither_expanded_nor_evaluated(engine: SearchEngine) -> None:
+    models = ["mosaic", REGIONS]
+    with pytest.raises(InvalidArgumentError, match=r"expand .* 'mosaic\.regions'"):
+        engine.search(patchwork(1), models=models, expand=AlphaQE())
+    with pytest.raises(InvalidArgumentError, match=r"evaluate .* 'mosaic\.regions'"):
+        engine.evaluate(lambda record: str(len(record.id)), models=models)
 
 
 def test_a_box_is_a_query_like_the_part_that_it_cuts_out(engine: SearchEngine) -> None:

@@ -74,7 +74,7 @@ class EmbedderRegistry(Mapping[str, Embedder]):
         return regions
 
     def selected(self, models: Sequence[str] | None) -> list[Embedder]:
-        """Return the embedders of these names, in their order; all of them for None.
+        """Return the embedders that search by these names, in their order; None for all models.
 
         Raises:
             InvalidArgumentError: `models` is not a list of different names.
@@ -86,7 +86,7 @@ class EmbedderRegistry(Mapping[str, Embedder]):
             instance("models", name, str, expected)
         if not names or len(set(names)) < len(names):
             raise InvalidArgumentError(f"models {models!r}: expected {expected}")
-        return [self.named(name) for name in names]
+        return [self.searched(name) for name in names]
 
     def insert(self, embedder: Embedder, *, after: str) -> None:
         """Add an embedder behind the one named `after`, or at the end."""

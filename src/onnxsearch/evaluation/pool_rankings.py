@@ -16,6 +16,7 @@ from onnxsearch.search.fusion import FusionChoice, as_fusion, fused_as_searched,
 from onnxsearch.search.hits import found_hit, fused_hits
 from onnxsearch.search.omission import Omission
 from onnxsearch.search.query import Query
+from onnxsearch.search.regions import check_whole
 from onnxsearch.search.search_context import SearchContext
 from onnxsearch.search.similarity import length_of
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from onnxsearch.embedders.base import Embedder
     from onnxsearch.embedders.registry import EmbedderRegistry
     from onnxsearch.evaluation.ground_truth import GroundTruth
+    from onnxsearch.search.fusion import Fusion
     from onnxsearch.search.refinement import Refinement
     from onnxsearch.search.retriever import Retriever
     from onnxsearch.types import Hit
@@ -51,6 +53,7 @@ class PoolRankings:
     def __post_init__(self) -> None:
         if self.depth is not None:
             object.__setattr__(self, "depth", integer("depth", self.depth, least=1))
+        check_whole(self.embedders, "evaluate does")
         as_fusion(self.fusion)
         if self.fusion is not None and len(self.embedders) == 1:
             raise InvalidArgumentError(
@@ -70,16 +73,19 @@ class PoolRankings:
             for id, stored in records.find(batch).items()
         }
         for queries in batched(sorted(truth.right), self._queries_at_once(len(pool))):
-            contexts = self._contexts(queries)
-            moved = [self.refinement.transformed(each, self.embedders) for each in contexts]
-            found = {
-                e.name: self._ranked(e, np.stack([rows[e.name] for rows in moved]), queries, pool)
-                for e in self.embedders
-            }
+            contexts = self._contexts(queries, fusion)
+            moved = [self._moved_alone(each) for each in contexts]
+            found = self._found(moved, queries, pool)
+            together = found
+            if len(self.embedders) > 1 and self.refinement.expand is not None:
+                # The images that move a query are those which all models find, not each alone.
+                jointly = [self.refinement.transformed(each, self.embedders) for each in contexts]
+                together = self._found(jointly, queries, pool)
             for position, context in enumerate(contexts):
                 rankings = {name: rows[position] for name, rows in found.items()}
                 if len(rankings) > 1:
-                    rankings["+".join(rankings)] = fused_as_searched(fusion, rankings)
+                    fused = {name: rows[position] for name, rows in together.items()}
+                    rankings["+".join(rankings)] = fused_as_searched(fusion, fused)
                 yield (
                     queries[position],
                     {
@@ -88,7 +94,26 @@ class PoolRankings:
                     },
                 )
 
-    def _contexts(self, queries: Sequence[str]) -> list[SearchContext]:
+    def _moved_alone(self, context: SearchContext) -> dict[str, Vectors]:
+        """Return by model the vector that a search with this model alone looks for."""
+        return {
+            each.name: self.refinement.transformed(context, [each])[each.name]
+            for each in self.embedders
+        }
+
+    def _found(
+        self,
+        moved: Sequence[Mapping[str, Vectors]],
+        queries: Sequence[str],
+        pool: Mapping[str, str],
+    ) -> dict[str, list[list[Match]]]:
+        """Return by model a ranking of the pool for each query."""
+        return {
+            e.name: self._ranked(e, np.stack([rows[e.name] for rows in moved]), queries, pool)
+            for e in self.embedders
+        }
+
+    def _contexts(self, queries: Sequence[str], fusion: Fusion) -> list[SearchContext]:
         """Return for each query what its refinements see: the album without the query."""
         further = map(self.registry.named, self.refinement.models)
         embedders = {embedder.name: embedder for embedder in (*self.embedders, *further)}
@@ -101,6 +126,7 @@ class PoolRankings:
                 Omission(frozenset([query])),
                 self.registry,
                 self.retriever,
+                fusion,
             )
             for query in queries
         ]

@@ -25,8 +25,10 @@ class AlphaQE:
     """Query expansion with weights by similarity: a second search begins nearer to the answer.
 
     The query q becomes q' = unit(q + sum of max(0, s)^alpha x) over its `n` nearest images x,
-    where all vectors have length 1 and s is the cosine of q and x. Of `Metric.HAMMING`, bits
-    count as +1 and -1, and the sign of each sum is the bit; a sum of 0 leaves the query's bit.
+    where all vectors have length 1 and s is the cosine of q and x. Where several models are
+    searched, the images are those that come first in the fused ranking, and x is the vector of
+    each model. Of `Metric.HAMMING`, bits count as +1 and -1, and the sign of each sum is the bit;
+    a sum of 0 leaves the query's bit.
 
     Radenović, Tolias and Chum, "Fine-Tuning CNN Image Retrieval with No Human Annotation" (IEEE
     TPAMI 41(7), 2019; arXiv 2017), section 3.3. With `alpha` 0 it is the average query expansion

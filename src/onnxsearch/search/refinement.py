@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from onnxsearch.search.selection import Selection
     from onnxsearch.vectors.base import Vectors
 
-QueryTransform: TypeAlias = "Callable[[SearchContext, Embedder, Vectors], Vectors]"
-"""Returns the vector that is searched for instead of another one, each of shape (columns,)."""
+QueryTransform: TypeAlias = (
+    "Callable[[SearchContext, Sequence[Embedder], Mapping[str, Vectors]], Mapping[str, Vectors]]"
+)
+"""Returns by model the vectors that are searched for instead of others, of shape (columns,)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +109,9 @@ class Refinement:
         self, context: SearchContext, embedders: Sequence[Embedder]
     ) -> Mapping[str, Vectors]:
         """Return by model the vector that is searched for, of shape (columns,)."""
-        rows = {embedder.name: context.rows[embedder.name] for embedder in embedders}
+        rows: Mapping[str, Vectors] = {e.name: context.rows[e.name] for e in embedders}
         for transform in self._transforms():
-            rows = {e.name: transform(context, e, rows[e.name]) for e in embedders}
+            rows = transform(context, embedders, rows)
         return rows
 
     def reordering(self, context: SearchContext) -> Reordering:
@@ -123,8 +125,10 @@ class Refinement:
 
 
 def _expansion(rule: AlphaQE) -> QueryTransform:
-    def expanded(context: SearchContext, embedder: Embedder, row: Vectors) -> Vectors:
-        neighbours = context.neighbours(embedder, row, rule.n)
-        return rule.expanded(embedder.metric, row, neighbours)
+    def expanded(
+        context: SearchContext, embedders: Sequence[Embedder], rows: Mapping[str, Vectors]
+    ) -> Mapping[str, Vectors]:
+        near = context.neighbours(embedders, rows, rule.n)
+        return {e.name: rule.expanded(e.metric, rows[e.name], near[e.name]) for e in embedders}
 
     return expanded

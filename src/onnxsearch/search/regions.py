@@ -7,12 +7,12 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from onnxsearch.embedders.regions import COUNT, DIMENSION
+from onnxsearch.embedders.regions import COUNT, DIMENSION, RegionModel
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.vectors.capabilities import LateInteraction, Parts
 
 if TYPE_CHECKING:
-    from onnxsearch.embedders.regions import RegionModel
+    from onnxsearch.embedders.base import Embedder
     from onnxsearch.filters import Filter
     from onnxsearch.types import Hit
     from onnxsearch.vectors.base import Match, Vectors, VectorStore
@@ -36,6 +36,24 @@ def region_ranker(
             "the regions of the first hits"
         )
     return partial(store.search_parts, collection, queries, PARTS, filter=filter)
+
+
+def check_whole(embedders: Sequence[Embedder], given: str) -> None:
+    """Check that models give one vector of each image.
+
+    Args:
+        embedders: The models.
+        given: What needs that, with its verb: "expand does".
+
+    Raises:
+        InvalidArgumentError: One gives vectors of regions.
+    """
+    for embedder in embedders:
+        if isinstance(embedder, RegionModel):
+            raise InvalidArgumentError(
+                f"{given} not go with {embedder.name!r}: expected one vector of each image, and "
+                "regions are several"
+            )
 
 
 def located(

@@ -14,7 +14,13 @@ from onnxsearch.embedders.regions import RegionModel
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.images.reading import READ_STRICTLY, ReadPolicy
 from onnxsearch.search.diversity import most_diverse
-from onnxsearch.search.fusion import DEEPENING, FUSED_RANKS, extended
+from onnxsearch.search.fusion import (
+    DEEPENING,
+    FUSED_RANKS,
+    extended,
+    fused_as_searched,
+    fused_ranks,
+)
 from onnxsearch.search.hits import found_hit, fused_hits
 from onnxsearch.search.omission import NOTHING, Omission
 from onnxsearch.search.regions import located, region_ranker
@@ -154,32 +160,34 @@ class Retriever:
             return region_ranker(self.vectors, collection, queries, filter)
         return partial(self.vectors.search, collection, queries, filter=filter)
 
-    def neighbours(
-        self,
-        embedder: Embedder,
-        query: Vectors,
-        count: int,
-        filter: Filter | None,
-        omission: Omission,
-    ) -> Vectors:
-        """Return the vectors of the nearest images, nearest first, of shape (n, columns).
+    def nearest(
+        self, rankers: Mapping[str, Ranker], fusion: Fusion, count: int, omission: Omission
+    ) -> list[str]:
+        """Return the keys of the first images, best first, that `search` or `fused` finds.
 
         Args:
-            embedder: The model of the query.
-            query: Of shape (columns,).
+            rankers: What ranks for one query, by model.
+            fusion: How several rankings are fused.
             count: How many, at most.
-            filter: Only images take part whose metadata match.
             omission: The images that take no part.
         """
-        keys: list[str] = []
-        if count:
-            rankers = {embedder.name: self.ranker(embedder, query[np.newaxis], filter)}
-            found, _ = self._ranked(rankers, count, [omission])
-            keys = [match.key for match in found[embedder.name][0].matches]
+        if not count:
+            return []
+        depth = count if len(rankers) == 1 else fused_ranks(count)
+        found, _ = self._ranked(rankers, depth, [omission])
+        rankings = [each.matches for (each,) in found.values()]
+        if len(rankings) > 1:
+            rankings = [fused_as_searched(fusion, dict(zip(found, rankings, strict=True)))]
+        return [match.key for match in rankings[0][:count]]
+
+    def present_rows(self, embedder: Embedder, keys: Sequence[str]) -> Vectors:
+        """Return the vectors of images in the order of their keys, of shape (n, columns).
+
+        Images without one, such as those removed since they were found, are left out.
+        """
         rows = self.vectors.fetch(self.catalog.collection(embedder.name), keys)
-        # The vector of an image that was removed since it was found is gone.
-        near = [rows[key] for key in keys if key in rows]
-        return np.array(near, embedder.metric.dtype).reshape(len(near), embedder.columns)
+        present = [rows[key] for key in keys if key in rows]
+        return np.array(present, embedder.metric.dtype).reshape(len(present), embedder.columns)
 
     def rows(
         self, embedder: Embedder, ids: Sequence[str], known: Mapping[str, str] = NO_KEYS

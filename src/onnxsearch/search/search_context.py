@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from onnxsearch.embedders.base import Embedder
     from onnxsearch.embedders.registry import EmbedderRegistry
     from onnxsearch.filters import Filter
+    from onnxsearch.search.fusion import Fusion
     from onnxsearch.search.omission import Omission
     from onnxsearch.search.query import QueryInput
-    from onnxsearch.search.retriever import Retriever
+    from onnxsearch.search.retriever import Ranker, Retriever
     from onnxsearch.vectors.base import Vectors
 
 
@@ -30,16 +33,34 @@ class SearchContext:
     """The images that the results leave out."""
     embedders: EmbedderRegistry
     retriever: Retriever
+    fusion: Fusion
+    """How several rankings are fused."""
+    others: Mapping[str, Ranker] = field(default_factory=dict[str, "Ranker"])
+    """What ranks the images without a vector, by name: the keywords."""
     keys: Mapping[str, str] = field(default_factory=dict[str, str])
     """Keys that images had when they were found, by id."""
 
-    def neighbours(self, embedder: Embedder, row: Vectors, count: int) -> Vectors:
-        """Return the vectors of the images nearest to `row`, of shape (n, columns), n <= count.
+    def rankers(
+        self, embedders: Sequence[Embedder], rows: Mapping[str, Vectors]
+    ) -> dict[str, Ranker]:
+        """Return by name what ranks the images for vectors of shape (columns,), and without one."""
+        ranked = {
+            each.name: self.retriever.ranker(each, rows[each.name][np.newaxis], self.filter)
+            for each in embedders
+        }
+        return {**ranked, **self.others}
 
-        Only images take part that the search may find: those that match the filter, and are not
-        left out.
+    def neighbours(
+        self, embedders: Sequence[Embedder], rows: Mapping[str, Vectors], count: int
+    ) -> dict[str, Vectors]:
+        """Return by model the vectors of the nearest images, of shape (n, columns), n <= count.
+
+        They are the first images that the search finds with `rows`: by the fusion, where there
+        are several rankings, and the same ones for all models.
         """
-        return self.retriever.neighbours(embedder, row, count, self.filter, self.omission)
+        rankers = self.rankers(embedders, rows)
+        keys = self.retriever.nearest(rankers, self.fusion, count, self.omission)
+        return {each.name: self.retriever.present_rows(each, keys) for each in embedders}
 
     def vectors(self, embedder: Embedder, ids: Sequence[str]) -> dict[str, Vectors]:
         """Return the stored vectors of images by id, each of shape (columns,), where there are."""

@@ -12,7 +12,6 @@ import numpy as np
 
 from onnxsearch._internal.threads import batched, ordered_map
 from onnxsearch.embedders.base import Embedder
-from onnxsearch.embedders.regions import RegionModel
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.images.reading import all_bytes, open_image
 from onnxsearch.search.fusion import as_fusion
@@ -21,6 +20,7 @@ from onnxsearch.search.omission import Omission, own_images
 from onnxsearch.search.query import Query
 from onnxsearch.search.query_part import part_of
 from onnxsearch.search.refinement import Refinement
+from onnxsearch.search.regions import check_whole
 from onnxsearch.search.results import SearchResults
 from onnxsearch.search.retriever import Ranker, Retriever
 from onnxsearch.search.search_context import SearchContext
@@ -84,7 +84,7 @@ class Searcher:
                     "the models to fuse, or leave it out"
                 )
             (embedder,) = self._searched_instead([self.embedders.searched(model)], refinement)
-            _check_regions(embedder, selection, refinement)
+            _check_whole([embedder], selection, refinement)
             return self._by_one(embedder, query, selection, refinement)
         if selection.max_distance is not None or selection.diversity:
             raise InvalidArgumentError(
@@ -98,6 +98,7 @@ class Searcher:
         else:
             raise InvalidArgumentError("models=[...] does not go with model: expected one of them")
         chosen = self._searched_instead(chosen, refinement)
+        _check_whole(chosen, selection, refinement)
         return self._by_several(chosen, as_fusion(fusion), query, selection, refinement)
 
     def _searched_instead(
@@ -116,7 +117,7 @@ class Searcher:
     def _by_one(
         self, embedder: Embedder, query: QueryInput, selection: Selection, refinement: Refinement
     ) -> SearchResults:
-        context = self._context(query, [embedder], selection, refinement)
+        context = self._context(query, [embedder], as_fusion(None), selection, refinement)
         rows = refinement.transformed(context, [embedder])[embedder.name][np.newaxis]
         reordering = refinement.reordering(context)
         omissions = [context.omission]
@@ -131,17 +132,9 @@ class Searcher:
         selection: Selection,
         refinement: Refinement,
     ) -> SearchResults:
-        context = self._context(query, embedders, selection, refinement)
+        context = self._context(query, embedders, fusion, selection, refinement)
         rows = refinement.transformed(context, embedders)
-        rankers: dict[str, Ranker] = {
-            e.name: self.retriever.ranker(e, rows[e.name][np.newaxis], selection.filter)
-            for e in embedders
-        }
-        if refinement.words is not None:
-            _check_names(rankers)
-            rankers[KEYWORDS] = KeywordRanker(
-                self.retriever.catalog, refinement.words, selection.filter
-            )
+        rankers = context.rankers(embedders, rows)
         reordering = refinement.reordering(context)
         return self.retriever.fused(rankers, fusion, selection, context.omission, reordering)
 
@@ -149,6 +142,7 @@ class Searcher:
         self,
         query: QueryInput,
         embedders: Sequence[Embedder],
+        fusion: Fusion,
         selection: Selection,
         refinement: Refinement,
     ) -> SearchContext:
@@ -163,8 +157,24 @@ class Searcher:
         chosen = {each.name: each for each in (*embedders, *further)}
         rows = self.encoder.vectors(query, list(chosen.values()))
         return SearchContext(
-            query, rows, selection.filter, omission, self.embedders, self.retriever
+            query,
+            rows,
+            selection.filter,
+            omission,
+            self.embedders,
+            self.retriever,
+            fusion,
+            self._by_keywords(embedders, selection, refinement),
         )
+
+    def _by_keywords(
+        self, embedders: Sequence[Embedder], selection: Selection, refinement: Refinement
+    ) -> dict[str, Ranker]:
+        if refinement.words is None:
+            return {}
+        _check_names([embedder.name for embedder in embedders])
+        ranker = KeywordRanker(self.retriever.catalog, refinement.words, selection.filter)
+        return {KEYWORDS: ranker}
 
     def by_each(
         self, queries: Sequence[QueryInput], embedders: Sequence[Embedder], selection: Selection
@@ -298,22 +308,21 @@ def one_query(
     return query
 
 
-def _check_names(rankers: Collection[str]) -> None:
+def _check_names(models: Collection[str]) -> None:
     """Raise `InvalidArgumentError` if a model has the name of the ranking by keywords."""
-    if KEYWORDS in rankers:
+    if KEYWORDS in models:
         raise InvalidArgumentError(
             f"a model is named {KEYWORDS!r}, as the ranking by keywords is: give it another name "
             "to search with both"
         )
 
 
-def _check_regions(embedder: Embedder, selection: Selection, refinement: Refinement) -> None:
+def _check_whole(
+    embedders: Sequence[Embedder], selection: Selection, refinement: Refinement
+) -> None:
     """Raise `InvalidArgumentError` for what needs one vector of an image, if there are several."""
-    if isinstance(embedder, RegionModel) and (selection.diversity or refinement.expand):
-        raise InvalidArgumentError(
-            f"expand and diversity do not go with {embedder.name!r}: they need one vector of each "
-            "image, and regions are several"
-        )
+    if selection.diversity or refinement.expand:
+        check_whole(embedders, "expand and diversity do")
 
 
 def _check_alone(
