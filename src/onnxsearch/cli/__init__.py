@@ -31,6 +31,7 @@ def _run() -> None:
         from onnxsearch.cli import (  # they add their commands
             advise,  # noqa: F401
             augment,  # noqa: F401
+            classify,  # noqa: F401
             compare,  # noqa: F401
             duplicates,  # noqa: F401
             hub,  # noqa: F401

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from onnxsearch import Advice, JSONValue, Labels, Record, SearchEngine
+from onnxsearch import Advice, JSONValue, SearchEngine
 from onnxsearch.cli import output
 from onnxsearch.cli.app import app
 from onnxsearch.cli.embedders import known_models
+from onnxsearch.cli.labels import LabelField, LabelOptions, LabelsFile, UnknownLabels
 from onnxsearch.cli.options import (
     DEFAULT_LOCATION,
     EXIT_CODES,
@@ -26,14 +26,9 @@ from onnxsearch.cli.options import (
 
 @app.command(epilog=EXIT_CODES)
 def advise(
-    labels: Annotated[
-        str | None,
-        typer.Option(
-            "--labels",
-            help="The metadata field that holds the labels. Default: the name of the folder that "
-            "an image is in.",
-        ),
-    ] = None,
+    labels: LabelField = None,
+    labels_file: LabelsFile = None,
+    unknown: UnknownLabels = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -64,16 +59,12 @@ def advise(
     with errors_end_the_command(), output.interruption_noted():
         check_indexed(location, place)
         with SearchEngine.open(location, records=place, model_path=model_path) as engine:
-            known: Labels = _folder if labels is None else labels
+            known = LabelOptions(labels, labels_file, unknown or ()).of(engine)
             advice = engine.advise(known, model, metric=metric, queries=queries)
     if as_json:
         output.print_json(_as_json(advice))
     else:
         output.print_line(str(advice))
-
-
-def _folder(record: Record) -> str | None:
-    return None if record.uri is None else Path(record.uri).parent.name
 
 
 def _as_json(advice: Advice) -> dict[str, JSONValue]:
