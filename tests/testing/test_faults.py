@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from onnxsearch import (
+    CandidateSearch,
     Cell,
     CollectionSpec,
     InMemoryMetadataStore,
     InMemoryVectorStore,
     InvalidArgumentError,
+    KeywordSearch,
+    LateInteraction,
+    LocalVectorStore,
     MetadataStore,
     Metric,
+    RangeJoin,
     SearchEngine,
+    SQLiteMetadataStore,
     StoreUnavailableError,
+    Tunable,
+    Variant,
     VectorStore,
 )
 from onnxsearch.testing import (
@@ -26,12 +35,14 @@ from onnxsearch.testing import (
     Faults,
     FaultyMetadataStore,
     FaultyVectorStore,
+    KeywordSearchContract,
     MetadataStoreContract,
     ProcessDied,
     VectorStoreContract,
     picture,
 )
 from onnxsearch.testing.faults import Calls, Moment
+from tests.engine.mosaic import Mosaic, collage, patchwork
 
 CELL = Cell("pets", "a")
 KEY = "0" * 32
@@ -79,6 +90,14 @@ class TestFaultyMetadataStoreIsAStore(MetadataStoreContract):
         return FaultyMetadataStore(InMemoryMetadataStore(), Faults())
 
 
+class TestFaultyMetadataStoreRanksByWords(KeywordSearchContract):
+    durable = False
+
+    def make_store(self, place: str = "one") -> MetadataStore:
+        del place
+        return FaultyMetadataStore(InMemoryMetadataStore(), Faults())
+
+
 def test_has_the_limits_of_the_store_behind() -> None:
     class Small(InMemoryVectorStore):
         metrics = frozenset({Metric.L2})
@@ -88,6 +107,36 @@ def test_has_the_limits_of_the_store_behind() -> None:
     assert store.max_rows == 10
     with pytest.raises(InvalidArgumentError, match="no metric 'cosine'"):
         store.ensure_collection(CollectionSpec("photos", 2, "v1", Metric.COSINE))
+
+
+ABILITIES = (Tunable, RangeJoin, CandidateSearch, LateInteraction, KeywordSearch)
+
+
+class Scanned(InMemoryVectorStore):
+    """A store that searches a tenth of its rows, or all."""
+
+    def variants(self, collection: str, limit: int) -> list[Variant[int]]:
+        del limit
+        return [
+            Variant(share, lambda queries, limit: self.search(collection, queries, limit))
+            for share in (10, 100)
+        ]
+
+
+def test_has_the_abilities_of_the_store_behind_and_no_others(tmp_path: Path) -> None:
+    with (
+        LocalVectorStore(tmp_path / "vectors.sqlite") as local,
+        SQLiteMetadataStore(tmp_path / "records.sqlite") as sqlite,
+    ):
+        behind = [local, InMemoryVectorStore(), Scanned(), sqlite, InMemoryMetadataStore()]
+        for store in behind:
+            faulty = (
+                FaultyVectorStore(store, Faults())
+                if isinstance(store, VectorStore)
+                else FaultyMetadataStore(store, Faults())
+            )
+            for ability in ABILITIES:
+                assert isinstance(faulty, ability) == isinstance(store, ability), (store, ability)
 
 
 def test_leaves_the_store_behind_open(house: House) -> None:
@@ -245,6 +294,8 @@ READS: dict[Calls, Callable[[House], object]] = {
     "count": lambda house: house.faulty_vectors.count(house.album),
     "get_many": lambda house: house.engine.get("cat"),
     "items": lambda house: list(house.faulty_metadata.items("pets")),
+    "rank_by_words": lambda house: house.engine.search(keywords="cat"),
+    "stale_words": lambda house: house.engine.verify(),
 }
 
 
@@ -296,3 +347,51 @@ def test_counts_each_kind_of_call_by_itself(house: House) -> None:
         metadata.get(*CELL)
     assert house.faults.reads == ["describe", "count", "get_many"]
     assert house.faults.writes == ["commit"]
+
+
+def test_searches_by_parts_fail() -> None:
+    faults = Faults()
+    vectors = FaultyVectorStore(InMemoryVectorStore(), faults)
+    with SearchEngine(Mosaic(), vectors, InMemoryMetadataStore()) as engine:
+        engine.add(collage(1, 2, (32, 64)), id="collage")
+        faults.fail(on="search_parts")
+        with pytest.raises(StoreUnavailableError, match="search_parts 0 failed"):
+            engine.search(patchwork(2), model="mosaic.regions")
+        assert engine.search(patchwork(2), model="mosaic.regions").ids == ["collage"]
+        assert faults.reads.count("search_parts") == 2
+
+
+def test_abilities_of_the_local_store_fail(tmp_path: Path) -> None:
+    faults = Faults()
+    with LocalVectorStore(tmp_path / "vectors.sqlite") as behind:
+        store = FaultyVectorStore(behind, faults)
+        store.ensure_collection(CollectionSpec("photos", 2, "v1"))
+        store.upsert("photos", [KEY, "1" * 32], np.ones((2, 2), np.float32))
+        assert isinstance(store, RangeJoin)
+        assert isinstance(store, CandidateSearch)
+        faults.fail(on="pairs_within", moment="after")
+        with pytest.raises(StoreUnavailableError, match="pairs_within 0 failed"):
+            store.pairs_within("photos", 1.0)
+        (pair,) = store.pairs_within("photos", 1.0) or ()
+        assert set(pair) == {KEY, "1" * 32}
+        faults.fail(on="candidates")
+        with pytest.raises(StoreUnavailableError, match="candidates 0 failed"):
+            store.candidates("photos", VECTOR, 1)
+        assert set(store.candidates("photos", VECTOR, 2)[0].keys) == {KEY, "1" * 32}
+
+
+def test_each_variant_fails() -> None:
+    faults = Faults()
+    store = FaultyVectorStore(Scanned(), faults)
+    store.ensure_collection(CollectionSpec("photos", 2, "v1"))
+    store.upsert("photos", [KEY], VECTOR)
+    assert isinstance(store, Tunable)
+    faults.fail(on="variants")
+    with pytest.raises(StoreUnavailableError, match="variants 0 failed"):
+        store.variants("photos", 1)
+    first, second = store.variants("photos", 1)
+    assert (first.index, second.index) == (10, 100)
+    faults.fail(on="search", at=1)
+    assert first.search(VECTOR, 1)[0][0].key == KEY
+    with pytest.raises(StoreUnavailableError, match="search 1 failed"):
+        second.search(VECTOR, 1)

@@ -16,7 +16,20 @@ Moment: TypeAlias = Literal["before", "after"]
 Write: TypeAlias = Literal["create", "drop", "upsert", "delete", "commit"]
 
 Read: TypeAlias = Literal[
-    "describe", "collections", "search", "fetch", "ids", "count", "get_many", "items"
+    "describe",
+    "collections",
+    "search",
+    "fetch",
+    "ids",
+    "count",
+    "get_many",
+    "items",
+    "variants",
+    "pairs_within",
+    "candidates",
+    "search_parts",
+    "rank_by_words",
+    "stale_words",
 ]
 
 Calls: TypeAlias = Literal["write", "read"] | Write | Read
@@ -104,7 +117,8 @@ class Faults:
         Args:
             at: Which of the next calls that `on` names, counted from 0.
             on: `"write"` for any write, `"read"` for any read, or the method: `"upsert"`,
-                `"search"`, `"commit"`, `"get_many"` and so on.
+                `"search"`, `"commit"`, `"get_many"` and so on. Of `"pairs_within"` the call
+                counts, and not how its pairs are read.
             moment: Whether the call fails before or after the store has done it. `ids` and
                 `items` fail before their first row, or after their last.
             error: The exception, by default a `StoreUnavailableError`. A class is called

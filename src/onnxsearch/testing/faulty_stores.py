@@ -4,20 +4,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from onnxsearch.metadata.base import Cell, MetadataStore
-from onnxsearch.testing.faults import Faults
+from onnxsearch.testing.faults import Faults, Read
 from onnxsearch.vectors.base import CollectionSpec, Match, Vectors, VectorStore
+from onnxsearch.vectors.capabilities import Tunable, Variant
 
 if TYPE_CHECKING:
     from onnxsearch.filters import Filter
+
+_Given = ParamSpec("_Given")
+_Answer = TypeVar("_Answer")
+
+_OF_VECTORS: Sequence[Read] = ("pairs_within", "candidates", "search_parts")
+_OF_METADATA: Sequence[Read] = ("rank_by_words", "stale_words")
+"""Methods that not every store has."""
+
+
+def _faulty(
+    name: Read, call: Callable[_Given, _Answer], faults: Faults
+) -> Callable[_Given, _Answer]:
+    """Return a call that fails or hangs when it is asked to."""
+
+    def faulty(*given: _Given.args, **named: _Given.kwargs) -> _Answer:
+        with faults.around(name):
+            return call(*given, **named)
+
+    return faulty
+
+
+def _pass_on(
+    wrapper: VectorStore | MetadataStore,
+    store: VectorStore | MetadataStore,
+    names: Sequence[Read],
+    faults: Faults,
+) -> None:
+    """Give a wrapper those of the methods that the wrapped store has.
+
+    They are the instance's own, because a store offers an ability by having its method.
+    """
+    for name in names:
+        if hasattr(store, name):
+            setattr(wrapper, name, _faulty(name, getattr(store, name), faults))
+
+
+def _variants_of(store: Tunable[Any], faults: Faults) -> Callable[[str, int], list[Variant[Any]]]:
+    """Return what gives the variants of a store; their searches fail as its own do."""
+
+    def variants(collection: str, limit: int) -> list[Variant[Any]]:
+        return [
+            replace(each, search=_faulty("search", each.search, faults))
+            for each in store.variants(collection, limit)
+        ]
+
+    return variants
 
 
 class FaultyVectorStore(VectorStore):
     """Passes all calls on to another store, except those that fail or hang.
 
+    It has the optional abilities of that store, such as `LateInteraction`, and no others.
     `close` leaves the other store open, because the next engine may need it.
     """
 
@@ -26,6 +75,9 @@ class FaultyVectorStore(VectorStore):
         self._faults = faults
         self.metrics = store.metrics
         self.max_rows = store.max_rows
+        _pass_on(self, store, _OF_VECTORS, faults)
+        if isinstance(store, Tunable):
+            self.variants = _faulty("variants", _variants_of(store, faults), faults)
 
     def bytes_on_disk(self) -> int | None:
         return self._store.bytes_on_disk()
@@ -94,12 +146,14 @@ class FaultyVectorStore(VectorStore):
 class FaultyMetadataStore(MetadataStore):
     """Passes all calls on to another store, except those that fail or hang.
 
+    It has the optional ability of that store to rank by words, `KeywordSearch`.
     `close` leaves the other store open, because the next engine may need it.
     """
 
     def __init__(self, store: MetadataStore, faults: Faults) -> None:
         self._store = store
         self._faults = faults
+        _pass_on(self, store, _OF_METADATA, faults)
 
     @property
     def folder(self) -> str | None:
