@@ -28,6 +28,8 @@ _BLOCK = 512
 """Rows whose products are in the cache when they are arranged by query."""
 _PART = 1 << 26
 """Multiplications, at least, that are worth the start of a thread, a tenth of a millisecond."""
+_SHARES = 4
+"""Parts of the work of a core, so that one that other programs delay leaves some to others."""
 
 _Float = TypeVar("_Float", np.float32, np.float64)
 _Item = TypeVar("_Item")
@@ -60,6 +62,8 @@ def products(queries: NDArray[_Float], rows: NDArray[_Float]) -> NDArray[_Float]
 
 def in_pieces(rows: NDArray[_Float], columns: NDArray[_Float]) -> NDArray[_Float]:
     """Return the product of each row with each of at most 64 columns, computed by this thread."""
+    # Of columns that are rows of another matrix, the product takes up to twice the time.
+    columns = np.ascontiguousarray(columns)
     found = np.empty((len(rows), columns.shape[1]), rows.dtype)
     height = max(1, _PIECE // (min(len(columns), _DEEP) * columns.shape[1]))
     whole = len(rows) // height * height
@@ -74,10 +78,18 @@ def in_pieces(rows: NDArray[_Float], columns: NDArray[_Float]) -> NDArray[_Float
     return found
 
 
+def products_here(rows: NDArray[_Float], others: NDArray[_Float]) -> NDArray[_Float]:
+    """Return the product of each row with each other one, (n, m), computed by this thread."""
+    found = np.empty((len(rows), len(others)), rows.dtype)
+    for left in range(0, len(others), _WIDE):
+        found[:, left : left + _WIDE] = in_pieces(rows, others[left : left + _WIDE].T)
+    return found
+
+
 def in_threads(function: Callable[[_Item], _Result], items: Sequence[_Item]) -> list[_Result]:
     """Return the result for each item, computed by a thread for each core."""
     if min(cores(), len(items)) < 2:
         return [function(item) for item in items]
-    shares = batched(items, -(-len(items) // cores()))
+    shares = batched(items, -(-len(items) // (_SHARES * cores())))
     found = ordered_map(lambda share: [*map(function, share)], shares, workers=cores())
     return [result for results in found for result in results]

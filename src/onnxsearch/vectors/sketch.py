@@ -33,6 +33,9 @@ leave out. With the default model that takes 256 of 1,280 numbers, which leave 3
 1,237 photos to compare for ten hits; 128 numbers leave 9 %."""
 _MOST, _OTHERWISE = 2, 5
 """Numbers of a vector for each number of its sketch, at least; and where these are not enough."""
+_NARROW = 8
+"""Numbers of a vector for each of a sketch, at least, of which it pays to find the directions by
+iteration: with 2.5, that takes as long as all principal directions."""
 _ITERATIONS = 3
 _EXTRA = 3
 """Numbers of a sketch that are not coordinates: what is left, the length, half its square."""
@@ -82,6 +85,10 @@ class Sketcher:
     def width(self) -> int:
         """Numbers in a sketch."""
         return len(self.basis) + _EXTRA
+
+    def narrowed(self, width: int) -> Sketcher:
+        """Return what makes sketches of that width, along the first directions of these."""
+        return Sketcher(self.metric, self.basis[: directions(width)])
 
     def of_rows(self, rows: Vectors, lengths: Floats) -> Ranks:
         """Return the sketches of rows, (n, width)."""
@@ -210,16 +217,24 @@ def sketcher_of(
     if sample.shape[1] < _FEWEST_COLUMNS or not is_proved(metric, lengths):
         return None
     directed = _directed(metric, sample, euclidean_lengths(sample))
-    basis = _principal(directed) if width is None else _main(directed, directions(width))
+    if width is not None and width * _NARROW <= sample.shape[1]:
+        basis = _main(directed, directions(width))
+    else:
+        basis = _principal(directed, width)
     error = np.linalg.norm(basis @ basis.T - np.eye(len(basis)))
     # A basis that is not orthonormal, or not finite, is not to be expected.
     return Sketcher(metric, basis) if error <= _ORTHONORMAL else None
 
 
-def _principal(sample: Floats) -> Floats:
-    """Return the principal directions of a sample, as many as it takes to leave out little."""
+def _principal(sample: Floats, width: int | None) -> Floats:
+    """Return the principal directions of a sample, the first first.
+
+    Args:
+        sample: Some rows.
+        width: Numbers of a sketch; None for as many as it takes to leave out little.
+    """
     squares, vectors = np.linalg.eigh(sample.T @ sample)
-    count = directions(_width(squares[::-1]))
+    count = directions(_width(squares[::-1]) if width is None else width)
     return np.ascontiguousarray(vectors[:, ::-1][:, :count].T)
 
 
