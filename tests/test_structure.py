@@ -24,6 +24,11 @@ MOST_LINES_OF_THE_FACADE = 600
 """One module holds all operations, of which most lines are signatures."""
 MOST_STATEMENTS_OF_AN_OPERATION = 6
 MOST_FILES_IN_A_CIRCLE = 2
+CHANGING = {
+    *("MemberSelection", "PreparedImage", "RecentImages", "Trials", "Writer"),
+    *("Budget", "Form", "_Asked", "_Check", "_Counter", "_Fault", "_Search", "_Tar"),
+}
+"""Data classes with fields that change: work under way. All others are values."""
 
 
 def test_the_package_has_few_entries() -> None:
@@ -66,6 +71,22 @@ def test_no_two_classes_have_one_name() -> None:
             if isinstance(node, ast.ClassDef):
                 homes[node.name].append(name)
     assert {name: modules for name, modules in homes.items() if len(modules) > 1} == {}
+
+
+def test_values_do_not_change() -> None:
+    """Threads share them, and caches are right as long as they stay."""
+    flags = {
+        node.name: {key.arg: ast.literal_eval(key.value) for key in decorator.keywords}
+        for path in MODULES.values()
+        for node in ast.walk(_tree(path))
+        if isinstance(node, ast.ClassDef)
+        for decorator in node.decorator_list
+        if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "dataclass"
+    }
+    assert {name for name, given in flags.items() if not given.get("frozen")} == CHANGING
+    # A misspelt attribute is an error then. A cached property needs a dictionary.
+    unslotted = {name for name, given in flags.items() if not given.get("slots")}
+    assert unslotted == {"Sketcher", "_Fault"}
 
 
 @cache

@@ -46,11 +46,14 @@ class Mutant:
         return str(mutate_code(text, operator, self.occurrence))
 
     def compiles(self, checkout: Path) -> bool:
-        """Say whether the change is Python: some operators take `*names` for a product."""
+        """Say whether the change is Python: some operators take `*names` for a product.
+
+        An operator fails itself where an `except` names the attribute of a module.
+        """
         try:
             with warnings.catch_warnings(action="ignore"):
                 compile(self.code(checkout), self.path, "exec")
-        except SyntaxError:
+        except (SyntaxError, AttributeError):
             return False
         return True
 
