@@ -248,3 +248,24 @@ def test_the_width_of_a_sketch_follows_the_vectors() -> None:
     flat = generator.standard_normal((400, 8)) @ generator.standard_normal((8, 160))
     for vectors, width in ((flat.astype(np.float32), 16), (random_vectors(spec, 400), 32)):
         assert mapped(spec, vectors).sketches.shape == (400, width)
+
+
+def wide(rows: int) -> Vectors:
+    return np.random.default_rng(0).normal(size=(rows, 2304)).astype(np.float32)
+
+
+@pytest.mark.parametrize(("rows", "width"), [(260, 256), (40, 43)])
+def test_wide_rows_have_short_sketches(rows: int, width: int) -> None:
+    """All principal directions of 4,096 numbers would take more than a minute."""
+    sketcher = mapped(CollectionSpec("c", 2304, "f"), wide(rows)).sketcher
+    assert sketcher is not None
+    assert sketcher.width == width
+
+
+@pytest.mark.parametrize("metric", [Metric.L2, Metric.IP, Metric.COSINE])
+def test_wide_rows_are_found(metric: Metric) -> None:
+    agree(metric, wide(40), wide(43)[40:], 5, "together")
+
+
+def test_wide_rows_of_zeros_have_no_sketches() -> None:
+    assert mapped(CollectionSpec("c", 2304, "f"), 0 * wide(9)).sketcher is None

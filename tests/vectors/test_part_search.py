@@ -21,6 +21,7 @@ from onnxsearch import (
     Parts,
     VectorStore,
 )
+from onnxsearch.vectors import local_rows
 
 PARTS = Parts(number=3, dimension=4)
 
@@ -72,11 +73,21 @@ def test_a_row_is_as_near_as_its_nearest_part(data: st.DataObject) -> None:
 Open = Callable[[], VectorStore]
 
 
-@pytest.fixture(params=["memory", "local"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> VectorStore:
+@pytest.fixture(params=["memory", "local", "mapped"])
+def store(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> VectorStore:
     if request.param == "memory":
         return InMemoryVectorStore()
+    if request.param == "mapped":
+        monkeypatch.setattr(local_rows, "_PARTS_IN_MEMORY", 0)
     return LocalVectorStore(tmp_path / "vectors.sqlite")
+
+
+@pytest.fixture
+def two_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows are copied to a file when there are more than two."""
+    monkeypatch.setattr(local_rows, "_PARTS_IN_MEMORY", 2 * 16 * 4)
 
 
 def keys_of(store: VectorStore, query: np.ndarray, filter: object = None) -> Sequence[str]:
@@ -110,6 +121,55 @@ def test_writes_of_other_processes_are_found(tmp_path: Path) -> None:
         other.upsert("parts", [key(1)], rows[1:2])
         other.delete("parts", [key(0)])
         assert keys_of(one, rows[0, :4]) == [key(1)]
+
+
+@pytest.mark.usefixtures("two_in_memory")
+def test_rows_in_a_file_and_in_memory_are_found_together(tmp_path: Path) -> None:
+    random = np.random.default_rng(2)
+    rows = random.normal(size=(60, 16)).astype(np.float32)
+    queries = random.normal(size=(3, 4)).astype(np.float32)
+    path = tmp_path / "vectors.sqlite"
+    memory = InMemoryVectorStore()
+    filled(memory, Metric.L2, rows)
+    with LocalVectorStore(path) as store:
+        filled(store, Metric.L2, rows[:50])
+        store.search_parts("parts", queries, PARTS, 1)
+        assert len(files(path)) == 1
+        for each in (store, memory):
+            each.upsert("parts", [key(3)], rows[4:5], [{"even": False}])
+            each.delete("parts", [key(7)])
+        store.upsert(
+            "parts",
+            [key(n) for n in range(50, 60)],
+            rows[50:],
+            [{"even": n % 2 == 0} for n in range(50, 60)],
+        )
+        for filter in (None, F("even") == True, F("even") == False):  # noqa: E712
+            for limit in (1, 5, 99):
+                found = store.search_parts("parts", queries, PARTS, limit, filter=filter)
+                assert found == memory.search_parts("parts", queries, PARTS, limit, filter=filter)
+        # The file serves searches for whole rows as well.
+        assert store.search("parts", rows[:2], 3) == memory.search("parts", rows[:2], 3)
+
+
+@pytest.mark.usefixtures("two_in_memory")
+def test_a_damaged_file_of_rows_is_written_again(tmp_path: Path) -> None:
+    rows = np.random.default_rng(3).normal(size=(40, 16)).astype(np.float32)
+    path = tmp_path / "vectors.sqlite"
+    with LocalVectorStore(path) as store:
+        filled(store, Metric.L2, rows)
+        wanted = keys_of(store, rows[4, 4:8])
+    (file,) = files(path)
+    data = bytearray(file.read_bytes())
+    data[4096] ^= 1  # in the first vector
+    file.write_bytes(data)
+    with LocalVectorStore(path) as store:
+        assert keys_of(store, rows[4, 4:8]) == wanted
+        assert files(path) != [file]
+
+
+def files(path: Path) -> list[Path]:
+    return sorted(path.parent.glob("vectors.sqlite-rows-*"))
 
 
 @pytest.mark.parametrize(

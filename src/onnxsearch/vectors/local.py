@@ -113,8 +113,6 @@ class LocalVectorStore(VectorStore):
             page_bytes=_PAGE_BYTES,
         )
         self._loaded: dict[int, LocalRows] = {}
-        self._whole_rows: dict[int, LocalRows] = {}
-        """Rows that are searched by their parts, in memory."""
 
     def _describe(self, name: str) -> CollectionSpec | None:
         with self._database.read() as connection:
@@ -151,7 +149,6 @@ class LocalVectorStore(VectorStore):
                 forget_file(connection, found.number)
         if found is not None:
             self._loaded.pop(found.number, None)
-            self._whole_rows.pop(found.number, None)
             remove_files(self._database.path, found.number)
 
     def _upsert(
@@ -207,21 +204,18 @@ class LocalVectorStore(VectorStore):
     ) -> list[list[Match]]:
         """Return the nearest rows by the nearest of their parts; see `LateInteraction`.
 
-        All rows of the collection are kept in memory.
+        Every row is compared, in the mapped file if there is one. Pages of that file count as
+        memory of this process, but the system can take them back at any time.
         """
         spec = self.describe(collection)
         queries, limit = check_parts(spec, queries, parts, limit, filter)
-        with self._database.read() as connection:
-            number = _number(connection, spec)
-            if number not in self._whole_rows:
-                path = self._database.path
-                self._whole_rows[number] = LocalRows(
-                    path, number, spec, writable=False, mapped=False
-                )
-            rows = self._whole_rows[number]
-            rows.refresh(connection)
-            view = rows.view(with_metadata=filter is not None)
-        return nearest_parts(view.recent, queries, parts, limit, filter)
+        while True:
+            view = self._view(spec, with_metadata=filter is not None, sketched=False)
+            try:
+                rows = view.searched_by_parts(filter)
+                return nearest_parts(spec, rows, queries, parts, limit)
+            except DamagedMapError:
+                self._distrust(spec)
 
     def pairs_within(
         self,
@@ -327,13 +321,20 @@ class LocalVectorStore(VectorStore):
         """Close the file and free the memory; closing twice is harmless."""
         self._database.close()
         self._loaded.clear()
-        self._whole_rows.clear()
 
-    def _view(self, spec: CollectionSpec, *, with_metadata: bool) -> LocalView:
-        """Return the rows as they are now, all writes of other processes included."""
+    def _view(
+        self, spec: CollectionSpec, *, with_metadata: bool, sketched: bool = True
+    ) -> LocalView:
+        """Return the rows as they are now, all writes of other processes included.
+
+        Args:
+            spec: Specification of the collection.
+            with_metadata: Whether the rows will be filtered.
+            sketched: Whether files that are written from the first call on have sketches.
+        """
         while True:
             with self._database.read() as connection:
-                rows = self._rows(connection, spec)
+                rows = self._rows(connection, spec, sketched=sketched)
                 try:
                     rows.refresh(connection)
                     view = rows.view(with_metadata=with_metadata)
@@ -347,11 +348,15 @@ class LocalVectorStore(VectorStore):
         with self._database.read() as connection:
             self._rows(connection, spec).distrust_file()
 
-    def _rows(self, connection: sqlite3.Connection, spec: CollectionSpec) -> LocalRows:
+    def _rows(
+        self, connection: sqlite3.Connection, spec: CollectionSpec, *, sketched: bool = True
+    ) -> LocalRows:
         number = _number(connection, spec)
         if number not in self._loaded:
             path, writable = self._database.path, not self._database.is_read_only
-            self._loaded[number] = LocalRows(path, number, spec, writable=writable)
+            self._loaded[number] = LocalRows(
+                path, number, spec, writable=writable, sketched=sketched
+            )
         return self._loaded[number]
 
     def __repr__(self) -> str:

@@ -35,6 +35,9 @@ from onnxsearch.vectors.row_table import RowTable
 _PAGE = 1000
 _IN_MEMORY = 1 << 25
 """Bytes of vectors that need no file: SQLite reads as many in a tenth of a second."""
+_PARTS_IN_MEMORY = 1 << 28
+"""The same of rows that are searched by their parts: the regions of 6,800 images. Their file takes
+as much space as most of the index. The whole images of so many have a file too."""
 _GROWTH = 8
 """A new file is written when the vectors in memory are one for so many in the file."""
 _MARKED = 4
@@ -57,7 +60,8 @@ class LocalRows:
         number: Number of the collection in the database.
         spec: Specification of the collection.
         writable: Whether files may be written.
-        mapped: Whether files are used at all; else all rows are in memory.
+        sketched: Whether files that are written have sketches, which make searches for whole rows
+            faster.
     """
 
     def __init__(
@@ -67,13 +71,13 @@ class LocalRows:
         spec: CollectionSpec,
         *,
         writable: bool,
-        mapped: bool = True,
+        sketched: bool,
     ) -> None:
         # SQLite too puts its files beside what a link leads to.
         self._database = Path(os.path.realpath(database))
         self._number, self._spec = number, spec
-        self._may_write = writable and mapped
-        self._may_read = mapped
+        self._may_write = writable
+        self._sketched = sketched
         self._failures: set[bytes] = set()
         self._unpublished: list[RowMap] = []
         self._version: int | None = None
@@ -197,9 +201,10 @@ class LocalRows:
         rows, marked = (0, 0) if self._file is None else (self._file.rows, self._file.marked)
         recent = len(self._table) + self._missing(connection)
         width = self._spec.columns * self._spec.dtype.itemsize
-        if recent * width > max(_IN_MEMORY, rows * width // _GROWTH):
+        least = _IN_MEMORY if self._sketched else _PARTS_IN_MEMORY
+        if recent * width > max(least, rows * width // _GROWTH):
             return True
-        return marked * width > max(_IN_MEMORY, rows * width // _MARKED)
+        return marked * width > max(least, rows * width // _MARKED)
 
     def _renew(self, connection: sqlite3.Connection, oldest: int, newest: int) -> None:
         """Begin with the file of another process that lacks less, or write one."""
@@ -222,7 +227,8 @@ class LocalRows:
         state = MapState(secrets.token_bytes(16), self._number, stored, removed)
         path = self._path(state.token)
         try:
-            write_row_map(path, state, self._spec, rows, self._batches(connection))
+            batches = self._batches(connection)
+            write_row_map(path, state, self._spec, rows, batches, sketched=self._sketched)
             # SQLite gives its other files the permissions of the database, too.
             os.chmod(path, self._database.stat().st_mode & 0o777)
             return RowMap(path, state.token, self._number, self._spec)
@@ -237,7 +243,7 @@ class LocalRows:
 
         The file that is used already does not count.
         """
-        token = _token(connection, self._number) if self._may_read else None
+        token = _token(connection, self._number)
         if token is None or token in self._failures:
             return None
         if self._file is not None and token == self._file.token:

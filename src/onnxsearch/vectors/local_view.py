@@ -13,6 +13,7 @@ from onnxsearch.vectors.base import Match, Vectors
 from onnxsearch.vectors.bounded_search import BoundedSearch
 from onnxsearch.vectors.capabilities import Candidates
 from onnxsearch.vectors.exact_search import Floats, Positions, by_distance_then_key
+from onnxsearch.vectors.part_search import SearchedRows
 from onnxsearch.vectors.range_join import pairs_within
 from onnxsearch.vectors.row_map import RowMap
 from onnxsearch.vectors.row_table import RowView
@@ -41,17 +42,34 @@ class LocalView:
         recent = self.recent.search(queries, limit, filter)
         if self.bounded is None:
             return recent
-        live = self.live
-        if filter is not None:
-            places = range(len(self.metadata)) if live is None else live.tolist()
-            matching = [place for place in places if filter.matches(self.metadata[place])]
-            live = np.array(matching, np.intp)
+        live = self._matching(filter)
         if live is not None and not len(live):
             return recent
         return [
             sorted([*one, *other], key=by_distance_then_key)[:limit]
             for one, other in zip(self.bounded.search(queries, limit, live), recent, strict=True)
         ]
+
+    def searched_by_parts(self, filter: Filter | None) -> list[SearchedRows]:
+        """Return the rows in the file and those in memory that may be found.
+
+        Raises:
+            DamagedMapError: The file is not what was written.
+        """
+        recent = self.recent
+        found = [SearchedRows(recent.keys, recent.matrix, recent.matching(filter))]
+        if self.file is not None:
+            matrix, chosen = self.file.all_vectors(), self._matching(filter)
+            found.append(SearchedRows(self.file.keys, matrix, chosen))
+        return found
+
+    def _matching(self, filter: Filter | None) -> Positions | None:
+        """Return the places in the file of the rows that may be found; None for all."""
+        if filter is None:
+            return self.live
+        places = range(len(self.metadata)) if self.live is None else self.live.tolist()
+        matching = [place for place in places if filter.matches(self.metadata[place])]
+        return np.array(matching, np.intp)
 
     def candidates(self, queries: Vectors, limit: int) -> list[Candidates]:
         """Return rows that are roughly the nearest of each query; see `CandidateSearch`.

@@ -8,7 +8,7 @@ from onnxsearch.errors import ClosedError, CollectionNotFoundError
 from onnxsearch.filters import Filter
 from onnxsearch.vectors.base import CollectionSpec, Match, Vectors, VectorStore
 from onnxsearch.vectors.capabilities import Parts
-from onnxsearch.vectors.part_search import check_parts, nearest_parts
+from onnxsearch.vectors.part_search import SearchedRows, check_parts, nearest_parts
 from onnxsearch.vectors.row_table import RowTable
 
 
@@ -70,8 +70,9 @@ class InMemoryVectorStore(VectorStore):
         """Return the nearest rows by the nearest of their parts; see `LateInteraction`."""
         spec = self.describe(collection)
         queries, limit = check_parts(spec, queries, parts, limit, filter)
-        snapshot = self._table(spec).snapshot(with_metadata=filter is not None)
-        return nearest_parts(snapshot, queries, parts, limit, filter)
+        view = self._table(spec).snapshot(with_metadata=filter is not None)
+        rows = SearchedRows(view.keys, view.matrix, view.matching(filter))
+        return nearest_parts(spec, [rows], queries, parts, limit)
 
     def _fetch(self, spec: CollectionSpec, keys: Sequence[str]) -> Mapping[str, Vectors]:
         return self._table(spec).fetch(keys)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,7 +19,6 @@ from onnxsearch.vectors.exact_search import (
     contenders,
     euclidean_lengths,
 )
-from onnxsearch.vectors.row_table import RowView
 
 _BLOCK = 1 << 20
 """Numbers that are compared at once: 4 MiB of float32, which stay in the cache."""
@@ -46,35 +47,61 @@ def check_parts(
     return checked_matrix("queries", queries, replace(spec, dimension=dimension)), limit
 
 
+class SearchedRows(NamedTuple):
+    """Rows that are searched by their parts."""
+
+    keys: Sequence[str]
+    matrix: Vectors
+    chosen: Positions | None
+    """Positions of the rows that may be found; None for all."""
+
+
 def nearest_parts(
-    view: RowView, queries: Vectors, parts: Parts, limit: int, filter: Filter | None
+    spec: CollectionSpec,
+    tables: Iterable[SearchedRows],
+    queries: Vectors,
+    parts: Parts,
+    limit: int,
 ) -> list[list[Match]]:
-    """Return the nearest rows of each query; see `LateInteraction.search_parts`."""
-    rows = view.matching(filter)
-    return [_nearest(view, rows, query, parts, limit) for query in queries]
+    """Return the nearest rows of each query; see `LateInteraction.search_parts`.
 
-
-def _nearest(
-    view: RowView, rows: Positions | None, query: Vectors, parts: Parts, limit: int
-) -> list[Match]:
-    total = len(view.matrix) if rows is None else len(rows)
-    width = view.matrix.shape[1] // parts.dimension
-    step = max(1, _BLOCK // view.matrix.shape[1])
-    found: list[Match] = []
-    for start in range(0, total, step):
-        block = slice(start, start + step)
-        chosen = view.matrix[block] if rows is None else view.matrix[rows[block]]
-        places = np.arange(start, start + len(chosen)) if rows is None else rows[block]
-        # What follows the parts that are compared is dropped; usually that is one of many.
-        several = chosen.reshape(len(chosen), width, parts.dimension)[:, : parts.number]
-        matrix: Vectors = np.ascontiguousarray(several).reshape(-1, parts.dimension)
-        # A row fills as many ranks as it has parts, at most.
-        near, distances = contenders(
-            view.spec.metric, matrix, euclidean_lengths(matrix), query, limit * parts.number
-        )
-        least = np.full(len(chosen), np.inf)
-        np.minimum.at(least, near // parts.number, distances)
-        for place in np.flatnonzero(np.isfinite(least)).tolist():
-            found.append(Match(view.keys[int(places[place])], float(least[place])))
-        found = sorted(found, key=by_distance_then_key)[:limit]
+    Args:
+        spec: Specification of the collection.
+        tables: Its rows.
+        queries: Vectors that the parts are compared with.
+        parts: How they lie in a row.
+        limit: Rows per query, at most.
+    """
+    found: list[list[Match]] = [[] for _ in queries]
+    for keys, matrix, chosen in tables:
+        for places, rows in _blocks(matrix, chosen):
+            # What follows the parts that are compared is dropped; usually that is one of many.
+            several = rows.reshape(len(rows), -1, parts.dimension)[:, : parts.number]
+            vectors: Vectors = np.ascontiguousarray(several).reshape(-1, parts.dimension)
+            lengths = euclidean_lengths(vectors)
+            for number, query in enumerate(queries):
+                # A row fills as many ranks as it has parts, at most.
+                near, distances = contenders(
+                    spec.metric, vectors, lengths, query, limit * parts.number
+                )
+                least = np.full(len(rows), np.inf)
+                np.minimum.at(least, near // parts.number, distances)
+                matches = [
+                    Match(keys[int(places[row])], float(least[row]))
+                    for row in np.flatnonzero(np.isfinite(least)).tolist()
+                ]
+                nearest = sorted([*found[number], *matches], key=by_distance_then_key)
+                found[number] = nearest[:limit]
     return found
+
+
+def _blocks(matrix: Vectors, chosen: Positions | None) -> Iterator[tuple[Positions, Vectors]]:
+    """Yield the rows that may be found and their positions, a few at a time."""
+    total = len(matrix) if chosen is None else len(chosen)
+    step = max(1, _BLOCK // matrix.shape[1])
+    for start in range(0, total, step):
+        end = min(start + step, total)
+        if chosen is None:
+            yield np.arange(start, end), matrix[start:end]
+        else:
+            yield chosen[start:end], matrix[chosen[start:end]]

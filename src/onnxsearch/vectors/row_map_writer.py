@@ -25,7 +25,7 @@ from onnxsearch.vectors.row_map import (
     regions,
     row_sums,
 )
-from onnxsearch.vectors.sketch import Sketcher, sketcher_of
+from onnxsearch.vectors.sketch import WIDE, Sketcher, sketcher_of
 
 Batch: TypeAlias = "tuple[Sequence[str], Vectors, Sequence[str]]"
 """Keys, vectors and metadata of some rows."""
@@ -34,10 +34,19 @@ _BLOCK = 1 << 22
 """Bytes that are read at once."""
 _SAMPLE = 4096
 """Rows of which the principal directions are computed."""
+_WIDTH = 256
+"""Numbers of a sketch of a row of more than `WIDE` numbers: to see how many it takes, all principal
+directions would have to be found."""
 
 
 def write_row_map(
-    path: str, state: MapState, spec: CollectionSpec, rows: int, batches: Iterable[Batch]
+    path: str,
+    state: MapState,
+    spec: CollectionSpec,
+    rows: int,
+    batches: Iterable[Batch],
+    *,
+    sketched: bool = True,
 ) -> None:
     """Write a new file that only its owner may read.
 
@@ -49,6 +58,7 @@ def write_row_map(
         spec: Specification of the collection.
         rows: Number of rows, at least 1.
         batches: The rows, each once.
+        sketched: Whether the file has sketches, where bounds are proved for them.
 
     Raises:
         OSError: It cannot be written. Nothing is left.
@@ -56,7 +66,7 @@ def write_row_map(
     handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_BINARY", 0), 0o600)
     try:
         with open(handle, "w+b") as file:
-            _Writer(file, state, spec, rows).write(batches)
+            _Writer(file, state, spec, rows, sketched).write(batches)
     except BaseException:
         with suppress(OSError):
             os.unlink(path)
@@ -66,8 +76,11 @@ def write_row_map(
 class _Writer:
     """Writes one file. Only keys and numbers of the rows are in memory, no vectors or texts."""
 
-    def __init__(self, file: BinaryIO, state: MapState, spec: CollectionSpec, rows: int) -> None:
+    def __init__(
+        self, file: BinaryIO, state: MapState, spec: CollectionSpec, rows: int, sketched: bool
+    ) -> None:
         self._file, self._state, self._spec, self._rows = file, state, spec, rows
+        self._sketched = sketched
         self._keys = np.empty((rows, 16), np.uint8)
         self._lengths: Floats = np.zeros(rows)
         self._sums = np.empty(rows, np.uint64)
@@ -77,7 +90,7 @@ class _Writer:
     def write(self, batches: Iterable[Batch]) -> None:
         """Write everything; the header comes last."""
         text_bytes = self._write_rows(batches)
-        sketcher = sketcher_of(self._spec.metric, self._lengths, np.concatenate(self._sample))
+        sketcher = self._sketcher()
         width = 0 if sketcher is None else sketcher.width
         sizes = MapSizes(self._rows, text_bytes, width)
         places = regions(self._spec, sizes)
@@ -117,7 +130,8 @@ class _Writer:
             self._ends[start:end] = text_bytes + np.cumsum([len(text) for text in encoded])
             if self._spec.dtype == np.float32:
                 self._lengths[start:end] = euclidean_lengths(vectors)
-            self._sample.append(vectors[-start % sampled :: sampled].copy())
+            if self._sketched:
+                self._sample.append(vectors[-start % sampled :: sampled].copy())
             text_bytes += sum(map(len, encoded))
             start = end
         if start != self._rows:
@@ -126,6 +140,13 @@ class _Writer:
                 "Drop the collection and index again"
             )
         return text_bytes
+
+    def _sketcher(self) -> Sketcher | None:
+        """Return what sketches the rows; None if they have no sketches."""
+        if not self._sketched:
+            return None
+        width = _WIDTH if self._spec.columns > WIDE else None
+        return sketcher_of(self._spec.metric, self._lengths, np.concatenate(self._sample), width)
 
     def _write_sketches(self, sketcher: Sketcher, places: dict[str, Area]) -> None:
         width = self._spec.columns * self._spec.dtype.itemsize
