@@ -188,12 +188,7 @@ def _rough(metric: Metric, matrix: Vectors, lengths: Floats, queries: Vectors) -
         bits = [distances(metric, matrix, everything, query) for query in queries]
         return np.stack(bits).astype(np.float32)
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        if len(queries) == 1 and matrix.size > _BLOCK:
-            # Several threads read a large matrix faster than one.
-            ranks: Ranks = (matrix @ queries[0])[np.newaxis]
-        else:
-            ranks = products(cast("Ranks", queries), cast("Ranks", matrix))
-        return _ranks(metric, ranks, lengths)
+        return _ranks(metric, products(cast("Ranks", queries), cast("Ranks", matrix)), lengths)
 
 
 def _ranks(metric: Metric, dots: Ranks, lengths: Floats) -> Ranks:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import NamedTuple
 
 from onnxsearch._internal.paths import target_path
 from onnxsearch._internal.sqlite import Database
+from onnxsearch._internal.threads import batched
 from onnxsearch._internal.validation import integer, number
 from onnxsearch.errors import (
     CollectionNotFoundError,
@@ -46,6 +48,13 @@ _LOOKED_UP = 256
 time that SQLite takes. More of them are no search's, and would map all of the file into memory."""
 _REMEMBERED = 100_000
 """Removals that are kept for other processes; a process that missed more reads all rows."""
+
+# One statement for many keys takes a third of the time that one for each takes. CROSS keeps SQLite
+# from reading the table and looking for its keys in the list.
+_FETCH = """
+    SELECT vectors.key, vectors.vector FROM json_each(?) AS wanted
+    CROSS JOIN vectors ON vectors.collection = ? AND vectors.key = wanted.value
+"""
 
 # Not a column of `collections`: releases without owners made that table, and ignore this one.
 _OWNERS = "CREATE TABLE IF NOT EXISTS owners (collection INTEGER PRIMARY KEY, owner TEXT NOT NULL)"
@@ -268,17 +277,16 @@ class LocalVectorStore(VectorStore):
         found: dict[str, Vectors] = {}
         with self._database.read() as connection:
             number = _number(connection, spec)
-            rows = self._loaded.get(number)
-            if rows is not None and len(keys) <= _LOOKED_UP and rows.are_current(connection):
+            loaded = self._loaded.get(number)
+            if loaded is not None and len(keys) <= _LOOKED_UP and loaded.are_current(connection):
                 # Where the file turns out to be damaged, the next search reads it anew.
                 with suppress(DamagedMapError):
-                    return rows.fetch(keys)
-            for key in keys:
-                row = connection.execute(
-                    "SELECT vector FROM vectors WHERE collection = ? AND key = ?", (number, key)
-                ).fetchone()
-                if row is not None:
-                    found[key] = matrix_of([row[0]], spec)[0].copy()
+                    return loaded.fetch(keys)
+            for some in batched(keys, _PAGE):
+                rows = connection.execute(_FETCH, (json.dumps(some), number)).fetchall()
+                if rows:
+                    present, blobs = zip(*rows, strict=True)
+                    found.update(zip(present, matrix_of(blobs, spec).copy(), strict=True))
         return found
 
     def _delete(self, spec: CollectionSpec, keys: Sequence[str]) -> None:

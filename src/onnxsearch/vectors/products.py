@@ -28,6 +28,8 @@ _BLOCK = 512
 """Rows whose products are in the cache when they are arranged by query."""
 _PART = 1 << 26
 """Multiplications, at least, that are worth the start of a thread, a tenth of a millisecond."""
+_READ_ALONE = 1 << 24
+"""Numbers of rows that a thread reads for one query: 64 MiB."""
 _SHARES = 4
 """Parts of the work of a core, so that one that other programs delay leaves some to others."""
 
@@ -41,9 +43,7 @@ cores = cache(available_cores)
 def products(queries: NDArray[_Float], rows: NDArray[_Float]) -> NDArray[_Float]:
     """Return the product of each query with each row, (m, n), for matrices of as many columns."""
     if len(queries) == 1:
-        # One thread reads the rows nearly at the speed of memory.
-        one: NDArray[_Float] = np.vecdot(rows, queries[0])[np.newaxis]
-        return one
+        return _products_of_one(queries[0], rows)[np.newaxis]
     found = np.empty((len(queries), len(rows)), rows.dtype)
     columns = np.ascontiguousarray(queries.T)
     shares = -(-len(rows) // (_BLOCK * cores()))
@@ -55,6 +55,23 @@ def products(queries: NDArray[_Float], rows: NDArray[_Float]) -> NDArray[_Float]
             for left in range(0, len(queries), _WIDE):
                 part = in_pieces(block, columns[:, left : left + _WIDE])
                 found[left : left + _WIDE, top : top + _BLOCK] = part.T
+
+    in_threads(compute, range(0, len(rows), step))
+    return found
+
+
+def _products_of_one(query: NDArray[_Float], rows: NDArray[_Float]) -> NDArray[_Float]:
+    """Return the product of a query with each row, (n,).
+
+    One thread reads the rows nearly at the speed of memory, and where there are few of them in
+    less time than it takes to wake another one: that of OpenBLAS may take 8 ms to come.
+    """
+    found = np.empty(len(rows), rows.dtype)
+    step = max(1, _READ_ALONE // max(1, rows.shape[1]))
+
+    def compute(start: int) -> None:
+        part = slice(start, start + step)
+        np.vecdot(rows[part], query, out=found[part])
 
     in_threads(compute, range(0, len(rows), step))
     return found
