@@ -21,6 +21,7 @@ from onnxsearch import (
     SearchEngine,
 )
 from onnxsearch.errors import BrokenImageError, ImageError, MissingExtraError
+from onnxsearch.images import image_file
 from onnxsearch.testing import FakeEmbedder, picture_bytes, write_pictures
 
 
@@ -204,6 +205,29 @@ def test_large_files_that_are_not_images_are_not_read(folder: Path) -> None:
         file.truncate(2**40)
     found = statuses(engine_with(), folder)
     assert (found["film.mkv"], found["film.jpg"]) == ("skipped", "too_large")
+
+
+def test_a_file_that_grows_while_it_is_read_is_read_to_its_end(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = folder / "coming.png"
+    noise = np.random.default_rng(0).integers(0, 256, (100, 100, 3), np.uint8)
+    Image.fromarray(noise).save(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:600])
+    look = image_file.looks_like_image
+
+    def look_while_it_grows(head: bytes) -> bool:
+        if whole.startswith(head):
+            path.write_bytes(whole)
+        return look(head)
+
+    monkeypatch.setattr(image_file, "looks_like_image", look_while_it_grows)
+    engine = engine_with()
+    assert engine.index(path).counts["indexed"] == 1
+    record = engine.get(str(path))
+    assert record is not None
+    assert record.size == len(whole)
 
 
 def test_prune_does_not_empty_a_folder_whose_drive_is_not_mounted(folder: Path) -> None:

@@ -61,6 +61,27 @@ def test_every_kind_of_source_gives_the_same_pixels(image_file: Path, kind: str)
     assert np.array_equal(np.asarray(open_image(sources[kind])), PIXELS)
 
 
+@pytest.mark.parametrize("policy", [ReadPolicy(), ReadPolicy(draft=100, truncated_jpeg=True)])
+@pytest.mark.parametrize("cut", [0, 1000])
+def test_a_jpeg_of_many_parts_gives_the_same_pixels_from_a_path_and_from_bytes(
+    tmp_path: Path, policy: ReadPolicy, cut: int
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (400, 400, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, "JPEG", quality=95)
+    data = buffer.getvalue()[: len(buffer.getvalue()) - cut]
+    assert len(data) > 2 * ImageFile.MAXBLOCK
+    path = tmp_path / "noise.jpg"
+    path.write_bytes(data)
+    sources: list[ImageInput] = [path, data, io.BytesIO(data)]
+    if cut and not policy.truncated_jpeg:
+        for source in sources:
+            with pytest.raises(BrokenImageError, match="damaged"):
+                open_image(source, policy)
+    else:
+        assert len({open_image(source, policy).tobytes() for source in sources}) == 1
+
+
 def test_a_binary_file_is_read_from_where_it_stands(image_file: Path) -> None:
     file = io.BytesIO(b"header" + image_file.read_bytes())
     file.seek(len(b"header"))

@@ -162,5 +162,8 @@ def _read(file: BinaryIO, path: str, policy: ReadPolicy) -> ImageFile:
             f"{policy.max_pixels:,} pixels has"
         )
     file.seek(0)
-    data = file.read(limit + 1)
+    # Not the limit at once: room for it would be mapped and unmapped for each file.
+    data = file.read(status.st_size + 1)
+    if len(data) > status.st_size:  # it grew meanwhile, or lies where sizes are not known
+        data += file.read(limit + 1 - len(data))
     return ImageFile(path, data, content_hash(data), status.st_mtime_ns)
