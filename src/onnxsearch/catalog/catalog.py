@@ -421,7 +421,7 @@ class Catalog:
         root = self.records.root.read()
         places = {m.former.key: root.id_of(m.former.record.uri or "") for m in moves}
         ids |= {id for m in moves for id in (m.item.record.id, places[m.former.key]) if id}
-        present = self.records.held(ids)
+        present = self.records.held(ids, {s.key: s for several in taken for s in several})
         found = {id: s.key for id, s in present.items() if self.records.is_live(s.record)}
         items: dict[str, NewImage] = {}
         before: dict[str, StoredImage] = {}
@@ -476,8 +476,8 @@ def _amends(item: NewImage, stored: StoredImage) -> bool:
 
 def _keys(items: Mapping[str, NewImage]) -> dict[str, tuple[str, ...]]:
     """Return the keys of items by model, in order."""
-    keys: dict[str, tuple[str, ...]] = {}
+    keys: dict[str, list[str]] = {}
     for key, item in items.items():
         for model in item.vectors:
-            keys[model] = (*keys.get(model, ()), key)
-    return keys
+            keys.setdefault(model, []).append(key)
+    return {model: tuple(several) for model, several in keys.items()}

@@ -17,6 +17,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
+from types import MappingProxyType
 from typing import TypeAlias
 
 from onnxsearch._internal.threads import batched
@@ -55,6 +56,9 @@ class StoredImage:
 
     key: str
     record: Record
+
+
+_NONE: Mapping[str, StoredImage] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +100,18 @@ class RecordIndex:
         held = self.held(ids).items()
         return {id: stored for id, stored in held if self.is_live(stored.record)}
 
-    def held(self, ids: Iterable[str]) -> dict[str, StoredImage]:
-        """Return the images that `ids` hold, by id, whether they have expired or not."""
+    def held(
+        self, ids: Iterable[str], known: Mapping[str, StoredImage] = _NONE
+    ) -> dict[str, StoredImage]:
+        """Return the images that `ids` hold, by id, whether they have expired or not.
+
+        Args:
+            ids: The ids.
+            known: Images by key, as they were read before. Those that are still held are not
+                read again, since a key is that of one image.
+        """
         wanted = {key_of(id): id for id in ids}
-        return {wanted[hash]: stored for hash, stored in self._current(wanted)}
+        return {wanted[hash]: stored for hash, stored in self._current(wanted, known)}
 
     def is_live(self, record: Record) -> bool:
         """Return whether a record has not expired."""
@@ -226,6 +238,7 @@ class RecordIndex:
         """Work out how to store records under new keys, in place of the images `before`."""
         change, root = Change(), self.root.read()
         current: dict[str, str] = {}
+        orphaned: dict[str, list[str]] = {}
         for key, record in ((stored.key, stored.record) for stored in before):
             current[record.id] = key
             self._set_current(change, record.id, key, None)
@@ -233,7 +246,8 @@ class RecordIndex:
             if record.expires is not None:
                 change.writes[Cell(self.expiries_table, key)] = None
             for model in record.models:
-                change.orphaned_rows[model] = (*change.orphaned_rows.get(model, ()), key)
+                orphaned.setdefault(model, []).append(key)
+        change.orphaned_rows.update({model: tuple(keys) for model, keys in orphaned.items()})
         for key, record in records.items():
             self._set_current(change, record.id, current.get(record.id), key)
             # Which copies there are is stored by content.
@@ -313,7 +327,9 @@ class RecordIndex:
                 change.expect[cell] = data
         return change
 
-    def _current(self, hashes: Iterable[str]) -> Iterator[tuple[str, StoredImage]]:
+    def _current(
+        self, hashes: Iterable[str], known: Mapping[str, StoredImage] = _NONE
+    ) -> Iterator[tuple[str, StoredImage]]:
         """Yield the hash of each id that is stored, and the image stored under it."""
         pending, before = list(hashes), dict[str, str]()
         for _ in attempts():
@@ -330,7 +346,8 @@ class RecordIndex:
                     f"{len(damaged)} ids have a key but no record: the metadata store is "
                     "damaged. verify(repair=True) mends it"
                 )
-            stored = self.resolve(list(keys.values()))
+            unread = [key for key in keys.values() if key not in known]
+            stored = {**known, **self.resolve(unread)}
             yield from ((hash, stored[key]) for hash, key in keys.items() if key in stored)
             # A record that is gone was replaced between the two reads: look again.
             before = {hash: key for hash, key in keys.items() if key not in stored}

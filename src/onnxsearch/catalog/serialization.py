@@ -32,6 +32,7 @@ _TYPES: Mapping[str, type] = {
 _TEXTS: Set[type] = {str}
 
 _DECODER = json.JSONDecoder()
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 MAX_METADATA = 2**20
 """Bytes of JSON that an image's metadata may take. Some hundred describe an image, and
@@ -62,9 +63,10 @@ def encode_record(record: Record, root: Root) -> bytes:
         root: A path below it is stored relative to it, as `path` instead of `uri`.
     """
     # Not `asdict`, which makes deep copies and takes five times as long.
-    pairs = ((name, getattr(record, name)) for name in _TYPES)
-    values = {name: value for name, value in pairs if value not in (None, {}, ())}
-    return json.dumps(with_stored_path(values, root), separators=(",", ":")).encode("ascii")
+    values = {
+        name: value for name in _TYPES if (value := getattr(record, name)) not in (None, {}, ())
+    }
+    return _ENCODER.encode(with_stored_path(values, root)).encode("ascii")
 
 
 def decode_record(data: bytes, absolute: Callable[[str], str | None]) -> Record:

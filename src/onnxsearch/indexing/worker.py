@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from itertools import chain
 from typing import TYPE_CHECKING, TypeAlias
 
 from onnxsearch._internal.metadata_json import same_metadata
@@ -156,6 +157,13 @@ class IndexingWorker:
     metadata: FileMetadata = NO_METADATA
     named: bool = True
     settle: Settle = Settle.ALL
+    spaces: Mapping[str, Sequence[str]] = field(init=False)
+    """The collections that each embedder fills, by its name, found once: it takes as long as
+    writing the record of an image."""
+
+    def __post_init__(self) -> None:
+        spaces = {embedder.name: spaces_of(embedder) for embedder in self.embedders}
+        object.__setattr__(self, "spaces", spaces)
 
     def __call__(self, batch: Sequence[Outcome | Candidate]) -> list[Result]:
         """Return a result for each entry, in order; outcomes pass through."""
@@ -245,7 +253,7 @@ class IndexingWorker:
                 return self._move(candidate, other, file, twins.root)
         if stored is not None and self.settle is Settle.MOVED:
             return ChangedFile(file.path, content)
-        image = self._new(candidate, file)
+        image = self._new(candidate, file, stored)
         # Metadata of its own are not given up.
         image.keeps_its_place = stored is not None and bool(image.record.metadata)
         if others and not image.keeps_its_place:
@@ -264,13 +272,13 @@ class IndexingWorker:
         vectors = self._vectors_of(twins)
         tensors = self._tensors(vectors, read)
         # The caller is asked when the image is known to be good.
-        image = self._new(self._asked(candidate, read), read)
+        image = self._new(self._asked(candidate, read), read, candidate.stored)
         image.keeps_its_place, image.vectors, image.tensors = keeps_its_place, vectors, tensors
         return image
 
     def _vectors_of(self, twins: Sequence[StoredImage]) -> dict[str, Vectors]:
         """Return the vectors by model that images of the same bytes have."""
-        names = {name for embedder in self.embedders for name in spaces_of(embedder)}
+        names = set(chain.from_iterable(self.spaces.values()))
         stored = self.catalog.vectors_of(twins[:1]).values()
         return {name: row for rows in stored for name, row in rows.items() if name in names}
 
@@ -280,14 +288,16 @@ class IndexingWorker:
             return candidate
         return replace(candidate, given=self.metadata.given(candidate.entry, read.data))
 
-    def _new(self, candidate: Candidate, read: ReadImage) -> PreparedImage:
-        """Return what is stored of an image that its id does not hold yet."""
-        entry, stored = candidate.entry, candidate.stored
+    def _new(
+        self, candidate: Candidate, read: ReadImage, before: StoredImage | None
+    ) -> PreparedImage:
+        """Return what is stored of an image that its id does not hold yet; see `_record`."""
+        entry = candidate.entry
         return PreparedImage(
             entry.name,
-            self._record(candidate, read, stored),
+            self._record(candidate, read, before),
             file=entry if isinstance(entry, FileEntry) else None,
-            stored=stored,
+            stored=candidate.stored,
             keeps_metadata=candidate.given is None,
         )
 
@@ -303,7 +313,7 @@ class IndexingWorker:
             id=candidate.id,
             uri=entry.uri,
             metadata=kept if candidate.given is None else candidate.given,
-            models=tuple(name for embedder in self.embedders for name in spaces_of(embedder)),
+            models=tuple(chain.from_iterable(self.spaces.values())),
             content=read.content,
             size=read.size,
             modified_ns=None if file is None else file.modified_ns,
@@ -334,10 +344,10 @@ class IndexingWorker:
     ) -> PreparedImage:
         """Give a stored image the path at which its file is now."""
         before = former.record
-        image = replace(self._new(candidate, file), status=Status.MOVED, former=former)
-        record = self._record(candidate, file, former)
-        # An id that the caller chose stays.
-        image.record = record if root.gave_id(before) else replace(record, id=before.id)
+        image = self._new(candidate, file, former)
+        image.status, image.former = Status.MOVED, former
+        if not root.gave_id(before):  # an id that the caller chose stays
+            image.record = replace(image.record, id=before.id)
         image.tensors = self._tensors(before.models, file)
         return image
 
@@ -346,7 +356,7 @@ class IndexingWorker:
         missing = [
             embedder
             for embedder in self.embedders
-            if any(name not in known for name in spaces_of(embedder))
+            if any(name not in known for name in self.spaces[embedder.name])
         ]
         return {
             embedder.name: model_input(embedder, image)

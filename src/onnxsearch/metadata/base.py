@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
@@ -27,7 +26,8 @@ _READ, _COMMIT = (
     ObservedStep(f"records.{name}", "onnxsearch.metadata") for name in ("read", "commit")
 )
 
-_TEXT = re.compile(r"[ -~]{1,200}")
+_LONGEST = 200
+"""Characters in the name of a table or in a key, at most."""
 
 _NOTHING: Mapping[Cell, bytes | None] = MappingProxyType({})
 
@@ -187,7 +187,13 @@ def _check_cell(cell: Cell) -> None:
 
 
 def _is_text(text: object) -> bool:
-    return isinstance(text, str) and _TEXT.fullmatch(text) is not None
+    # Takes half the time of a regular expression.
+    return (
+        isinstance(text, str)
+        and 0 < len(text) <= _LONGEST
+        and text.isascii()
+        and text.isprintable()
+    )
 
 
 def _check_commit(writes: Mapping[Cell, bytes | None], expect: Mapping[Cell, bytes | None]) -> None:
