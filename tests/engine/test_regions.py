@@ -12,7 +12,9 @@ from PIL import Image
 
 from onnxsearch import (
     AlphaQE,
+    Embedder,
     F,
+    ImageInput,
     InMemoryMetadataStore,
     InMemoryVectorStore,
     InvalidArgumentError,
@@ -20,12 +22,14 @@ from onnxsearch import (
     OnnxEmbedder,
     Query,
     RankFusion,
+    RegionModel,
     Rerank,
     SearchEngine,
     UnknownModelError,
     VectorStore,
 )
-from onnxsearch.embedders.regions import Regional
+from onnxsearch.embedders.base import Tensor
+from onnxsearch.embedders.regions import COUNT, DIMENSION, Regional
 from onnxsearch.vectors.capabilities import LateInteraction
 from tests.embedders.models import convolutional_model
 from tests.engine.mosaic import CELLS, Mosaic, collage, patchwork
@@ -357,3 +361,37 @@ def test_black_images_have_regions(bundled: OnnxEmbedder) -> None:
         engine.add(Image.new("RGB", (300, 20)), id="black")
         found = engine.search(Image.new("RGB", (9, 9)), model="efficientnet-lite0.regions")
         assert found.ids == ["black"]
+
+
+class OwnRegions(Embedder):
+    """An embedder of a program's own that is searched by region."""
+
+    name, dimension, fingerprint = REGIONS, DIMENSION, "own-regions-1"
+    regions_stored, columns_stored = COUNT, RegionModel.columns_stored
+
+    def __init__(self, model: RegionModel) -> None:
+        self._model = model
+        self.rows = model.rows
+        self.nearest_region = model.nearest_region
+
+    def prepare(self, image: ImageInput) -> Tensor:
+        return self._model.prepare(image)
+
+    def run(self, batch: Tensor) -> Tensor:
+        return self._model.run(batch)
+
+
+def test_embedders_of_others_are_searched_by_region() -> None:
+    mosaic = Mosaic()
+    assert mosaic.regions is not None
+    mosaic.regions = OwnRegions(mosaic.regions)  # type: ignore[assignment]
+    with SearchEngine(mosaic, InMemoryVectorStore(), InMemoryMetadataStore()) as engine:
+        fill(engine)
+        (hit,) = engine.search(patchwork(100), model=REGIONS, limit=1)
+        assert hit.id == "0"
+        assert hit.region is not None
+        (again,) = engine.search(patchwork(100), rerank=Rerank.by_model(REGIONS), limit=1)
+        assert again.id == "0"
+        for refused in ({"query": Query.id("0")}, {"query": patchwork(100), "expand": AlphaQE()}):
+            with pytest.raises(InvalidArgumentError):
+                engine.search(**refused, model=REGIONS)

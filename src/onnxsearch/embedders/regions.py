@@ -71,6 +71,38 @@ class Regional(Protocol):
         ...
 
 
+@runtime_checkable
+class SearchedByRegion(Protocol):
+    """Protocol of embedders that store several vectors of each image, one for each region.
+
+    A query has one vector, and the nearest region of an image counts.
+    """
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        ...
+
+    @property
+    def dimension(self) -> int:
+        """Numbers in the vector of a query, and of a region."""
+        ...
+
+    @property
+    def regions_stored(self) -> int:
+        """Regions in a stored row, which begins with their vectors, one after the other."""
+        ...
+
+    def nearest_region(self, row: Vectors, query: Vectors) -> tuple[float, Region]:
+        """Return the distance of the region of a stored row that is nearest, and where it is."""
+        ...
+
+
+def searched_by_region(embedder: Embedder) -> SearchedByRegion | None:
+    """Return an embedder as one that is searched by region; None if it is not."""
+    return embedder if isinstance(embedder, SearchedByRegion) else None
+
+
 def regions_of(embedder: Embedder) -> RegionModel | None:
     """Return the vectors of regions that an embedder gives; None if it gives none."""
     return embedder.regions if isinstance(embedder, Regional) else None
@@ -130,6 +162,7 @@ class RegionModel(Embedder):
     """
 
     metric = Metric.L2
+    regions_stored = COUNT
     columns_stored = (COUNT + 1) * DIMENSION
     """Columns of a row: the regions, and the part of the image that the model sees."""
 

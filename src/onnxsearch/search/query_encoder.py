@@ -14,7 +14,7 @@ from onnxsearch._internal.telemetry.observation import ObservedStep
 from onnxsearch.catalog.catalog import Catalog
 from onnxsearch.embedders.base import Embedder, TextQueries
 from onnxsearch.embedders.opening import opened_for
-from onnxsearch.embedders.regions import RegionModel
+from onnxsearch.embedders.regions import searched_by_region
 from onnxsearch.errors import ImageNotFoundError, InvalidArgumentError
 from onnxsearch.images.reading import ReadPolicy, all_bytes, open_image
 from onnxsearch.search.query import ExamplesQuery, IdQuery, QueryInput, TextQuery, VectorQuery
@@ -93,7 +93,7 @@ class QueryEncoder:
 def _check_single(embedders: Sequence[Embedder]) -> None:
     """Raise `InvalidArgumentError` if the stored vectors of an image are no query of a model."""
     for embedder in embedders:
-        if isinstance(embedder, RegionModel):
+        if searched_by_region(embedder) is not None:
             raise InvalidArgumentError(
                 f"Query.id(...) with {embedder.name!r}: the vectors of the image's regions are "
                 "stored, and none as a query. Pass its file, or box=... for a part of it"

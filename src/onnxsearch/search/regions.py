@@ -7,22 +7,24 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from onnxsearch.embedders.regions import COUNT, DIMENSION, RegionModel
+from onnxsearch.embedders.regions import searched_by_region
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.vectors.capabilities import LateInteraction, Parts
 
 if TYPE_CHECKING:
     from onnxsearch.embedders.base import Embedder
+    from onnxsearch.embedders.regions import SearchedByRegion
     from onnxsearch.filters import Filter
     from onnxsearch.types import Hit
     from onnxsearch.vectors.base import Match, Vectors, VectorStore
 
-PARTS = Parts(COUNT, DIMENSION)
-"""How the regions lie in a row."""
-
 
 def region_ranker(
-    store: VectorStore, collection: str, queries: Vectors, filter: Filter | None
+    store: VectorStore,
+    collection: str,
+    model: SearchedByRegion,
+    queries: Vectors,
+    filter: Filter | None,
 ) -> Callable[[int], list[list[Match]]]:
     """Return what ranks images by the nearest of their regions.
 
@@ -35,7 +37,8 @@ def region_ranker(
             "InMemoryVectorStore. In every store, rerank=Rerank.by_model('NAME.regions') compares "
             "the regions of the first hits"
         )
-    return partial(store.search_parts, collection, queries, PARTS, filter=filter)
+    parts = Parts(model.regions_stored, model.dimension)
+    return partial(store.search_parts, collection, queries, parts, filter=filter)
 
 
 def check_whole(embedders: Sequence[Embedder], given: str) -> None:
@@ -49,7 +52,7 @@ def check_whole(embedders: Sequence[Embedder], given: str) -> None:
         InvalidArgumentError: One gives vectors of regions.
     """
     for embedder in embedders:
-        if isinstance(embedder, RegionModel):
+        if searched_by_region(embedder) is not None:
             raise InvalidArgumentError(
                 f"{given} not go with {embedder.name!r}: expected one vector of each image, and "
                 "regions are several"
@@ -57,19 +60,17 @@ def check_whole(embedders: Sequence[Embedder], given: str) -> None:
 
 
 def located(
-    embedder: RegionModel, query: Vectors, hits: Sequence[Hit], rows: dict[str, Vectors]
+    model: SearchedByRegion, query: Vectors, hits: Sequence[Hit], rows: dict[str, Vectors]
 ) -> list[Hit]:
     """Return hits with the region that is nearest to the query.
 
     Args:
-        embedder: The model of the regions.
+        model: The model of the regions.
         query: Its vector of the query, of shape (dimension,).
         hits: The hits.
         rows: Their stored rows by id; the hit of an image that is gone by now stays as it is.
     """
     return [
-        replace(hit, region=embedder.nearest_region(rows[hit.id], query)[1])
-        if hit.id in rows
-        else hit
+        replace(hit, region=model.nearest_region(rows[hit.id], query)[1]) if hit.id in rows else hit
         for hit in hits
     ]

@@ -13,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 
 from onnxsearch._internal.validation import finite, integer, text
-from onnxsearch.embedders.regions import RegionModel
+from onnxsearch.embedders.regions import searched_by_region
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.search.query import QueryInput
 from onnxsearch.search.reordering import Reordering
@@ -130,9 +130,9 @@ class ModelRerank(Rerank):
         rows = context.vectors(embedder, [hit.id for hit in hits])
         if not rows:
             return [None] * len(hits)
-        if isinstance(embedder, RegionModel):
+        if (model := searched_by_region(embedder)) is not None:
             nearest = {
-                id: embedder.nearest_region(row, context.rows[self.model])[0]
+                id: model.nearest_region(row, context.rows[self.model])[0]
                 for id, row in rows.items()
             }
             return [

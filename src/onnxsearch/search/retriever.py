@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 import numpy as np
 
 from onnxsearch.catalog.catalog import Catalog
-from onnxsearch.embedders.regions import RegionModel
+from onnxsearch.embedders.regions import searched_by_region
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.images.reading import READ_STRICTLY, ReadPolicy
 from onnxsearch.search.diversity import most_diverse
@@ -156,8 +156,8 @@ class Retriever:
     def ranker(self, embedder: Embedder, queries: Vectors, filter: Filter | None) -> Ranker:
         """Return what ranks a model's rows for queries of shape (n, columns)."""
         collection = self.catalog.collection(embedder.name)
-        if isinstance(embedder, RegionModel):
-            return region_ranker(self.vectors, collection, queries, filter)
+        if (model := searched_by_region(embedder)) is not None:
+            return region_ranker(self.vectors, collection, model, queries, filter)
         return partial(self.vectors.search, collection, queries, filter=filter)
 
     def nearest(
@@ -235,9 +235,10 @@ class Retriever:
         self, embedder: Embedder, query: Vectors, keys: Mapping[str, str], hits: Sequence[Hit]
     ) -> Sequence[Hit]:
         """Return hits with the region that was found, where regions are searched."""
-        if not isinstance(embedder, RegionModel) or not hits:
+        model = searched_by_region(embedder)
+        if model is None or not hits:
             return hits
-        return located(embedder, query, hits, self.rows(embedder, [hit.id for hit in hits], keys))
+        return located(model, query, hits, self.rows(embedder, [hit.id for hit in hits], keys))
 
     def _chosen(
         self,

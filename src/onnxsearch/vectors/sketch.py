@@ -223,7 +223,8 @@ def sketcher_of(
     if sample.shape[1] < _FEWEST_COLUMNS or not is_proved(metric, lengths):
         return None
     directed = _directed(metric, sample, euclidean_lengths(sample))
-    if width is not None and width * _NARROW <= sample.shape[1]:
+    columns = sample.shape[1]
+    if width is not None and (width * _NARROW <= columns or columns > WIDE):
         basis = _main(directed, directions(width))
     else:
         basis = _principal(directed, width)
