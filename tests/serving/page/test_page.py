@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from PIL import Image
 
 from onnxsearch import InMemoryMetadataStore, InMemoryVectorStore, SearchEngine
 from onnxsearch.testing import FakeEmbedder, picture
+from tests.engine.mosaic import Mosaic, collage, patchwork
 from tests.serving.page.colours import NAMES, ColourEmbedder, write_colour
 from tests.serving.page.conftest import SHADES, OpenPage
 
@@ -180,6 +182,94 @@ class TestImages:
         page.get_by_label("Choose an image").set_input_files(file)
         expect(page.get_by_role("alert")).to_contain_text("up to 32 MiB")
         assert sent == []
+
+
+class TestParts:
+    """A part of the image that is searched with: by numbers, and by dragging."""
+
+    @pytest.fixture
+    def halves(self, tmp_path: Path) -> Path:
+        """Return an image that is red on the left, and blue on the right."""
+        image = Image.new("RGB", (200, 100), "red")
+        image.paste("blue", (120, 0, 200, 100))
+        image.save(tmp_path / "halves.png")
+        return tmp_path / "halves.png"
+
+    def test_by_numbers(self, page: Page, halves: Path) -> None:
+        page.get_by_label("Choose an image").set_input_files(halves)
+        finds(page, "purple.png")
+        page.get_by_role("button", name="Search with a part of halves.png").click()
+        expect(page.get_by_label("Right", exact=True)).to_have_value("200")
+        page.get_by_label("Right", exact=True).fill("120")
+        page.keyboard.press("Enter")
+        finds(page, "red.png")
+        expect(page.locator("#heading")).to_have_text("Similar to a part of halves.png")
+        expect(page).to_have_url(re.compile("box=0%2C0%2C120%2C100"))
+        page.get_by_role("button", name="A part of halves.png is searched with").click()
+        expect(page.get_by_label("Right", exact=True)).to_have_value("120")
+        page.get_by_role("button", name="Whole image").click()
+        finds(page, "purple.png")
+        page.go_back()
+        finds(page, "red.png")
+
+    def test_by_dragging(self, page: Page, halves: Path) -> None:
+        page.get_by_label("Choose an image").set_input_files(halves)
+        page.get_by_role("button", name="Search with a part of halves.png").click()
+        expect(page.get_by_label("Bottom", exact=True)).to_be_enabled()
+        box = page.locator("#crop-frame").bounding_box()
+        assert box is not None
+        page.mouse.move(box["x"] + 0.7 * box["width"], box["y"] + 0.4 * box["height"])
+        page.mouse.down()
+        page.mouse.move(box["x"] + box["width"] + 40, box["y"] + 0.6 * box["height"], steps=3)
+        page.mouse.up()
+        expect(page.get_by_label("Right", exact=True)).to_have_value("200")
+        assert 125 < int(page.get_by_label("Left", exact=True).input_value()) < 155
+        page.get_by_role("button", name="Find images like it").click()
+        finds(page, "blue.png")
+
+    def test_what_is_no_part_is_not_searched_for(self, page: Page, halves: Path) -> None:
+        page.get_by_label("Choose an image").set_input_files(halves)
+        page.get_by_role("button", name="Search with a part of halves.png").click()
+        page.get_by_label("Left", exact=True).fill("150")
+        page.get_by_label("Right", exact=True).fill("20")
+        page.get_by_role("button", name="Find images like it").click()
+        expect(page.locator("#crop")).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(page.locator("#crop")).to_be_hidden()
+
+    def test_images_that_contain_a_stored_one(self, open_page: OpenPage, tmp_path: Path) -> None:
+        from tests.serving.page.service import running
+
+        collage(1, 2, (32, 64)).save(tmp_path / "collage.png")
+        patchwork(2).save(tmp_path / "part.png")
+        stores = InMemoryVectorStore(), InMemoryMetadataStore()
+        with SearchEngine(Mosaic(), *stores) as engine:
+            engine.index(tmp_path, root=tmp_path)
+            with running(engine, token="a-token-of-a-test") as service:
+                page = open_page(service.url, "?id=part.png")
+                page.locator("#token-input").fill("a-token-of-a-test")
+                page.get_by_role("button", name="Continue").click()
+                page.get_by_role("button", name="Search with a part of part.png").click()
+                page.get_by_role("button", name="Find images that contain it").click()
+                finds(page, "collage.png")
+                expect(page.locator("#heading")).to_have_text(
+                    "Images that contain a part of part.png"
+                )
+                expect(page.get_by_role("status")).to_contain_text("by mosaic.regions")
+                first(page).locator(".open").click()
+                expect(page.locator("#details-likeness")).to_contain_text("% from the left")
+                expect(page.locator("#details-region")).to_be_visible()
+                page.keyboard.press("Escape")
+                page.get_by_role("button", name="Remove part.png").click()
+                expect(page.locator("#heading")).to_have_text("All images")
+
+    def test_a_file_that_no_browser_shows(self, page: Page, tmp_path: Path) -> None:
+        Image.new("RGB", (40, 30), "red").save(tmp_path / "red.tif")
+        page.get_by_label("Choose an image").set_input_files(tmp_path / "red.tif")
+        finds(page, "red.png")
+        page.get_by_role("button", name="Search with a part of red.tif").click()
+        expect(page.locator("#crop-unusable")).to_be_visible()
+        expect(page.get_by_role("button", name="Find images like it")).to_be_disabled()
 
 
 class TestWords:
@@ -580,6 +670,11 @@ class TestEveryView:
     def test_dialogs_are_accessible(self, page: Page) -> None:
         pytest.importorskip("axe_playwright_python", reason="axe-playwright-python is missing")
         page.keyboard.press("?")
+        check_accessibility(page)
+        page.keyboard.press("Escape")
+        page.goto(page.url + "?id=named/red.png")
+        page.get_by_role("button", name="Search with a part of").click()
+        expect(page.get_by_label("Left", exact=True)).to_be_enabled()
         check_accessibility(page)
         page.keyboard.press("Escape")
         first(page).locator(".open").click()

@@ -3,6 +3,7 @@
 import { get } from "./api.js";
 import { showCompare, startCompare } from "./compare.js";
 import { showComposer, startComposer } from "./composer.js";
+import { startCrop } from "./crop.js";
 import { startDetails } from "./details.js";
 import { byId, h, plural } from "./dom.js";
 import { startDrop } from "./drop.js";
@@ -38,6 +39,7 @@ async function start() {
   startComposer(info);
   startFilter(info.fields);
   startDetails();
+  startCrop();
   startSearch(info);
   startCompare(info);
   startDuplicates(info);

@@ -3,7 +3,8 @@
 import { byId, h, icon, nameParts } from "./dom.js";
 import { thumbnail } from "./images.js";
 import { say } from "./messages.js";
-import { EMPTY, isEmpty, keep, navigate, state, uploads } from "./state.js";
+import { EMPTY, isEmpty, isOneImage, keep, navigate, state, uploads } from "./state.js";
+import { openCrop } from "./crop.js";
 import { thumbnailOf } from "./records.js";
 
 const form = byId("composer");
@@ -104,9 +105,11 @@ export function focusWords() {
 
 function ask(change) {
   const view = state().view === "duplicates" ? "search" : state().view;
+  // A part belongs to the image that it was chosen in.
+  const whole = { box: "", inside: "" };
   // Nothing is unlike an image by itself.
   const unlike = isEmpty({ ...state(), ...change }) ? [] : (change.unlike ?? state().unlike);
-  navigate({ ...change, unlike, view });
+  navigate({ ...whole, ...change, unlike, view });
 }
 
 function whyNoWords(model, reads) {
@@ -160,10 +163,28 @@ function part(image, name, remove) {
     { class: "part" },
     image,
     h("bdi", { class: "name" }, name),
+    isOneImage(state()) && cropButton(name),
     h(
       "button",
       { type: "button", class: "icon-button", "aria-label": label, onclick: remove },
       icon("close"),
     ),
+  );
+}
+
+function cropButton(name) {
+  const chosen = Boolean(state().box);
+  const label = chosen ? `A part of ${name} is searched with: change it` : `Search with a part of ${name}`;
+  return h(
+    "button",
+    {
+      type: "button",
+      class: chosen ? "icon-button chosen" : "icon-button",
+      "aria-label": label,
+      "aria-haspopup": "dialog",
+      title: label,
+      onclick: () => openCrop(Boolean(modelOf(state())?.regions)),
+    },
+    icon("crop"),
   );
 }

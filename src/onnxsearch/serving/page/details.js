@@ -10,6 +10,7 @@ import { EMPTY, addressOf, isEmpty, state } from "./state.js";
 
 const dialog = byId("details");
 const image = byId("details-image");
+const region = byId("details-region");
 const DEEPEST = 4;
 
 /** What is shown of a stored image beside its metadata: a label, and the text of the value. */
@@ -32,6 +33,7 @@ export function startDetails() {
   byId("next").addEventListener("click", () => step(1));
   dialog.addEventListener("click", ({ target }) => target === dialog && dialog.close());
   dialog.addEventListener("keydown", onKey);
+  image.addEventListener("load", outline);
 }
 
 /** Show one of several hits; left and right lead to the others. */
@@ -82,10 +84,28 @@ function render() {
   const shown = figure(hit);
   byId("details-likeness").replaceChildren(
     ...(shown ? [h("span", {}, shown.title), meter(shown.share)] : []),
+    ...(hit.region ? [h("span", {}, whereText(hit.region))] : []),
   );
+  region.style.visibility = "hidden";
   byId("details-actions").replaceChildren(...actions(hit));
   fields(hit);
   more(hit);
+}
+
+/** Draw where in the image the query was found. */
+function outline() {
+  const found = hits[place]?.region;
+  if (!found) return;
+  const { naturalWidth: width, naturalHeight: height } = image;
+  const [left, top, right, bottom] = found.map((edge, n) => edge * (n % 2 ? height : width));
+  region.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  region.firstElementChild.setAttribute("d", `M${left} ${top}H${right}V${bottom}H${left}z`);
+  region.style.visibility = "visible";
+}
+
+function whereText(found) {
+  const [left, top, right, bottom] = found.map((edge) => Math.round(100 * edge));
+  return `Found at ${left} to ${right} % from the left, ${top} to ${bottom} % from the top`;
 }
 
 function actions(hit) {

@@ -42,6 +42,12 @@ export function showLarge(image, hit) {
   image.onerror();
 }
 
+/** Show the file at an address, without a thumbnail in its place. */
+export function fileAt(image, url) {
+  if (url) load(image, url);
+  else image.dispatchEvent(new Event("error"));
+}
+
 function show(image, url) {
   if (hasToken()) {
     waiting.set(image, url);

@@ -8,7 +8,9 @@ export function remember(list) {
   return list;
 }
 
-/** Return something to show the thumbnail of a stored image with. */
+/** Return something to show a stored image with. */
 export function thumbnailOf(id) {
-  return known.get(id) ?? { id, thumbnail: `api/thumbnails/${encodeURIComponent(id)}` };
+  const quoted = encodeURIComponent(id);
+  const links = { thumbnail: `api/thumbnails/${quoted}`, image: `api/images/${quoted}` };
+  return known.get(id) ?? { id, ...links };
 }

@@ -44,7 +44,7 @@ export async function showSearch(shown, signal) {
   empty.replaceChildren();
   byId("order-label").hidden = !browsing;
   byId("order").value = shown.order || "id";
-  byId("heading").textContent = browsing ? "All images" : `Similar to ${describe(shown)}`;
+  byId("heading").textContent = browsing ? "All images" : title(shown);
   results.setAttribute("aria-busy", "true");
   // Answers that come at once replace the old ones without a flash.
   const slow = setTimeout(() => grid.wait(), 150);
@@ -79,8 +79,15 @@ export function formOf(shown, extra = {}) {
   return form;
 }
 
+/** Whether images are searched for in which the part of the query is. */
+const isInside = (shown) => shown.box && shown.inside && modelOf(shown).regions;
+
+const title = (shown) =>
+  isInside(shown) ? `Images that contain ${describe(shown)}` : `Similar to ${describe(shown)}`;
+
 /** Return the name of a query, for headings. */
 export function describe(shown) {
+  if (shown.box) return `a part of ${examples(shown)}`;
   const unlike =
     shown.unlike.length === 1 ? nameOf(shown.unlike[0]) : `${shown.unlike.length} images`;
   return shown.unlike.length ? `${examples(shown)}, unlike ${unlike}` : examples(shown);
@@ -103,7 +110,10 @@ async function page(shown, offset, signal) {
     return { ...answer, hits: remember(answer.records) };
   }
   const options = { top_k: pageSize(), offset, exclude: [...shown.ids, ...shown.unlike] };
-  if (shown.model) options.model = shown.model;
+  const { box, model } = shown;
+  if (model) options.model = model;
+  if (box) options.box = box;
+  if (isInside(shown)) options.model = modelOf(shown).regions;
   const answer = await post("api/search", formOf(shown, options), signal);
   remember(answer.hits);
   return answer;

@@ -12,6 +12,10 @@ export const EMPTY = Object.freeze({
   /** Ids of images that the hits are to be unlike. */
   unlike: [],
   images: [],
+  /** The part of the one image that is searched with, in pixels: left, top, right, bottom. */
+  box: "",
+  /** "1" to find images in which that part is. */
+  inside: "",
   model: "",
   models: [],
   filter: "",
@@ -32,6 +36,10 @@ export function watch(watcher) {
 /** Whether nothing is searched for. */
 export const isEmpty = (query) => !query.text && !query.ids.length && !query.images.length;
 
+/** Whether one image alone is searched with, so that a part of it can be. */
+export const isOneImage = ({ images, ids, unlike, text, view }) =>
+  images.length + ids.length === 1 && !unlike.length && !text && view === "search";
+
 /** Keep a file for queries, and return its key. */
 export function keep(file) {
   const key = `upload-${(counter += 1)}`;
@@ -51,7 +59,7 @@ export function navigate(change, { replace = false } = {}) {
 export function addressOf(shown) {
   const query = new URLSearchParams();
   if (shown.view !== "search") query.set("view", shown.view);
-  for (const name of ["text", "model", "filter", "order", "distance"]) {
+  for (const name of ["text", "box", "inside", "model", "filter", "order", "distance"]) {
     if (shown[name]) query.set(name, shown[name]);
   }
   for (const id of shown.ids) query.append("id", id);
@@ -70,6 +78,8 @@ function fromAddress() {
     text: text("text"),
     ids: query.getAll("id"),
     unlike: query.getAll("unlike"),
+    box: /^\d{1,9}(,\d{1,9}){3}$/.test(text("box")) ? text("box") : "",
+    inside: text("inside"),
     images: (history.state?.images ?? []).filter((key) => uploads.has(key)),
     model: text("model"),
     models: query.getAll("models"),
