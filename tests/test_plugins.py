@@ -179,6 +179,8 @@ def test_an_embedder_of_another_package(run: Run, site: Path, tmp_path: Path) ->
     assert json.loads(found.stdout)["hits"][0]["uri"].endswith("b.png")
     other = run("search", "pictures/b.png", "-m", "tiny")
     assert "no model 'tiny-4'" in other.stderr
+    refused = run("index", "pictures", "-m", "tiny:6", "--regions")
+    assert (refused.exit_code, "model 'tiny:6' is of an installed" in refused.stderr) == (1, True)
     # An index does not import a class by itself.
     alone = run("search", "pictures/b.png")
     assert (alone.exit_code, "FakeEmbedder" in alone.stderr) == (1, True)

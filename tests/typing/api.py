@@ -162,6 +162,8 @@ def compose() -> SearchEngine:
     models: tuple[ModelInfo, ...] = info.models
     file: ModelFile | None = models[0].file
     print(info.images, info.identity, models[0].profile, file and file.sha256)
+    region_model: str | None = models[0].region_model
+    print(region_model, models[0].regions)
     key: str = engine.add(Path("one.jpg"), metadata={"year": 2020})
     engine.add(b"", id="two")
     engine.add(np.zeros((8, 8, 3), np.uint8))
@@ -202,7 +204,10 @@ def by_words(engine: SearchEngine) -> Vectors:
     chosen: tuple[str, ...] = OnnxEmbedder.bundled(providers="auto", device_ids=[0]).providers
     exact = OnnxEmbedder.bundled(embedder_name="exact", profile="efficientnet-lite2")
     tower: OnnxTextEmbedder = OnnxTextEmbedder.hub("a/b", revision="0" * 40, file="t.onnx")
-    sources: list[ModelSource | None] = [OnnxEmbedder.hub("siglip2-base").source, tower.source]
+    sources: list[ModelSource | None] = [
+        OnnxEmbedder.hub("resnet50", regions=True).source,
+        tower.source,
+    ]
     print(sources, chosen, exact)
     found: SearchResults = engine.search(text="a red apple")
     queries: TextQueries = clip

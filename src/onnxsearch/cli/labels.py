@@ -93,7 +93,8 @@ def _of_table(engine: SearchEngine, file: Path) -> Iterator[tuple[str, object]]:
         labels = {image: table[image] for image in sorted(named)}
         if len(set(labels.values())) > 1:
             raise InvalidArgumentError(
-                f"--labels-file {path!r} has several labels of one image and its copies: {labels}"
+                f"--labels-file {path!r} has several labels of one image and its copies: "
+                f"{labels!s:.300}"
             )
         used |= named
         yield from ((record.id, label) for label in labels.values())

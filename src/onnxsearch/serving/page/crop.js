@@ -17,7 +17,10 @@ let anchor = null;
 
 export function startCrop() {
   image.addEventListener("load", () => ready());
-  image.addEventListener("error", () => usable(false));
+  image.addEventListener("error", () => {
+    release();
+    usable(false);
+  });
   for (const input of inputs) input.addEventListener("input", draw);
   frame.addEventListener("pointerdown", begin);
   frame.addEventListener("pointermove", (event) => anchor && choose(anchor, placeOf(event)));
@@ -47,13 +50,17 @@ export function openCrop(regions) {
 
 function ready() {
   const { naturalWidth: width, naturalHeight: height } = image;
-  if (image.src.startsWith("blob:")) URL.revokeObjectURL(image.src);
+  release();
   frame.setAttribute("viewBox", `0 0 ${width} ${height}`);
   inputs.forEach((input, edge) => (input.max = edge % 2 ? height : width));
   const box = state().box ? state().box.split(",") : [0, 0, width, height];
   inputs.forEach((input, edge) => (input.value = Math.min(box[edge], input.max)));
   usable(true);
   draw();
+}
+
+function release() {
+  if (image.src.startsWith("blob:")) URL.revokeObjectURL(image.src);
 }
 
 function usable(whether) {
