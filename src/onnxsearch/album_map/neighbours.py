@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxsearch.vectors.products import products
+from onnxsearch.vectors.nearest_others import highest, scores_of_others
 
 if TYPE_CHECKING:
     from onnxsearch.album_map.geometry import Points
 
 Places: TypeAlias = "NDArray[np.intp]"
-
-_BLOCK = 1 << 23
-"""Distances computed at once: 32 MiB of float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +44,8 @@ def neighbours(
     squares = np.einsum("ij,ij->i", points, points)
     places = np.empty((size, count), np.intp)
     distances = np.empty((size, count), np.float32)
-    step = max(1, _BLOCK // size)
-    for start in range(0, size, step):
-        block = slice(start, min(start + step, size))
-        ranks = squares - 2 * products(points[block], points)
-        # No point is its own neighbour.
-        ranks[np.arange(len(ranks)), np.arange(block.start, block.stop)] = np.inf
-        near = np.argpartition(ranks, count - 1, axis=1)[:, :count]
-        ranks = np.take_along_axis(ranks, near, axis=1)
-        order = np.argsort(ranks, axis=1, kind="stable")
-        places[block] = np.take_along_axis(near, order, axis=1)
-        squared = np.take_along_axis(ranks, order, axis=1) + squares[block, np.newaxis]
-        distances[block] = np.sqrt(np.maximum(squared, 0))
-        done(block.stop / size)
+    for block, scores in scores_of_others(points, np.arange(size), squares / 2):
+        places[block], near = highest(scores, count)
+        distances[block] = np.sqrt(np.maximum(squares[block, np.newaxis] - 2 * near, 0))
+        done((int(block[-1]) + 1) / size)
     return NearestPoints(places, distances)

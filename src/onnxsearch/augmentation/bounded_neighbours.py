@@ -23,6 +23,7 @@ from onnxsearch._internal.threads import ordered_map
 from onnxsearch.augmentation.neighbours import Floats, Neighbours, Places, complete
 from onnxsearch.types import Metric
 from onnxsearch.vectors.exact_search import euclidean_lengths
+from onnxsearch.vectors.nearest_others import highest
 from onnxsearch.vectors.products import cores, in_pieces, in_threads, products_here
 from onnxsearch.vectors.sketch import Sketcher, sketcher_of
 
@@ -147,8 +148,7 @@ def _compare_groups(found: Neighbours, vectors: Floats, sketches: Floats, first:
         np.fill_diagonal(products, -np.inf)
         nearest = min(found.count, len(group) - 1)
         if nearest:
-            places = np.argpartition(products, -nearest, axis=1)[:, -nearest:]
-            near = np.take_along_axis(products, places, axis=1)
+            places, near = highest(products, nearest)
             # No row is in two groups, so that no thread changes the lists of another.
             found.add(np.repeat(group, nearest), group[places.reshape(-1)], near.reshape(-1))
 

@@ -9,11 +9,10 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxsearch.vectors.nearest_others import highest, scores_of_others
+
 Floats = NDArray[np.float32]
 Places = NDArray[np.intp]
-
-_BLOCK = 1 << 24
-"""Products in memory at once: 64 MiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +39,12 @@ class Neighbours:
     def least(self) -> Floats:
         """Return for each row the similarity that a further neighbour has to exceed."""
         return self.similarities[:, -1]
+
+    def set(self, rows: Places, places: Places, similarities: Floats) -> None:
+        """Make the lists of some rows anew, of at most as many neighbours, the nearest first."""
+        self.places[rows], self.similarities[rows] = -1, -np.inf
+        number = places.shape[1]
+        self.places[rows, :number], self.similarities[rows, :number] = places, similarities
 
     def add(self, rows: Places, places: Places, similarities: Floats) -> Places:
         """Enter pairs of a row and a neighbour; those that its list holds are skipped.
@@ -101,12 +106,8 @@ def complete(
     others = np.ones(len(vectors), bool)
     others[rows] = False
     changed = [rows]
-    step = max(1, _BLOCK // len(vectors))
-    for start in range(0, len(rows), step):
-        block = rows[start : start + step]
-        products = vectors[block] @ vectors.T
-        products[np.arange(len(block)), block] = -np.inf
-        _set_nearest(found, block, products, count)
+    for block, products in scores_of_others(vectors, rows):
+        found.set(block, *highest(products, count))
         new = fresh[block]
         if new.any() and others.any():
             reached = (products[new] > found.least()) & others
@@ -114,16 +115,3 @@ def complete(
             changed.append(found.add(places, block[new][near], products[new][near, places]))
         compared(len(block))
     return np.unique(np.concatenate(changed))
-
-
-def _set_nearest(found: Neighbours, rows: Places, products: Floats, count: int) -> None:
-    """Write the nearest of all into the lists of some rows."""
-    found.places[rows], found.similarities[rows] = -1, -np.inf
-    if not count:
-        return
-    nearest = np.argpartition(products, -count, axis=1)[:, -count:]
-    nearest.sort(axis=1)  # of equal ones, the first place comes first
-    similarities = np.take_along_axis(products, nearest, axis=1)
-    order = np.argsort(-similarities, axis=1, kind="stable")
-    found.places[rows, :count] = np.take_along_axis(nearest, order, axis=1)
-    found.similarities[rows, :count] = np.take_along_axis(similarities, order, axis=1)

@@ -1,0 +1,50 @@
+"""The nearest other rows of the rows of a matrix, exact up to the rounding of float32."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from onnxsearch.vectors.exact_search import Positions, Ranks
+from onnxsearch.vectors.products import products
+
+_BLOCK = 1 << 23
+"""Scores in memory at once: 32 MiB."""
+
+
+def scores_of_others(
+    matrix: Ranks, rows: Positions, less: Ranks | None = None
+) -> Iterator[tuple[Positions, Ranks]]:
+    """Yield some of the rows, and the score of every row for each of them, (rows, n).
+
+    A score is the product of the two rows; -inf for a row and itself.
+
+    Args:
+        matrix: All rows, (n, columns).
+        rows: Places of the rows that others are sought for.
+        less: What is taken off the products with each row, (n,): with half of its square, the
+            rows at the least Euclidean distance have the highest scores.
+    """
+    step = max(1, _BLOCK // max(1, len(matrix)))
+    for start in range(0, len(rows), step):
+        block = rows[start : start + step]
+        scores = products(matrix[block], matrix)
+        if less is not None:
+            scores -= less
+        scores[np.arange(len(block)), block] = -np.inf
+        yield block, scores
+
+
+def highest(scores: Ranks, count: int) -> tuple[Positions, Ranks]:
+    """Return where the `count` highest scores of each row are, and these, the highest first.
+
+    Equal ones are in the order of their places.
+    """
+    if not count:
+        return np.empty((len(scores), 0), np.intp), np.empty((len(scores), 0), np.float32)
+    near = np.argpartition(scores, -count, axis=1)[:, -count:]
+    near.sort(axis=1)
+    found = np.take_along_axis(scores, near, axis=1)
+    order = np.argsort(-found, axis=1, kind="stable")
+    return np.take_along_axis(near, order, axis=1), np.take_along_axis(found, order, axis=1)
