@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from onnxsearch.errors import (
     InvalidArgumentError,
@@ -18,10 +17,6 @@ from onnxsearch.errors import (
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
-
-
-_LEAST = 4
-"""Channels and cells on a side of a feature map, at least. The image has three channels."""
 
 
 def onnx_is_installed() -> bool:
@@ -45,7 +40,7 @@ def open_batch(model: str | bytes) -> bytes:
         ModelLoadError: The package onnx cannot read the model, or its weights are in
             other files, to which a model in memory cannot refer.
     """
-    proto = _in_one_file(model)
+    proto = read_one_file(model)
     _open(proto.graph)
     return bytes(proto.SerializeToString())
 
@@ -65,7 +60,7 @@ def expose(model: str | bytes, tensor: str) -> bytes:
     """
     import onnx
 
-    proto = _in_one_file(model)
+    proto = read_one_file(model)
     if all(tensor not in node.output for node in proto.graph.node):
         raise ModelOutputError(
             f"regions={tensor!r:.200}: the model has no such tensor. regions=True finds the "
@@ -76,69 +71,13 @@ def expose(model: str | bytes, tensor: str) -> bytes:
     return bytes(proto.SerializeToString())
 
 
-def find_feature_map(model: str | bytes, shape: Sequence[int]) -> str:
-    """Return the name of the feature map that regions are pooled from.
-
-    It is the last one that a convolution reads of those that have twice the resolution of the
-    last map: the parts of an image are too small for the last one.
-
-    Args:
-        model: Path of the model, or its bytes.
-        shape: Axes of the input for one image, (1, ...).
+def read_one_file(model: str | bytes) -> ModelProto:
+    """Return a model whose weights are in no other files.
 
     Raises:
         MissingExtraError: The package onnx is not installed.
-        ModelLoadError: As for `expose`.
-        ModelOutputError: There is no such map.
+        ModelLoadError: The package onnx cannot read the model, or its weights are in other files.
     """
-    convolutions = _convolutions(_in_one_file(model), shape)
-    if convolutions:
-        *_, (_, (_, rows, columns)) = convolutions
-        for (name, height, width), _ in reversed(convolutions):
-            if height >= 2 * rows - 1 and width >= 2 * columns - 1:
-                return name
-    raise ModelOutputError(
-        "regions=True: in this model no feature map of twice the resolution of the last one is "
-        "found, as in transformers. Use a convolutional model, such as "
-        "OnnxEmbedder.bundled(regions=True), or name the tensor: regions='tensor'"
-    )
-
-
-class _Map(NamedTuple):
-    """A feature map, and its size in cells."""
-
-    name: str
-    height: int
-    width: int
-
-
-def _convolutions(proto: ModelProto, shape: Sequence[int]) -> list[tuple[_Map, _Map]]:
-    """Return the maps that each convolution reads and makes, in the order of the graph."""
-    import onnx
-
-    whole = onnx.ModelProto()
-    whole.CopyFrom(proto)
-    weights = {tensor.name for tensor in whole.graph.initializer}
-    for value in whole.graph.input:
-        if value.name not in weights:
-            for axis, size in zip(value.type.tensor_type.shape.dim, shape, strict=False):
-                axis.dim_value = size
-    del whole.graph.value_info[:]
-    try:
-        known = onnx.shape_inference.infer_shapes(whole, data_prop=True).graph.value_info
-    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
-        raise ModelLoadError(f"the package onnx cannot tell the model's shapes: {error}") from error
-    axes = {v.name: [each.dim_value for each in v.type.tensor_type.shape.dim] for v in known}
-    maps = {
-        name: _Map(name, sizes[2], sizes[3])
-        for name, sizes in axes.items()
-        if len(sizes) == 4 and min(sizes[1:]) >= _LEAST
-    }
-    ends = [(node.input[0], node.output[0]) for node in whole.graph.node if node.op_type == "Conv"]
-    return [(maps[read], maps[made]) for read, made in ends if read in maps and made in maps]
-
-
-def _in_one_file(model: str | bytes) -> ModelProto:
     proto = _read(model)
     if any(weights.external_data for weights in proto.graph.initializer):
         raise ModelLoadError("the model's weights are in other files")

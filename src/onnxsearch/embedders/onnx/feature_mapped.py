@@ -10,7 +10,7 @@ import numpy as np
 
 from onnxsearch._internal.validation import check_name, instance, text
 from onnxsearch.embedders.base import Embedder, Tensor
-from onnxsearch.embedders.onnx.editing import find_feature_map
+from onnxsearch.embedders.onnx.feature_maps import find_feature_map
 from onnxsearch.embedders.onnx.image_model import ImageModel
 from onnxsearch.embedders.onnx.signature import ImageInputSpec
 from onnxsearch.embedders.regions import RegionModel, regions_name
