@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -192,6 +193,16 @@ def test_an_index_remembers_regions_until_they_are_dropped(tmp_path: Path) -> No
         assert "regions" not in known.settings
     with SearchEngine.open(tmp_path) as engine, pytest.raises(UnknownModelError, match="regions"):
         engine.search(patchwork(1), model="conv.regions")
+
+
+def test_regions_are_for_searches_alone(engine: SearchEngine) -> None:
+    for call in (partial(engine.duplicates, 0.1), engine.map, engine.augment):
+        with pytest.raises(
+            UnknownModelError, match=r"'mosaic\.regions' are regions, which are for"
+        ):
+            call(model=REGIONS)
+    with pytest.raises(UnknownModelError, match="for searches: expected one of mosaic"):
+        engine.vectors("1", REGIONS)
 
 
 def test_selections_count_images_and_not_regions(engine: SearchEngine) -> None:

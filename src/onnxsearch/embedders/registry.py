@@ -48,9 +48,14 @@ class EmbedderRegistry(Mapping[str, Embedder]):
         if model not in self._by_name:
             if (derived := self._derive(model, self)) is not None:
                 return derived
+            whole = self._by_name.get(model_of_regions(model) or "")
+            known = ", ".join(self._by_name)
+            if whole is not None and regions_of(whole) is not None:
+                raise UnknownModelError(
+                    f"{model!r} are regions, which are for searches: expected one of {known}"
+                )
             raise UnknownModelError(
-                f"there is no model {model!r} here: expected one of {', '.join(self._by_name)}"
-                f"{self._hint(model)}"
+                f"there is no model {model!r} here: expected one of {known}{self._hint(model)}"
             )
         return self._by_name[model]
 
