@@ -183,6 +183,13 @@ def test_a_table_that_is_none_is_refused(
     assert reason in refused.stderr
 
 
+def test_two_labels_of_one_image_are_refused(colours: Path, run: Run) -> None:  # noqa: F811
+    rows = ["image,label", "photos/warm/gold.png,warm", f"{colours}/photos/warm/gold.png,cold"]
+    (colours / "two.csv").write_text("\n".join(rows), encoding="utf-8")
+    refused = run("classify", "--labels-file", "two.csv")
+    assert (refused.exit_code, "several labels of one image" in refused.stderr) == (1, True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [

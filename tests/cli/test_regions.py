@@ -96,3 +96,10 @@ def test_a_model_without_a_feature_map_is_refused(
     refused = run("index", photos, *named, "--profile", "keras-tf", "--regions")
     assert (refused.exit_code, "feature map" in refused.stderr) == (1, True), refused.output
     assert not Path(".onnxsearch").exists(), "no index is left behind"
+
+
+@pytest.mark.integration
+def test_a_new_index_has_regions_of_the_bundled_model(run: Run, photos: Path) -> None:  # noqa: F811
+    made = run("index", photos, "--regions")
+    assert (made.exit_code, made.stderr) == (0, ""), made.output
+    assert (described(run)["name"], described(run)["regions"]) == ("efficientnet-lite2", 3)
