@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,11 +86,13 @@ def _of_table(engine: SearchEngine, file: Path) -> Iterator[tuple[str, object]]:
     """Yield the ids of the images that a table names, with their labels."""
     path = source_file(file, "--labels-file")
     table, folder = _table(path), os.path.dirname(path)
-    images = {os.path.abspath(os.path.join(folder, image)): image for image in table}
-    images |= {image: image for image in table}
+    images: dict[str, set[str]] = defaultdict(set)
+    for image in table:
+        images[image].add(image)
+        images[os.path.abspath(os.path.join(folder, image))].add(image)
     used: set[str] = set()
     for record in engine.records():
-        named = {images[name] for name in (record.id, *record.paths) if name in images}
+        named = {image for name in (record.id, *record.paths) for image in images.get(name, ())}
         labels = {image: table[image] for image in sorted(named)}
         if len(set(labels.values())) > 1:
             raise InvalidArgumentError(
