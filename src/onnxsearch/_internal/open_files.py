@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedReader
 from typing import NamedTuple
-from weakref import WeakSet
+from weakref import ref
 
 _SUFFIXES = ("", "-wal", "-shm")
 """Endings that SQLite appends to the name of a database for the files beside it."""
@@ -45,12 +45,12 @@ class StoreFiles(ABC):
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = os.path.realpath(path)
         with _lock:
-            _open.add(self)
+            _open[:] = [known for known in _open if known() is not None] + [ref(self)]
 
     def release(self) -> None:
         """Record that the store is closed; a second call does nothing."""
         with _lock:
-            _open.discard(self)
+            _open[:] = [known for known in _open if known() not in (None, self)]
             _close_parked()
 
     @abstractmethod
@@ -104,8 +104,9 @@ class FolderFiles(StoreFiles):
 
 _lock = threading.RLock()
 # A store that is dropped without being closed is closed with its object. Later files may get
-# the numbers of its files, and are not to be taken for these.
-_open: WeakSet[StoreFiles] = WeakSet()
+# the numbers of its files, and are not to be taken for these. A WeakSet is iterated over in
+# several times the time, for each file that is read.
+_open: list[ref[StoreFiles]] = []
 _parked: list[BufferedReader] = []
 """Files that were read and cannot be closed yet, since a store has been opened on them."""
 
@@ -126,7 +127,8 @@ def is_store_file(path: str | os.PathLike[str], status: os.stat_result | None = 
         if not _open:
             return False
         found = os.stat(path) if status is None else status
-        return any(files.include(os.fspath(path), found) for files in _open)
+        name, stores = os.fspath(path), [known() for known in _open]
+        return any(files is not None and files.include(name, found) for files in stores)
 
 
 @contextmanager

@@ -81,13 +81,12 @@ def decode_record(data: bytes, absolute: Callable[[str], str | None]) -> Record:
     """
     try:
         values = with_absolute_path(_json(data.decode()), absolute)
-        known: dict[str, Any] = {}
-        for name, value in values.items():
-            # Fields that a later version added are ignored.
-            if value is not None and (expected := _TYPES.get(name)):
-                if type(value) is not expected:
-                    raise TypeError("a field has the wrong type")
-                known[name] = value
+        # Fields that a later version added are ignored.
+        known: dict[str, Any] = {
+            name: value for name, value in values.items() if name in _TYPES and value is not None
+        }
+        if [*map(type, known.values())] != [*map(_TYPES.__getitem__, known)]:
+            raise TypeError("a field has the wrong type")
         for name in ("models", "paths"):
             if (texts := known.get(name)) is not None:
                 known[name] = tuple(texts)
