@@ -54,6 +54,16 @@ def statuses(engine: SearchEngine, source: Path, **options: object) -> dict[str,
     return {os.path.relpath(o.uri, source): o.status for o in report.outcomes}
 
 
+@pytest.mark.parametrize(("files", "largest"), [(8, 1), (20, 3), (100, 8)])
+def test_all_workers_get_some_of_few_files(
+    house: House, tmp_path: Path, files: int, largest: int
+) -> None:
+    write_pictures(tmp_path, map(str, range(files)))
+    fake = FakeEmbedder()
+    assert house.engine(fake, workers=4, batch_size=8).index(tmp_path).counts["indexed"] == files
+    assert (max(fake.calls.batches), sum(fake.calls.batches)) == (largest, files)
+
+
 def test_every_file_has_an_outcome(house: House, folder: Path) -> None:
     (folder / "notes.txt").write_text("no picture")
     (folder / "empty.png").touch()

@@ -13,8 +13,9 @@ a stored image was moved, as long as there are some, and last all others.
 from __future__ import annotations
 
 import os
+import sys
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -144,6 +145,7 @@ class Pipeline:
         *,
         read: int = 0,
         most: int = 0,
+        total: int = sys.maxsize,
     ) -> Iterator[Result]:
         """Yield a result for each candidate, in order, computed by the worker threads.
 
@@ -154,8 +156,9 @@ class Pipeline:
                 worker embeds at once.
             most: Entries in a batch, if few of them are candidates. A batch never has fewer
                 than a worker takes.
+            total: Number of entries, where it is known. The last ones are shared out.
         """
-        pace = _Pace(self.batch_size, max(read, self.batch_size))
+        pace = _Pace(self.batch_size, max(read, self.batch_size), self.workers, total)
         batches = _batches(found, pace, max(read, most, self.batch_size))
         for results in ordered_map(worker, batches, workers=self.workers):
             pace.note(results)
@@ -168,16 +171,28 @@ class _Pace:
     Args:
         few: Candidates of which some are embedded.
         many: Candidates if of the last `BATCH` none was.
+        workers: Number of workers.
+        left: Entries that were not taken yet.
     """
 
-    def __init__(self, few: int, many: int) -> None:
+    def __init__(self, few: int, many: int, workers: int, left: int) -> None:
         self._few, self._many = few, many
+        self._workers, self._left = workers, left
         self._read = 0
 
     @property
     def size(self) -> int:
-        """Candidates of the next batch."""
-        return self._many if self._read >= BATCH else self._few
+        """Candidates of the next batch.
+
+        Twice as many batches as there are workers are left in the end, smaller and smaller, so
+        that all workers have some, and none works long after the others have nothing to do.
+        """
+        share = -(-self._left // (2 * self._workers))
+        return max(1, min(share, self._many if self._read >= BATCH else self._few))
+
+    def take(self, entries: int) -> None:
+        """Note that a batch of so many entries was taken."""
+        self._left -= entries
 
     def note(self, results: Sequence[Result]) -> None:
         """Learn from the results of a batch."""
@@ -197,6 +212,7 @@ def _batches(
         batch.append(entry)
         room -= isinstance(entry, Candidate)
         if not room or len(batch) == most:
+            pace.take(len(batch))
             yield batch
             batch, room = [], pace.size
     if batch:
@@ -259,7 +275,7 @@ class _Run:
         return list({o.uri: o for o in moved + removed if o.uri not in self._outcomes}.values())
 
     def _pass(
-        self, entries: Iterable[str | Outcome], settle: Settle
+        self, entries: Collection[str | Outcome], settle: Settle
     ) -> Generator[Outcome, None, dict[str, ChangedFile]]:
         """Index files, yield the final outcomes, and return those that wait, by path."""
         changed: dict[str, ChangedFile] = {}
@@ -268,7 +284,8 @@ class _Run:
         found = self._pipeline.detect(files, self._writer.metadata)
         worker = replace(self._worker, settle=settle)
         # Files that have not changed take less time than to hand them to a thread.
-        for result in self._pipeline.results(found, worker, read=_READ, most=BATCH):
+        results = self._pipeline.results(found, worker, read=_READ, most=BATCH, total=len(entries))
+        for result in results:
             if isinstance(result, ChangedFile):
                 self._outcomes.setdefault(result.uri, None)
                 changed[result.uri] = result
