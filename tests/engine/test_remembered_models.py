@@ -498,6 +498,8 @@ HOSTILE: dict[str, Callable[[dict[str, Any]], bytes]] = {
     "an output": changed(lambda m: m["settings"].update(output=["x"])),
     "a pooling": changed(lambda m: m["settings"].update(pooling="os.system")),
     "a draft": changed(lambda m: m["settings"].update(draft="all")),
+    "regions": changed(lambda m: m["settings"].update(regions=[7])),
+    "empty regions": changed(lambda m: m["settings"].update(regions="")),
     "no file": changed(lambda m: m.pop("file")),
     "a hash": changed(lambda m: m["file"].update(sha256="0")),
     "another hash": changed(lambda m: m["file"].update(sha256="0" * 64)),

@@ -115,9 +115,9 @@ def _with_known(model: ModelDescription, known: ModelDescription | None) -> Mode
         return model
     # An image model is often opened alone, or without regions: its vectors are the same.
     merged = model if model.text else replace(model, text=known.text)
-    if _REGIONS in known.settings and _REGIONS not in model.settings:
-        regions = {_REGIONS: known.settings[_REGIONS]}
-        merged = replace(merged, settings={**model.settings, **regions})
+    layer = known.settings.get(_REGIONS)
+    if isinstance(layer, str) and layer and _REGIONS not in model.settings:
+        merged = replace(merged, settings={**model.settings, _REGIONS: layer})
     return replace(merged, version=known.version) if merged == known else merged
 
 

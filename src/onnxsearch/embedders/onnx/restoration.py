@@ -20,6 +20,7 @@ from onnxsearch.embedders.description import (
     class_path,
 )
 from onnxsearch.embedders.onnx.embedder import CLASS_NAME, OnnxEmbedder
+from onnxsearch.embedders.onnx.feature_mapped import check_regions
 from onnxsearch.embedders.onnx.model_files import MODEL_ENDINGS, TOKENIZER_ENDINGS, ModelFinder
 from onnxsearch.embedders.onnx.text_embedder import OnnxTextEmbedder
 from onnxsearch.embedders.onnx.tokenization import TextProfile
@@ -137,7 +138,7 @@ def _arguments(description: ModelDescription, cls: type[OnnxEmbedder]) -> dict[s
         if description.metric is not cls.metric:
             arguments["metric"] = description.metric
         if (regions := settings.get("regions")) is not None:
-            arguments["regions"] = regions
+            arguments["regions"] = check_regions(regions)
         if (draft := settings.get("draft")) is not None:
             arguments["reading"] = replace(READ_STRICTLY, draft=draft)
     except (KeyError, TypeError, ValueError, OnnxSearchError) as error:
