@@ -1268,7 +1268,7 @@ class SearchEngine(Closeable):
         the map form clusters, which are named after what their folders and metadata share. The
         same images, model and seed give the same map on one machine.
 
-        10,000 images take half a minute, and 100,000 eight minutes of CPU time. All records are in
+        10,000 images take half a minute, and 100,000 six minutes of CPU time. All records are in
         memory at once, and of up to 20,000 images all vectors; of more images 128 principal
         components of the vectors are compared.
 

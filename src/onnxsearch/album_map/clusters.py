@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxsearch.album_map.neighbours import neighbours
+from onnxsearch.album_map.neighbours import planar_neighbours
 
 if TYPE_CHECKING:
     from onnxsearch.album_map.geometry import Points
@@ -37,7 +37,7 @@ def clusters(places: Points) -> Numbers:
     """
     if len(places) < _LEAST:
         return np.full(len(places), -1, np.int32)
-    near = neighbours(places, min(_NEIGHBOURS, len(places) - 1))
+    near = planar_neighbours(places, min(_NEIGHBOURS, len(places) - 1))
     density = -np.log(np.maximum(near.distances.mean(axis=1, dtype=np.float64), 1e-9))
     return _numbered(_peaks(density, near.places))
 
