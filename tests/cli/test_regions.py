@@ -60,6 +60,7 @@ def test_an_index_remembers_that_regions_are_wanted(run: Run, photos: Path) -> N
     assert len(edges) == 4
 
 
+@pytest.mark.integration
 def test_an_index_that_exists_gets_regions(run: Run, photos: Path) -> None:  # noqa: F811
     run("index", photos, "-m", "conv.onnx", "--profile", "keras-tf")
     assert described(run)["regions"] is None

@@ -254,7 +254,9 @@ def wide(rows: int) -> Vectors:
     return np.random.default_rng(0).normal(size=(rows, 2304)).astype(np.float32)
 
 
-@pytest.mark.parametrize(("rows", "width"), [(260, 256), (40, 43)])
+@pytest.mark.parametrize(
+    ("rows", "width"), [pytest.param(260, 256, marks=pytest.mark.integration), (40, 43)]
+)
 def test_wide_rows_have_short_sketches(rows: int, width: int) -> None:
     """All principal directions of 4,096 numbers would take more than a minute."""
     sketcher = mapped(CollectionSpec("c", 2304, "f"), wide(rows)).sketcher
