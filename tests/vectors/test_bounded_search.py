@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,10 @@ from onnxsearch import CollectionSpec, InMemoryVectorStore, Match, Metric, Vecto
 from onnxsearch.testing.vector_samples import key, random_vectors
 from onnxsearch.vectors import bounded_search
 from onnxsearch.vectors.bounded_search import BoundedSearch
-from onnxsearch.vectors.exact_search import distances
+from onnxsearch.vectors.exact_search import Positions, distances
 from onnxsearch.vectors.row_map import MapState, RowMap
 from onnxsearch.vectors.row_map_writer import write_row_map
+from onnxsearch.vectors.sketch import Sketcher
 
 FLOAT_METRICS = st.sampled_from([Metric.L2, Metric.IP, Metric.COSINE])
 STATE = MapState(b"0123456789abcdef", 1, 0, 0)
@@ -271,3 +273,25 @@ def test_wide_rows_are_found(metric: Metric) -> None:
 
 def test_wide_rows_of_zeros_have_no_sketches() -> None:
     assert mapped(CollectionSpec("c", 2304, "f"), 0 * wide(9)).sketcher is None
+
+
+def test_sketches_that_do_not_help_with_many_hits_are_still_used_for_few() -> None:
+    tried: list[int] = []
+
+    class Recorded(BoundedSearch):
+        def _bounded(
+            self, sketcher: Sketcher, queries: Vectors, limit: int, live: Positions | None
+        ) -> Iterator[list[Match] | None]:
+            tried.append(limit)
+            few = super()._bounded(sketcher, queries, limit, live)
+            return few if limit < 5 else iter([None] * len(queries))
+
+    vectors = clustered(0, 400, 64)
+    search = Recorded(mapped(CollectionSpec("c", 64, "f"), vectors), Metric.L2)
+    for _ in range(5):
+        assert len(search.search(vectors[:1], 8, None)[0]) == 8
+        assert len(search.search(vectors[:1], 2, None)[0]) == 2
+    # After each search that was in vain, more of them do without.
+    assert tried == [8, 2, 2, 8, 2, 2, 2]
+    search.search(vectors[:1], 4, None)
+    assert tried[-1] == 4

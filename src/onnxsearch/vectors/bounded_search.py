@@ -54,7 +54,7 @@ class BoundedSearch:
     """Searches the rows of a file; several threads may search at once.
 
     Where sketches do not help, as with random vectors, all rows are compared. Then fewer
-    and fewer searches try sketches first.
+    and fewer searches for as many hits try sketches first.
 
     Args:
         rows: The file.
@@ -65,6 +65,8 @@ class BoundedSearch:
         self._rows, self._metric = rows, metric
         self._longest = float(rows.lengths.max(initial=0.0))
         self._pause = self._left = 0
+        self._hopeless: int | None = None
+        """Hits from which on sketches did not help lately; None if they did."""
 
     def search(self, queries: Vectors, limit: int, live: Positions | None) -> list[list[Match]]:
         """Return for each query its `limit` nearest rows, by distance and then by key.
@@ -82,11 +84,11 @@ class BoundedSearch:
             return self._among(live, queries, limit)
         sketcher = self._rows.sketcher
         is_small = len(queries) > 1 and self._rows.rows * queries.shape[1] <= _SMALL
-        if sketcher is None or is_small or limit > count // _MANY or self._is_pausing():
+        if sketcher is None or is_small or limit > count // _MANY or self._is_pausing(limit):
             return self._plain(queries, limit, live)
         found = list(self._bounded(sketcher, queries, limit, live))
         left = [place for place, matches in enumerate(found) if matches is None]
-        self._learn(2 * len(left) < len(found))
+        self._learn(limit, helped=2 * len(left) < len(found))
         again = iter(self._plain(queries[left], limit, live) if left else ())
         return [next(again) if matches is None else matches for matches in found]
 
@@ -178,14 +180,19 @@ class BoundedSearch:
         least = block.scores_within(reached, self._longest)
         return in_threads(matches, range(len(queries)))
 
-    def _is_pausing(self) -> bool:
+    def _is_pausing(self, limit: int) -> bool:
+        if self._hopeless is None or limit < self._hopeless:
+            return False
         self._left -= 1
         return self._left >= 0
 
-    def _learn(self, helped: bool) -> None:
-        """Search without sketches for a while if they did not help."""
-        self._pause = 0 if helped else min(_LONGEST_PAUSE, 2 * self._pause + 1)
-        self._left = self._pause
+    def _learn(self, limit: int, *, helped: bool) -> None:
+        """Search without sketches for a while, for as many hits or more, if they did not help."""
+        if not helped:
+            self._hopeless = limit if self._hopeless is None else min(limit, self._hopeless)
+            self._left = self._pause = min(_LONGEST_PAUSE, 2 * self._pause + 1)
+        elif self._hopeless is not None and limit >= self._hopeless:
+            self._hopeless, self._left, self._pause = None, 0, 0
 
 
 class _Block:
