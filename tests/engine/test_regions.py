@@ -165,6 +165,7 @@ def test_regions_are_dropped_alone() -> None:
     with SearchEngine(Mosaic(), vectors, records) as engine:
         fill(engine)
         assert engine.info().models[0].regions == len(PLACES)
+        assert engine.info().models[0].region_model == REGIONS
         assert not engine.info().others
         with pytest.raises(InvalidArgumentError, match="without regions=True"):
             engine.drop_model(REGIONS)
@@ -172,6 +173,7 @@ def test_regions_are_dropped_alone() -> None:
         engine.drop_model(REGIONS)
         assert vectors.collections() == ["onnxsearch__mosaic"]
         assert engine.info().models[0].regions is None
+        assert engine.info().models[0].region_model is None
         assert {record.models for record in engine.records()} == {("mosaic",)}
         assert engine.verify().ok
 
