@@ -247,6 +247,13 @@ def test_regions_are_fused_with_whole_images(engine: SearchEngine) -> None:
     assert engine.search(query, models=models, limit=1000).ids == RankFusion().fuse(alone).ids
 
 
+def test_regions_are_fused_with_keywords(engine: SearchEngine) -> None:
+    query = patchwork(101)
+    found = engine.search(query, model=REGIONS, keywords="4", limit=2)
+    assert found.model == f"{REGIONS}+keywords"
+    assert sorted(found.ids) == sorted(["4", *engine.search(query, model=REGIONS, limit=1).ids])
+
+
 def test_a_fusion_with_regions_is_neither_expanded_nor_evaluated(engine: SearchEngine) -> None:
     models = ["mosaic", REGIONS]
     with pytest.raises(InvalidArgumentError, match=r"expand .* 'mosaic\.regions'"):

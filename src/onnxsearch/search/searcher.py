@@ -92,7 +92,7 @@ class Searcher:
                 "of one model's distances"
             )
         if models is None:
-            chosen = [self.embedders.named(model)]
+            chosen = [self.embedders.searched(model)]
         elif model is None:
             chosen = self.embedders.selected(models)
         else:
