@@ -194,6 +194,11 @@ def test_version(run: Run) -> None:
     assert run("--version").stdout.strip() == __version__
 
 
+def test_the_package_is_a_command() -> None:
+    command = [sys.executable, "-m", "onnxsearch", "--version"]
+    assert subprocess.check_output(command, text=True).strip() == __version__
+
+
 def test_the_home_folder_is_known_everywhere(run: Run, pictures: Path, tmp_path: Path) -> None:
     home = {"HOME": str(tmp_path), "USERPROFILE": str(tmp_path)}
     assert run("index", "~/pictures", "--location=~/index", **home).exit_code == 0
