@@ -12,7 +12,7 @@ from PIL import Image
 
 from onnxsearch import OnnxEmbedder, OnnxTextEmbedder, SearchEngine, TextProfile
 from onnxsearch.cli import advise, classify  # noqa: F401  they add their commands
-from tests.cli.test_commands import Run, run  # noqa: F401  fixtures
+from tests.cli.test_commands import Run, check_refused, run  # noqa: F401  fixtures
 from tests.embedders.models import colour_model
 from tests.embedders.text_models import text_model, tokenizer
 
@@ -214,7 +214,4 @@ def test_what_makes_no_sense_is_refused(
     arguments: list[str],
     reason: str,
 ) -> None:
-    refused = run("classify", *arguments)
-    assert (refused.exit_code, refused.stdout) == (1, ""), refused.output
-    assert refused.stderr.startswith("error: ")
-    assert reason in refused.stderr
+    check_refused(run("classify", *arguments), reason)

@@ -45,6 +45,14 @@ def pictures(tmp_path: Path) -> Path:
     return folder
 
 
+def check_refused(result: Result, reason: str) -> None:
+    """Assert that a command says on standard error alone why it does nothing."""
+    assert result.exit_code == 1, result.output
+    assert result.stdout == ""
+    assert result.stderr.startswith("error: ")
+    assert reason in result.stderr
+
+
 def test_index_and_search(run: Run, pictures: Path) -> None:
     first = run("index", pictures)
     assert first.exit_code == 0, first.output
@@ -161,11 +169,7 @@ def test_progress_is_shown_on_a_terminal(run: Run, pictures: Path) -> None:
 )
 def test_errors(run: Run, pictures: Path, arguments: list[str], complaint: str) -> None:
     (pictures.parent / "empty").mkdir()
-    result = run(*arguments)
-    assert result.exit_code == 1, result.output
-    assert result.stdout == ""
-    assert result.stderr.startswith("error: ")
-    assert complaint in result.stderr
+    check_refused(run(*arguments), complaint)
 
 
 def test_searching_makes_no_index(run: Run, pictures: Path, tmp_path: Path) -> None:

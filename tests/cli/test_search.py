@@ -15,7 +15,7 @@ from PIL import Image
 
 from onnxsearch import AlphaQE, F, Keywords, OnnxEmbedder, Query, QueryInput, Rerank, SearchEngine
 from onnxsearch.cli import search  # noqa: F401  it adds its command
-from tests.cli.test_commands import Run, run  # noqa: F401
+from tests.cli.test_commands import Run, check_refused, run  # noqa: F401
 from tests.embedders.models import colour_model
 from tests.embedders.text_models import text_model, tokenizer
 
@@ -192,11 +192,7 @@ def test_what_makes_no_sense_is_refused(
     arguments: list[str],
     reason: str,
 ) -> None:
-    refused = run("search", *arguments)
-    assert refused.exit_code == 1, refused.output
-    assert refused.stdout == ""
-    assert refused.stderr.startswith("error: ")
-    assert reason in refused.stderr
+    check_refused(run("search", *arguments), reason)
 
 
 def test_by_words_with_a_text_model_that_the_index_remembers(

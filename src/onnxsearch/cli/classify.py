@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Annotated
 
@@ -118,7 +118,7 @@ def classify(
     with errors_end_the_command(), output.interruption_noted():
         wanted = filter_of(filter)
         chosen = _SHOWN[choice("--show", show, _SHOWN)]
-        _check_way(words, prompt, classifier)
+        _check_options(words, prompt, classifier)
         learnt = None if classifier is None else choice("--classifier", classifier, _CLASSIFIERS)
         with opened(options, location, place, model_path) as (engine, searched):
             if words:
@@ -146,8 +146,8 @@ def classify(
     _note(found)
 
 
-def _check_way(words: Sequence[str] | None, prompt: str | None, classifier: str | None) -> None:
-    """Refuse options of the way that is not gone.
+def _check_options(words: Sequence[str] | None, prompt: str | None, classifier: str | None) -> None:
+    """Refuse options that do nothing with words, or without them.
 
     Raises:
         InvalidArgumentError: There is one.
@@ -160,26 +160,22 @@ def _check_way(words: Sequence[str] | None, prompt: str | None, classifier: str 
 
 def _print(shown: Sequence[Prediction]) -> None:
     """Print a table: probability, label, the known label where there are some, file."""
-    columns = ["probability", "label", "known", "file"]
-    rows = [[*_cells(each)] for each in shown]
-    if not any(each.known is not None for each in shown):
-        columns, rows = [*columns[:2], columns[3]], [[*row[:2], row[3]] for row in rows]
-    if not rows:
+    if not shown:
         return
-    widths = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)][:-1]
-    for number, (first, *others, file) in enumerate([columns, *rows]):
-        middle = "".join(
-            f"  {cell:<{width}}" for cell, width in zip(others, widths[1:], strict=True)
-        )
-        style = "" if number else "bold"
-        output.print_line(f"{first:>{widths[0]}}{middle}  {file}", style)
-
-
-def _cells(each: Prediction) -> Iterator[str]:
-    yield f"{each.probability:.0%}"
-    yield str(each.label)
-    yield "" if each.known is None else str(each.known)
-    yield each.id if each.uri is None else output.short_path(each.uri)
+    columns = {
+        "probability": [f"{each.probability:.0%}" for each in shown],
+        "label": [str(each.label) for each in shown],
+    }
+    if any(each.known is not None for each in shown):
+        columns["known"] = ["" if each.known is None else str(each.known) for each in shown]
+    columns["file"] = [output.image_name(each.id, each.uri) for each in shown]
+    widths = [max(map(len, (title, *cells))) for title, cells in columns.items()][:-1]
+    for number, (first, *others, file) in enumerate(
+        [[*columns], *zip(*columns.values(), strict=True)]
+    ):
+        middle = (f"{cell:<{width}}" for cell, width in zip(others, widths[1:], strict=True))
+        line = "  ".join([f"{first:>{widths[0]}}", *middle, file])
+        output.print_line(line, style="" if number else "bold")
 
 
 def _note(found: Classification) -> None:

@@ -60,6 +60,11 @@ def short_path(uri: str) -> str:
     return min(relative, uri, key=len)
 
 
+def image_name(id: str, path: str | None) -> str:
+    """Return what an image is called: the path of its file, or its id if it has none."""
+    return id if path is None else short_path(path)
+
+
 @contextmanager
 def interruption_noted() -> Iterator[None]:
     """Tell whoever presses Ctrl-C while images are indexed what becomes of them."""
@@ -141,7 +146,7 @@ def print_results(results: SearchResults, *, first: int = 1, is_empty: bool = Fa
     title = f"{'left,top,right,bottom':<{_EDGES}}  " if any(regions) else ""
     print_line(f"{'#':>{width}}  distance  {title}file", style="bold")
     for rank, (hit, region) in enumerate(zip(results, regions, strict=True), first):
-        file = hit.id if hit.uri is None else short_path(hit.uri)
+        file = image_name(hit.id, hit.uri)
         place = f"{region:<{_EDGES}}  " if title else ""
         print_line(f"{rank:>{width}}  {hit.distance:8.4f}  {place}{file}")
 

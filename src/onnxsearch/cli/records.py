@@ -103,7 +103,7 @@ def _catalog(location: str, records: str | None) -> Iterator[Catalog]:
 def _print(records: Iterator[Record], nothing: str) -> None:
     empty = True
     for record in records:
-        name = record.id if record.file is None else output.short_path(record.file)
+        name = output.image_name(record.id, record.file)
         output.print_line("  ".join([name, *_notes(record)]))
         empty = False
     if empty:
