@@ -123,9 +123,7 @@ def _nearest(
     points: Points, own: Places, others: Places, count: int
 ) -> tuple[Places, NDArray[np.float32]]:
     """Return the nearest of some points, by distance, for each of `own`; itself not included."""
-    squares = ((points[own, np.newaxis] - points[others]) ** 2).sum(axis=2)
-    squares[own[:, np.newaxis] == others] = np.inf
-    near = np.argpartition(squares, count - 1, axis=1)[:, :count]
-    order = np.argsort(np.take_along_axis(squares, near, axis=1), axis=1, kind="stable")
-    near = np.take_along_axis(near, order, axis=1)
-    return others[near], np.sqrt(np.take_along_axis(squares, near, axis=1))
+    scores = -((points[own, np.newaxis] - points[others]) ** 2).sum(axis=2)
+    scores[own[:, np.newaxis] == others] = -np.inf
+    near, scores = highest(scores, count)
+    return others[near], np.sqrt(-scores)
