@@ -175,10 +175,12 @@ class Retriever:
             return []
         depth = count if len(rankers) == 1 else fused_ranks(count)
         found, _ = self._ranked(rankers, depth, [omission])
-        rankings = [each.matches for (each,) in found.values()]
-        if len(rankings) > 1:
-            rankings = [fused_as_searched(fusion, dict(zip(found, rankings, strict=True)))]
-        return [match.key for match in rankings[0][:count]]
+        rankings = {model: ranking.matches for model, (ranking,) in found.items()}
+        if len(rankings) == 1:
+            (nearest,) = rankings.values()
+        else:
+            nearest = fused_as_searched(fusion, rankings)
+        return [match.key for match in nearest[:count]]
 
     def present_rows(self, embedder: Embedder, keys: Sequence[str]) -> Vectors:
         """Return the vectors of images in the order of their keys, of shape (n, columns).

@@ -107,7 +107,7 @@ def _convolutions(proto: ModelProto) -> list[tuple[_Map, _Map]]:
 
 def _folded(proto: ModelProto) -> ModelProto:
     """Return a model in which small values that follow from constants are constants."""
-    from onnx import numpy_helper
+    from onnx import AttributeProto, numpy_helper
 
     known = dict(_small_constants(proto.graph))
     for node in proto.graph.node:
@@ -118,7 +118,8 @@ def _folded(proto: ModelProto) -> ModelProto:
                 node.ClearField("input")
                 node.ClearField("attribute")
                 node.op_type = "Constant"
-                node.attribute.add(name="value", type=4, t=numpy_helper.from_array(value))
+                tensor = numpy_helper.from_array(value)
+                node.attribute.add(name="value", type=AttributeProto.TENSOR, t=tensor)
     return proto
 
 
