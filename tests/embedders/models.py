@@ -108,17 +108,28 @@ def convolutional_model() -> bytes:
         helper.make_node("GlobalAveragePool", ["small"], ["means"]),
         helper.make_node("Flatten", ["means"], ["vector"]),
     ]
+    return vector_model(nodes, initializers, ("n", 3, 224, 224), FEATURES)
+
+
+def vector_model(
+    nodes: Sequence[onnx.NodeProto],
+    initializers: Sequence[onnx.TensorProto],
+    axes: Sequence[int | str | None],
+    features: int,
+    *,
+    name: str = "x",
+    kind: int = TensorProto.FLOAT,
+) -> bytes:
+    """Make a model of nodes that turn the input, `name`, into `vector`, of so many features."""
     graph = helper.make_graph(
         nodes,
-        "convolutional",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ("n", 3, 224, 224))],
-        [helper.make_tensor_value_info("vector", TensorProto.FLOAT, ("n", FEATURES))],
+        "model",
+        [helper.make_tensor_value_info(name, kind, axes)],
+        [helper.make_tensor_value_info("vector", TensorProto.FLOAT, (axes[0], features))],
         initializers,
     )
-    opset = [helper.make_opsetid("", 17)]
-    model = helper.make_model(graph, opset_imports=opset, ir_version=8)
-    data: bytes = model.SerializeToString()
-    return data
+    model = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)])
+    return bytes(model.SerializeToString())
 
 
 def _to_nhwc(layout: str) -> list[int]:

@@ -15,6 +15,7 @@ onnx = pytest.importorskip("onnx", reason="the extra [onnx] is not installed")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 from onnxsearch.embedders.onnx.feature_maps import find_feature_map  # noqa: E402
+from tests.embedders.models import vector_model  # noqa: E402
 
 CHANNELS = 8
 Nodes = Sequence[onnx.NodeProto]
@@ -44,15 +45,7 @@ def padded_model(widths: Nodes, **constants: Sequence[int]) -> bytes:
         helper.make_node("Conv", ["padded", "two"], ["small"], strides=[2, 2]),
         helper.make_node("ReduceMean", ["small"], ["vector"], axes=[2, 3], keepdims=0),
     ]
-    graph = helper.make_graph(
-        nodes,
-        "padded",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ("n", 3, 32, 32))],
-        [helper.make_tensor_value_info("vector", TensorProto.FLOAT, ("n", CHANNELS))],
-        initializers,
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    return bytes(model.SerializeToString())
+    return vector_model(nodes, initializers, ("n", 3, 32, 32), CHANNELS)
 
 
 def as_pytorch_writes_it() -> bytes:

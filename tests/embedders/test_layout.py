@@ -20,7 +20,7 @@ from onnxsearch import (
     inspect_model,
 )
 from onnxsearch.embedders.onnx.axes import find_layout
-from tests.embedders.models import FEATURES, weights
+from tests.embedders.models import FEATURES, vector_model, weights
 
 SMALL = PreprocessingProfile("small", (6, 5))
 HF_AXES = ("batch_size", "num_channels", "height", "width")
@@ -35,16 +35,9 @@ def convolution(axes: Sequence[str | int | None], name: str = "x", layout: str =
         helper.make_node("Conv", ["nchw", "kernel"], ["map"]),
         helper.make_node("ReduceMean", ["map"], ["vector"], axes=[2, 3], keepdims=0),
     ]
-    graph = helper.make_graph(
-        nodes,
-        "convolution",
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, axes)],
-        [helper.make_tensor_value_info("vector", TensorProto.FLOAT, (axes[0], FEATURES))],
-        [kernel],
-    )
-    model = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)])
+    model = vector_model(nodes, [kernel], axes, FEATURES, name=name)
     onnx.checker.check_model(model)
-    return bytes(model.SerializeToString())
+    return model
 
 
 @pytest.mark.parametrize(
@@ -136,20 +129,12 @@ def test_a_model_that_takes_bytes() -> None:
         helper.make_node("ReduceMean", ["float"], ["mean"], axes=[1, 2], keepdims=0),
         helper.make_node("MatMul", ["mean", "weights"], ["vector"]),
     ]
-    graph = helper.make_graph(
-        nodes,
-        "bytes",
-        [helper.make_tensor_value_info("x", TensorProto.UINT8, ("n", 6, 5, 3))],
-        [helper.make_tensor_value_info("vector", TensorProto.FLOAT, ("n", FEATURES))],
-        [numpy_helper.from_array(weights(), "weights")],
-    )
-    model = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)])
-    embedder = OnnxEmbedder(model.SerializeToString(), profile=SMALL)
+    constants = [numpy_helper.from_array(weights(), "weights")]
+    model = vector_model(nodes, constants, ("n", 6, 5, 3), FEATURES, kind=TensorProto.UINT8)
+    embedder = OnnxEmbedder(model, profile=SMALL)
     image = np.random.default_rng(3).integers(0, 256, (6, 5, 3), np.uint8)
     assert embedder.prepare(image).dtype == np.uint8
     assert np.array_equal(embedder.prepare(image), image)
     assert embedder.embed([image, image[::-1]]).shape == (2, FEATURES)
     with pytest.raises(Exception, match=r"takes them as they are, uint8.*without steps"):
-        OnnxEmbedder(
-            model.SerializeToString(), profile=PreprocessingProfile.named("keras-tf", (6, 5))
-        )
+        OnnxEmbedder(model, profile=PreprocessingProfile.named("keras-tf", (6, 5)))
