@@ -6,7 +6,7 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -23,15 +23,14 @@ from onnxsearch import (
     MetadataStore,
     Query,
     RankFusion,
-    RedisMetadataStore,
     ScoreFusion,
     SearchEngine,
     SQLiteMetadataStore,
     StoreError,
     VectorStore,
 )
+from onnxsearch.metadata.base import Cell
 from onnxsearch.testing import FakeEmbedder, picture, write_pictures
-from tests.servers import RedisServer
 
 IMAGES = {
     "apple": {"caption": "A red apple on a table", "tags": ["fruit", "red"], "year": 2019},
@@ -332,11 +331,16 @@ def test_all_stores_rank_alike(stores: tuple[VectorStore, MetadataStore]) -> Non
     engine = SearchEngine(FakeEmbedder(), vectors, records)
     for name, metadata in IMAGES.items():
         engine.add(picture(name), id=name, metadata=metadata)
-    if isinstance(records, RedisMetadataStore):
-        with pytest.raises(StoreError, match="cannot search for keywords: keep the records in"):
-            engine.search(keywords="red apple")
-    else:
-        assert engine.search(keywords="red apple").ids == ["apple", "rose"]
+    assert engine.search(keywords="red apple").ids == ["apple", "rose"]
+    # By the package rank-bm25, with the weights of FTS5.
+    score = engine.search(keywords="red apple")[0].score
+    assert score == pytest.approx(1.4171294934626433, rel=1e-9)
+    engine.update("lake", metadata={"caption": "A zebra at a lake"})
+    engine.remove("rose")
+    assert engine.search(keywords="zebra").ids == ["lake"]
+    assert engine.search(keywords="red").ids == ["apple"]
+    assert engine.search(picture("pear"), keywords="zebra", limit=6).ids
+    assert engine.verify().ok
 
 
 WRITER = """
@@ -399,11 +403,33 @@ def test_two_processes_find_each_others_images(tmp_path: Path) -> None:
         assert engine.verify().ok
 
 
-@pytest.mark.integration
-def test_redis_says_what_keywords_need(tmp_path: Path) -> None:
-    with RedisServer(tmp_path).start() as server, RedisMetadataStore(server.url) as records:
-        engine = SearchEngine(FakeEmbedder(), InMemoryVectorStore(), records)
-        engine.add(picture("a"), id="a")
-        with pytest.raises(StoreError, match="SQLite"):
-            engine.search(keywords="a")
-        assert engine.verify().ok
+class PlainStore(MetadataStore):
+    """A store without optional abilities."""
+
+    def __init__(self) -> None:
+        self._store = InMemoryMetadataStore()
+
+    def _get_many(self, table: str, keys: Sequence[str]) -> list[bytes | None]:
+        return self._store.get_many(table, keys)
+
+    def _commit(
+        self, writes: Mapping[Cell, bytes | None], expect: Mapping[Cell, bytes | None]
+    ) -> bool:
+        return self._store.commit(writes, expect=expect)
+
+    def _items(self, table: str) -> Iterator[tuple[str, bytes]]:
+        return self._store.items(table)
+
+    def _count(self, table: str) -> int:
+        return self._store.count(table)
+
+    def close(self) -> None:
+        self._store.close()
+
+
+def test_a_store_without_the_ability_says_what_keywords_need() -> None:
+    engine = SearchEngine(FakeEmbedder(), InMemoryVectorStore(), PlainStore())
+    engine.add(picture("a"), id="a")
+    with pytest.raises(StoreError, match=r"cannot search for keywords: keep .* SQLite.* Redis"):
+        engine.search(keywords="a")
+    assert engine.verify().ok

@@ -46,7 +46,7 @@ def server(
         yield server
 
 
-class TestRedis(MetadataStoreContract):
+class TestRedis(MetadataStoreContract, KeywordSearchContract):
     @pytest.fixture(autouse=True)
     def _server(self, server: RedisServer) -> None:
         self.url = server.url
@@ -63,7 +63,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis.RedisClu
 
 
 @pytest.mark.integration
-class TestRedisCluster(MetadataStoreContract):
+class TestRedisCluster(MetadataStoreContract, KeywordSearchContract):
     @pytest.fixture(autouse=True)
     def _cluster(self, cluster: redis.RedisCluster) -> None:
         self.cluster = cluster
@@ -80,7 +80,7 @@ def replicas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replicated]:
 
 
 @pytest.mark.integration
-class TestRedisBehindSentinel(MetadataStoreContract):
+class TestRedisBehindSentinel(MetadataStoreContract, KeywordSearchContract):
     @pytest.fixture(autouse=True)
     def _servers(self, replicas: Replicated) -> None:
         self.client = replicas.client()

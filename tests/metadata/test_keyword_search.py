@@ -18,6 +18,7 @@ from rank_bm25 import BM25Okapi
 from onnxsearch import (
     InMemoryMetadataStore,
     KeywordSearch,
+    MetadataStore,
     RedisMetadataStore,
     SQLiteMetadataStore,
     StoreError,
@@ -50,7 +51,7 @@ def store(
         yield made
 
 
-def put(store: InMemoryMetadataStore | SQLiteMetadataStore, **texts: str | None) -> None:
+def put(store: MetadataStore, **texts: str | None) -> None:
     """Commit a text under each key; None deletes the key."""
     store.commit(
         {Cell(TABLE, key): None if text is None else text.encode() for key, text in texts.items()}
@@ -72,7 +73,7 @@ def reference(texts: Sequence[Sequence[str]], words: Sequence[str]) -> list[floa
 
 
 def check_ranking(
-    store: InMemoryMetadataStore | SQLiteMetadataStore,
+    store: InMemoryMetadataStore | SQLiteMetadataStore | RedisMetadataStore,
     texts: list[list[str]],
     queries: list[list[str]],
 ) -> None:
@@ -119,7 +120,8 @@ def test_sqlite_ranks_many_corpora_as_another_bm25_does(
 def test_is_an_ability_that_not_every_store_has() -> None:
     assert isinstance(InMemoryMetadataStore(), KeywordSearch)
     assert issubclass(SQLiteMetadataStore, KeywordSearch)
-    assert not issubclass(RedisMetadataStore, KeywordSearch)
+    assert issubclass(RedisMetadataStore, KeywordSearch)
+    assert not issubclass(MetadataStore, KeywordSearch)
 
 
 def tables(path: Path) -> set[str]:

@@ -82,7 +82,8 @@ class KeywordIndex:
         if not isinstance(self.metadata, KeywordSearch):
             raise StoreError(
                 f"{self.metadata!r} cannot search for keywords: keep the records in SQLite, which "
-                "is the default (leave records=... out, or give it the path of a file)"
+                "is the default (leave records=... out, or give it the path of a file), or in "
+                "Redis (records='redis://...')"
             )
         return list(self.metadata.rank_by_words(self.table, fields.reader(), words, limit))
 

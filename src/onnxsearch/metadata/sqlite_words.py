@@ -16,9 +16,7 @@ nobody has searched costs nothing, and no writer needs FTS5.
 from __future__ import annotations
 
 import json
-import logging
 import sqlite3
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 
@@ -26,8 +24,7 @@ from onnxsearch._internal.sqlite import Database
 from onnxsearch.errors import StoreError
 from onnxsearch.metadata.bm25 import WordIndex
 from onnxsearch.metadata.capabilities import RankedKey, WordReader
-
-logger = logging.getLogger("onnxsearch")
+from onnxsearch.metadata.reading_log import ReadingLog
 
 _MOST_INDEXES = 4
 """Indexes of one table of cells: a further one takes the place of the oldest."""
@@ -36,8 +33,6 @@ _BATCH_BYTES = 4 * 2**20
 """Values read in one transaction: other writers wait for less than half a second."""
 _ATTEMPTS = 10
 """Searches for one call, if other processes delete the index at the same time."""
-_SAID = 10_000
-"""Values whose words take seconds to read."""
 
 _INDEXES = """
     CREATE TABLE IF NOT EXISTS word_indexes (
@@ -158,7 +153,7 @@ class WordTables:
 
     def _update(self, table: str, reader: WordReader) -> None:
         """Read the words of all values that have changed."""
-        began, total, is_complete = time.monotonic(), 0, False
+        log, is_complete = ReadingLog(), False
         while not is_complete:
             with self._database.write() as connection:
                 number = _find(connection, table, reader)
@@ -168,11 +163,8 @@ class WordTables:
                 _read_words(connection, number, reader, rows)
                 # No more than these had changed when the transaction began.
                 is_complete = not _is_changed(connection, number)
-            if total // _SAID < (total := total + len(rows)) // _SAID:
-                logger.info("onnxsearch: read the words of %d images so far", total)
-        if total >= _SAID:
-            seconds = time.monotonic() - began
-            logger.info("onnxsearch: read the words of %d images in %.1f s", total, seconds)
+            log.add(len(rows))
+        log.finish()
 
 
 def _has_fts5(connection: sqlite3.Connection) -> bool:

@@ -7,12 +7,16 @@ from redis.exceptions import MovedError, NoPermissionError
 
 from onnxsearch.errors import StoreCorruptError, StoreError, StoreUnavailableError
 
+_RIGHTS = (
+    "Give its user HMGET, HLEN, HSCAN, EVALSHA, SCRIPT LOAD, TYPE, HGET, HSET, HDEL, and for "
+    "keyword searches also HKEYS, HGETALL, HEXISTS, HINCRBY, ZADD, ZREM, ZSCORE, ZRANGE, EXISTS, "
+    "UNLINK"
+)
+
 _REFUSALS: tuple[tuple[type[Exception] | tuple[()], str, str], ...] = (
-    (
-        NoPermissionError,
-        "NOPERM",
-        "Give its user HMGET, HLEN, HSCAN, EVALSHA, SCRIPT LOAD, TYPE, HGET, HSET, HDEL",
-    ),
+    (NoPermissionError, "NOPERM", _RIGHTS),
+    # What a command in a script is refused with.
+    ((), "ACL failure", _RIGHTS),
     (redis.AuthenticationError, "NOAUTH", "Check the user name and password in the URL"),
     (redis.ReadOnlyError, "READONLY", "It is a replica; connect to the primary"),
     (redis.OutOfMemoryError, "OOM", "It has reached its maxmemory; raise that"),

@@ -22,6 +22,13 @@ from onnxsearch.errors import (
     without_secrets,
 )
 from onnxsearch.metadata.base import Cell, DurabilityWarning, MetadataStore
+from onnxsearch.metadata.capabilities import (
+    RankedKey,
+    WordReader,
+    check_ranking,
+    check_stale,
+)
+from onnxsearch.metadata.redis import scripts
 from onnxsearch.metadata.redis.connection import (
     DEFAULT_URL,
     Client,
@@ -33,35 +40,12 @@ from onnxsearch.metadata.redis.connection import (
     is_managed_by_sentinel,
 )
 from onnxsearch.metadata.redis.errors import mapped
+from onnxsearch.metadata.redis.words.index import words_of
+from onnxsearch.metadata.redis.words.indexes import WordHashes
 
 _PREFIX = re.compile(r"[!-z|~]{1,100}")
 _SCAN_COUNT = 16
 _SCAN_BYTES = 2**20
-
-# Expectations come before writes, and types are looked at first of all, because
-# nothing takes back what a script has written when it fails later. Redis itself
-# refuses (full, read-only, cannot save) at a script's first write or never.
-_COMMIT = """
-for _, key in ipairs(KEYS) do
-  local kind = redis.call('TYPE', key).ok
-  if kind ~= 'hash' and kind ~= 'none' then
-    return redis.error_reply('WRONGTYPE ' .. key .. ' is a ' .. kind .. ', not a hash')
-  end
-end
-local first_write = 2 + 4 * tonumber(ARGV[1])
-for i = 2, #ARGV, 4 do
-  local key, field, value = KEYS[tonumber(ARGV[i])], ARGV[i + 1], ARGV[i + 3]
-  local present = ARGV[i + 2] == '1'
-  if i < first_write then
-    if redis.call('HGET', key, field) ~= (present and value) then return 0 end
-  elseif present then
-    redis.call('HSET', key, field, value)
-  else
-    redis.call('HDEL', key, field)
-  end
-end
-return 1
-"""
 
 _warned: set[str] = set()
 _warned_lock = threading.Lock()
@@ -81,7 +65,9 @@ class RedisMetadataStore(MetadataStore):
 
     While the server writes a commit (at most 0.3 s), it serves no other client. A user
     with restricted rights needs HMGET, HLEN, HSCAN, EVALSHA, SCRIPT LOAD, TYPE, HGET, HSET
-    and HDEL, and for `replicas` also SCRIPT EXISTS and WAIT.
+    and HDEL, and for `replicas` also SCRIPT EXISTS and WAIT. As soon as anybody has searched
+    for keywords, everybody who writes also needs HKEYS, HEXISTS, HINCRBY, ZADD and ZREM, and
+    who searches for them HGETALL, ZSCORE, ZRANGE, EXISTS and UNLINK.
 
     Args:
         url: `redis://`, `rediss://` (TLS) or `unix://`. After `?` there may be `db`,
@@ -140,7 +126,8 @@ class RedisMetadataStore(MetadataStore):
             self._client = checked_client(client, url)
             self._address = address_of(client)
         check_replicas(self._client, self._replicas)
-        self._commit_script = self._client.register_script(_COMMIT)
+        self._commit_script = self._client.register_script(scripts.COMMIT)
+        self._words = WordHashes(self._client, self._scan)
         try:
             # Wrong rights, and another node's slots, are better known now than at a write.
             self._count("")
@@ -148,6 +135,33 @@ class RedisMetadataStore(MetadataStore):
         except BaseException:
             self.close()
             raise
+
+    def rank_by_words(
+        self, table: str, reader: WordReader, words: Sequence[str], limit: int
+    ) -> list[RankedKey]:
+        """Rank the values of a table by their words; see `KeywordSearch.rank_by_words`.
+
+        The first call for a table and a reader makes an index beside the table. Later calls read
+        the words of what has changed since.
+
+        Raises:
+            InvalidArgumentError: An argument is not as described.
+            StoreCorruptError: The index is damaged.
+            StoreError: The store failed, or other processes changed the index again and again.
+        """
+        check_ranking(table, reader, words, limit)
+        with self._mapped_errors():
+            return self._words.rank(self._hash(table), reader, words, limit)
+
+    def stale_words(self, table: str, *, repair: bool) -> list[str]:
+        """Return the keys whose words are out of date; see `KeywordSearch.stale_words`.
+
+        Raises:
+            StoreError: The store failed.
+        """
+        check_stale(table, repair)
+        with self._mapped_errors():
+            return self._words.stale(self._hash(table), repair=repair)
 
     def _get_many(self, table: str, keys: Sequence[str]) -> list[bytes | None]:
         name = self._hash(table)
@@ -164,7 +178,8 @@ class RedisMetadataStore(MetadataStore):
             number = hashes.setdefault(self._hash(cell.table), len(hashes) + 1)
             arguments += (number, cell.key, 0 if value is None else 1, value or b"")
         with self._mapped_errors():
-            return self._run_commit(list(hashes), arguments) if hashes else True
+            keys = [key for name in hashes for key in (name, words_of(name))]
+            return self._run_commit(keys, arguments) if hashes else True
 
     def _run_commit(self, keys: list[str], arguments: list[str | bytes | int]) -> bool:
         if not self._replicas or isinstance(self._client, redis.RedisCluster):
@@ -183,7 +198,10 @@ class RedisMetadataStore(MetadataStore):
         return bool(done == 1)
 
     def _items(self, table: str) -> Iterator[tuple[str, bytes]]:
-        name, cursor, count = self._hash(table), 0, _SCAN_COUNT
+        return self._scan(self._hash(table))
+
+    def _scan(self, name: str) -> Iterator[tuple[str, bytes]]:
+        cursor, count = 0, _SCAN_COUNT
         while True:
             with self._mapped_errors():
                 answer = self._client.hscan(name, cursor, count=count)
