@@ -220,6 +220,7 @@ def test_an_index_that_was_evicted_is_made_again(
 DAMAGE = {
     "a name is gone": lambda client, index: client.hdel(index, "name 0"),
     "a name is another": lambda client, index: client.hset(index, "name 0", "b"),
+    "a name is no text": lambda client, index: client.hset(index, "name 0", b"\xff"),
     "postings are cut": lambda client, index: client.hset(index, "word red 0", b"12345"),
     "postings are gone": lambda client, index: client.hdel(index, "word red 0"),
     "postings of nothing": lambda client, index: client.hset(index, "word red 0", b"\xff" * 12),

@@ -59,7 +59,7 @@ def words_of(table: str) -> str:
 def digests_of(client: Client, table: str) -> list[str]:
     """Return the digests of the indexes of a table."""
     names = cast("list[bytes]", client.hkeys(words_of(table)))
-    return sorted(name.decode("ascii") for name in names if name != b"sequence")
+    return sorted(_text(name) for name in names if name != b"sequence")
 
 
 class NotedKey(NamedTuple):
@@ -216,7 +216,8 @@ class WordHash:
         if None in keys:
             return None
         ranked = zip((-scores).tolist(), cast("list[bytes]", keys), strict=True)
-        return [RankedKey(key.decode(), -score) for score, key in nsmallest(limit, ranked)]
+        with self._undamaged():
+            return [RankedKey(_text(key), -score) for score, key in nsmallest(limit, ranked)]
 
     def stale_keys(self, keys: Set[str]) -> set[str]:
         """Return the keys whose words are not found as they are.
@@ -241,7 +242,7 @@ class WordHash:
     def _changed(self, first: int, last: int) -> list[NotedKey]:
         found = self._client.zrange(self._changes, first, last, withscores=True)
         noted = cast("list[tuple[bytes, float]]", found)
-        return [NotedKey(key.decode("ascii"), int(number)) for key, number in noted]
+        return [NotedKey(_text(key), int(number)) for key, number in noted]
 
     def _hmget(self, name: str, fields: Sequence[str]) -> list[bytes | None]:
         found = self._client.hmget(name, list(fields)) if fields else []
@@ -260,3 +261,8 @@ class WordHash:
                 f"the index of words {self._name!r} is damaged: {error!s:.200}. "
                 "verify(repair=True) has the words read again"
             ) from error
+
+
+def _text(name: bytes) -> str:
+    """Return the name of a value; raise `ValueError` for one that no value has."""
+    return name.decode("ascii")
