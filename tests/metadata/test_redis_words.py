@@ -148,6 +148,16 @@ def test_many_values_have_postings_in_several_parts(store: RedisMetadataStore) -
     assert store.stale_words(TABLE, repair=False) == []
 
 
+def test_the_best_of_many_different_scores_come_first(store: RedisMetadataStore) -> None:
+    memory = InMemoryMetadataStore()
+    for each in (store, memory):
+        # 7 has no common factor with 301, so every length occurs, in a shuffled order.
+        put(each, **{f"{n:03}": "red " + "blue " * (7 * n % 301) for n in range(301)})
+        put(each, **{f"other {n}": "green" for n in range(400)})
+    for limit in (1, 10, 200, 301):
+        alike(store, memory, "red", limit=limit)
+
+
 def test_numbers_out_of_use_do_not_pile_up(
     store: RedisMetadataStore, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
