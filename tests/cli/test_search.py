@@ -148,6 +148,16 @@ def test_a_page_shows_the_ranks(album: SearchEngine, run: Run) -> None:  # noqa:
     assert "no image matches" in none.stderr
 
 
+def test_a_page_shows_scores_where_there_is_no_metric(album: SearchEngine, run: Run) -> None:  # noqa: F811
+    lines = run("search", "--keywords", "gold").stdout.splitlines()
+    assert lines[0].split() == ["#", "score", "file"]
+    assert float(lines[1].split()[1]) == pytest.approx(
+        album.search(keywords="gold")[0].score, abs=1e-4
+    )
+    fused = run("search", "gold.png", "--models", "x,y").stdout.splitlines()
+    assert fused[0].split() == ["#", "score", "file"]
+
+
 def test_a_filter_that_cannot_be_read_is_shown(run: Run, album: SearchEngine) -> None:  # noqa: F811
     refused = run("search", "gold.png", "--filter", "price = 3")
     assert refused.exit_code == 2

@@ -72,6 +72,7 @@ def test_ranks_by_words_alone(engine: SearchEngine) -> None:
     results = engine.search(keywords="red apple")
     assert results.ids == ["apple", "rose"]
     assert (results.model, results.metric) == ("keywords", None)
+    assert "BM25" in repr(results)
     best, second = results
     assert best.score > second.score > 0
     assert best.distance == pytest.approx(1 - best.score)

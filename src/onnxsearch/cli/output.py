@@ -129,6 +129,8 @@ def print_error(message: str) -> None:
 def print_results(results: SearchResults, *, first: int = 1, is_empty: bool = False) -> None:
     """Print a table: rank, distance, file; and where in it the region is that was found.
 
+    Where no metric measures distances, as with several models or keywords, it has scores instead.
+
     Args:
         results: What a search found.
         first: The rank of the first hit.
@@ -144,11 +146,13 @@ def print_results(results: SearchResults, *, first: int = 1, is_empty: bool = Fa
     width = len(str(first + len(results) - 1))
     regions = [_edges(hit) for hit in results]
     title = f"{'left,top,right,bottom':<{_EDGES}}  " if any(regions) else ""
-    print_line(f"{'#':>{width}}  distance  {title}file", style="bold")
+    measure = "distance" if results.metric else "   score"
+    print_line(f"{'#':>{width}}  {measure}  {title}file", style="bold")
     for rank, (hit, region) in enumerate(zip(results, regions, strict=True), first):
         file = image_name(hit.id, hit.uri)
         place = f"{region:<{_EDGES}}  " if title else ""
-        print_line(f"{rank:>{width}}  {hit.distance:8.4f}  {place}{file}")
+        value = hit.distance if results.metric else hit.score
+        print_line(f"{rank:>{width}}  {value:8.4f}  {place}{file}")
 
 
 _EDGES = 21

@@ -25,7 +25,8 @@ class SearchResults(Sequence[Hit], Tabular):
     model: str
     """Name of the model that searched; of several models all names, separated by "+"."""
     metric: Metric | None
-    """How the distances are measured; None where the hits of several models were fused."""
+    """How the distances are measured; None where the hits of several models were fused, and for
+    keywords alone."""
     reading: ReadPolicy = field(default=READ_STRICTLY, compare=False)
     """How reports open image files for their thumbnails: the engine's policy."""
 
@@ -95,7 +96,10 @@ class SearchResults(Sequence[Hit], Tabular):
 
 def measure_of(results: SearchResults) -> str:
     """Return the name of the metric, as reports show it."""
-    return results.metric.value if results.metric else "fused"
+    if results.metric:
+        return results.metric.value
+    # Of one ranking without a metric, which is that by keywords, the scores are BM25.
+    return "fused" if "+" in results.model else "BM25"
 
 
 def as_row(results: SearchResults) -> Row:
