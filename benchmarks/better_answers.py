@@ -5,9 +5,10 @@
 Each FOLDER holds a folder of images per class. Every image is searched for among all others
 (leave one out), with the vectors of both bundled models. The table is that of `evaluate`: means
 with 95 % intervals, and against the plain search the paired difference of the mean average
-precision. The latency is that of a search by image for ten hits in a local store of that many
-random vectors, in milliseconds and compared with the plain search; the query is embedded anew
-each time, and the settings take turns.
+precision. The latency is that of a search for ten hits in an index of that many vectors like those
+of photos (`benchmarks.local_store`), by the clock and in time of the processor, and compared with
+the plain search: first by an image, which is embedded anew each time, and then by the ids of stored
+ones, for which no model runs. The settings take turns.
 
 `benchmarks.labelled_sets` makes folders of two packages of Debian: `dataset-fashion-mnist` (clothes
 in grey) and `tuxpaint-stamps-default` (photographs and drawings of animals and things).
@@ -20,26 +21,29 @@ import statistics
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from benchmarks.local_store import BATCH, like_photos
+from benchmarks.timing import Seconds
 from onnxsearch import (
     AlphaQE,
     Embedder,
     Evaluation,
     ImageInput,
-    InMemoryMetadataStore,
     Item,
-    LocalVectorStore,
     OnnxEmbedder,
+    Query,
     Record,
     Rerank,
     SearchEngine,
     Tensor,
 )
+from onnxsearch.images.reading import open_image
 
 FIRST, SECOND = "efficientnet-lite2", "efficientnet-lite0"
 BOTH = [FIRST, SECOND]
@@ -55,6 +59,12 @@ SETTINGS: Mapping[str, dict[str, Any]] = {
     "everything": {"models": BOTH, "augmented": True, "fusion": "scores", "expand": AlphaQE()},
 }
 """Arguments of `search`. Reranking is left out of everything: alone it brings nothing."""
+
+LATENCIES: Mapping[str, dict[str, Any]] = {
+    **SETTINGS,
+    "expand, rerank": {**SETTINGS["expand"], **SETTINGS["rerank"]},
+}
+"""Settings whose latency is measured."""
 
 RUNS = 15
 LIMIT = 10
@@ -101,37 +111,71 @@ def quality(folder: Path, alpha: float) -> None:
 
 
 def latency(images: int, query: Path) -> None:
-    """Print the time of a search with each setting in a store of random images."""
-    random = np.random.default_rng(0)
+    """Print the time of a search with each setting in an index of images like photos."""
     with tempfile.TemporaryDirectory() as place:
         models = [OnnxEmbedder.bundled(name) for name in BOTH]
-        vectors, records = LocalVectorStore(f"{place}/vectors.sqlite"), InMemoryMetadataStore()
-        fakes = [RandomVectors(model, random) for model in models]
-        with SearchEngine(fakes, vectors, records) as engine:
-            engine.add_many(Item(Image.new("RGB", (1, 1)), id=f"{n}") for n in range(images))
+        fakes = [LikePhotos(model, seed) for seed, model in enumerate(models, 1)]
+        with SearchEngine.open(place, embedders=fakes) as engine:
+            engine.add_many(Item(numbered(n), id=f"{n}") for n in range(images))
             for name in BOTH:
                 engine.augment(name)
-        with SearchEngine(models, vectors, records) as engine:
-            times: dict[str, list[float]] = {title: [] for title in SETTINGS}
-            for run in range(RUNS + 1):
-                for title, setting in SETTINGS.items():
-                    started = time.perf_counter()
-                    engine.search(query, limit=LIMIT, **setting)
-                    if run:  # the first run opens files and fills caches
-                        times[title].append(time.perf_counter() - started)
-    plain = statistics.median(times["plain"])
-    print(f"\na search by image among {images:,} images, median of {RUNS} in turns")
-    for title, each in times.items():
-        median = statistics.median(each)
-        print(f"{title:18} {1000 * median:8.1f} ms  {median / plain:5.2f} x plain", flush=True)
+        with SearchEngine.open(place, embedders=models) as engine:
+            ids = [Query.id(f"{997 * run % images}") for run in range(RUNS + 1)]
+            report("an image", search_times(engine, [query] * (RUNS + 1)))
+            report("its id", search_times(engine, ids))
 
 
-class RandomVectors(Embedder):
-    """Gives images random vectors, in the space of a model: no model has to run."""
+def search_times(
+    engine: SearchEngine, queries: Sequence[Path | Query]
+) -> Mapping[str, Sequence[Seconds]]:
+    """Return what a search for each query but the first took, by setting."""
+    found: dict[str, list[Seconds]] = {title: [] for title in LATENCIES}
+    for run, query in enumerate(queries):
+        for title, setting in LATENCIES.items():
+            given = as_searched(setting)
+            wall, cpu = time.perf_counter(), time.process_time()
+            engine.search(query, limit=LIMIT, **given)
+            if run:  # the first run opens files and fills caches
+                took = time.perf_counter() - wall, time.process_time() - cpu
+                found[title].append(Seconds(*took))
+    return found
 
-    def __init__(self, model: Embedder, random: np.random.Generator) -> None:
+
+def as_searched(setting: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a setting with its single model named as such: there is nothing to fuse."""
+    given = dict(setting)
+    if len(given["models"]) == 1:
+        (given["model"],) = given.pop("models")
+    return given
+
+
+def report(kind: str, times: Mapping[str, Sequence[Seconds]]) -> None:
+    """Print the time of a search by one kind of query with each setting."""
+    print(f"\na search by {kind}, median of {RUNS} in turns")
+    walls = {title: statistics.median(each.wall for each in took) for title, took in times.items()}
+    cpus = {title: statistics.median(each.cpu for each in took) for title, took in times.items()}
+    for title, wall in walls.items():
+        print(
+            f"{title:18} {1000 * wall:8.1f} ms  {wall / walls['plain']:5.2f} x plain, "
+            f"CPU {1000 * cpus[title]:8.1f} ms  {cpus[title] / cpus['plain']:5.2f} x plain",
+            flush=True,
+        )
+
+
+def numbered(number: int) -> Image.Image:
+    """Return an image of one pixel, whose colour is a number."""
+    return Image.new("RGB", (1, 1), tuple(number.to_bytes(3, "big")))
+
+
+class LikePhotos(Embedder):
+    """Gives numbered images vectors like those of photos, in the space of a model.
+
+    No model has to run. An image is in the same group for every seed.
+    """
+
+    def __init__(self, model: Embedder, seed: int) -> None:
         self._model = model
-        self._random = random
+        self._rows = cache(partial(like_photos, seed, rows=BATCH, dimension=model.dimension))
 
     @property
     def name(self) -> str:
@@ -146,10 +190,11 @@ class RandomVectors(Embedder):
         return self._model.fingerprint
 
     def prepare(self, image: ImageInput) -> Tensor:
-        return np.zeros(1, np.float32)
+        return np.array(open_image(image).getpixel((0, 0)))
 
     def run(self, batch: Tensor) -> Tensor:
-        return np.abs(self._random.normal(size=(len(batch), self.dimension))).astype(np.float32)
+        numbers = [int.from_bytes(bytes(pixel)) for pixel in batch.tolist()]
+        return np.stack([self._rows(number // BATCH)[number % BATCH] for number in numbers])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
