@@ -108,19 +108,21 @@ def least_reach(
 ) -> Floats:
     """Return for each query a distance within which at least `limit` rows of its part are.
 
+    It is the least one that float32 products prove, by a bound on their rounding error.
+
     Args:
-        metric: How distances are measured.
+        metric: How distances are measured; not Hamming.
         parts: Rows for each query, (m, n, columns), with n of at least `limit`.
         lengths: Euclidean length of each row, (m, n).
         queries: The queries, (m, columns).
         limit: Number of rows.
     """
+    norms = euclidean_lengths(queries)[:, np.newaxis]
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         ranks = _ranks(metric, np.vecdot(parts, queries[:, np.newaxis]), lengths)
-        near = np.argpartition(ranks, limit - 1, axis=1)[:, :limit, np.newaxis]
-        nearest = np.take_along_axis(parts, near, axis=1)
-        reach: Floats = _measure(metric, nearest, queries[:, np.newaxis]).max(axis=1)
-    return reach
+        highest = ranks + _slack(metric, lengths, norms, queries.shape[1])
+        reach: Floats = np.partition(highest, limit - 1, axis=1)[:, limit - 1]
+        return _distance_of_rank(metric, reach, norms[:, 0])
 
 
 def in_order(keys: Sequence[str], rows: Positions, distances: Floats, limit: int) -> list[Match]:
@@ -201,6 +203,15 @@ def _ranks(metric: Metric, dots: Ranks, lengths: Floats) -> Ranks:
         if metric is Metric.COSINE:
             dots /= np.where(lengths > 0, lengths, 1.0).astype(np.float32)
     return dots
+
+
+def _distance_of_rank(metric: Metric, ranks: Floats, lengths: Floats) -> Floats:
+    """Return the distances from queries of these lengths that `_ranks` gives as such numbers."""
+    if metric is Metric.L2:
+        return np.sqrt(np.maximum(ranks + np.square(lengths), 0.0))
+    if metric is Metric.COSINE:
+        ranks = ranks / np.where(lengths > 0, lengths, 1.0)
+    return 1.0 + ranks
 
 
 def _near(
