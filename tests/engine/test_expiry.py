@@ -27,6 +27,7 @@ from onnxsearch import (
     StoreError,
     VectorStore,
 )
+from onnxsearch.metadata.base import Cell
 from onnxsearch.testing import FakeEmbedder, Faults, FaultyMetadataStore, picture
 from tests.engine.stores import assert_consistent
 
@@ -111,6 +112,21 @@ def test_an_expired_image_is_nowhere(
             refused()
     engine.sweep()
     assert_consistent(*stores)
+
+
+def test_a_record_expires_however_its_bytes_are_written(time: Time) -> None:
+    metadata = InMemoryMetadataStore()
+    engine = make((InMemoryVectorStore(), metadata), time)
+    for name in "abcdefghijklm":
+        engine.add(picture(name), id=name, ttl=HOUR if name < "h" else None)
+    table = "onnxsearch:records"
+    for key, data in list(metadata.items(table)):
+        escaped = data.replace(b'"expires"', rb'"\u0065xpire\u0073"')
+        metadata.commit({Cell(table, key): escaped})
+    time.now += HOUR
+    found = engine.search(picture("a"), models=["one", "two"], limit=3)
+    assert len(found) == 3
+    assert min(found.ids) >= "h"
 
 
 def test_a_sweep_removes_them_from_the_stores(

@@ -141,13 +141,20 @@ class RecordIndex:
 
         Keys without a record are left out.
         """
-        unique = list(dict.fromkeys(keys))
-        values, absolute = self._metadata.get_many(self.records_table, unique), self.root.absolute()
+        absolute = self.root.absolute()
         return {
-            key: StoredImage(key, decode_record(value, absolute))
-            for key, value in zip(unique, values, strict=True)
-            if value is not None
+            key: StoredImage(key, decode_record(cell, absolute))
+            for key, cell in self.cells(keys).items()
         }
+
+    def cells(self, keys: Collection[str]) -> dict[str, bytes]:
+        """Return the records under `keys`, by key, as `encode_record` wrote them.
+
+        Keys without a record are left out.
+        """
+        unique = list(dict.fromkeys(keys))
+        values = self._metadata.get_many(self.records_table, unique)
+        return {key: cell for key, cell in zip(unique, values, strict=True) if cell is not None}
 
     def with_contents(self, contents: Iterable[str]) -> dict[str, list[StoredImage]]:
         """Return the stored images by the hash of their bytes (see `Record.content`)."""

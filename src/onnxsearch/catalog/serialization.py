@@ -7,6 +7,7 @@ or writes records goes through these functions, and sees absolute paths.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Set
 from typing import Any
 
@@ -33,6 +34,9 @@ _TEXTS: Set[type] = {str}
 
 _DECODER = json.JSONDecoder()
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
+
+_EXPIRES = re.compile(rb'"expires"|\\u00[67]')
+"""What stands in a record that expires: the name of the field, perhaps with letters escaped."""
 
 MAX_METADATA = 2**20
 """Bytes of JSON that an image's metadata may take. Some hundred describe an image, and
@@ -95,6 +99,11 @@ def decode_record(data: bytes, absolute: Callable[[str], str | None]) -> Record:
         return Record(**known)
     except (ValueError, TypeError) as error:
         raise unreadable_cell(data, "a record") from error
+
+
+def may_expire(data: bytes) -> bool:
+    """Return False for the bytes of a record that is known not to expire, without decoding it."""
+    return _EXPIRES.search(data) is not None
 
 
 def _json(text: str) -> Any:

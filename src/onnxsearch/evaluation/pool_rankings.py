@@ -12,7 +12,7 @@ import numpy as np
 from onnxsearch._internal.threads import batched
 from onnxsearch._internal.validation import integer
 from onnxsearch.errors import InvalidArgumentError
-from onnxsearch.search.fusion import FusionChoice, as_fusion, fused_as_searched, fused_ranks
+from onnxsearch.search.fusion import FusionChoice, as_fusion, fused_as_searched, ranks_for
 from onnxsearch.search.hits import found_hit, fused_hits
 from onnxsearch.search.omission import Omission
 from onnxsearch.search.query import Query
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from onnxsearch.embedders.base import Embedder
     from onnxsearch.embedders.registry import EmbedderRegistry
     from onnxsearch.evaluation.ground_truth import GroundTruth
+    from onnxsearch.search.found_records import FoundRecords
     from onnxsearch.search.fusion import Fusion
     from onnxsearch.search.refinement import Refinement
     from onnxsearch.search.retriever import Retriever
@@ -118,6 +119,7 @@ class PoolRankings:
         further = map(self.registry.named, self.refinement.models)
         embedders = {embedder.name: embedder for embedder in (*self.embedders, *further)}
         rows = {name: self._rows(each, queries) for name, each in embedders.items()}
+        records = self.retriever.found_records()
         return [
             SearchContext(
                 Query.id(query),
@@ -126,6 +128,7 @@ class PoolRankings:
                 Omission(frozenset([query])),
                 self.registry,
                 self.retriever,
+                records,
                 fusion,
             )
             for query in queries
@@ -171,26 +174,31 @@ class PoolRankings:
         """Return the ids of one ranking, with the first of them reordered."""
         reordering = self.refinement.reordering(context)
         first, others = ranking[: reordering.first], ranking[reordering.first :]
-        hits = reordering.reordered(self._hits(moved, name, first))
+        hits = reordering.reordered(self._hits(context.records, moved, name, first))
         return [*(hit.id for hit in hits), *(pool[match.key] for match in others)][: self.depth]
 
-    def _hits(self, moved: Mapping[str, Vectors], name: str, ranking: Sequence[Match]) -> list[Hit]:
-        records = self.retriever.catalog.records.resolve([match.key for match in ranking])
+    def _hits(
+        self,
+        records: FoundRecords,
+        moved: Mapping[str, Vectors],
+        name: str,
+        ranking: Sequence[Match],
+    ) -> list[Hit]:
+        known = records.read([match.key for match in ranking])
         # What is removed meanwhile is not found any more.
-        present = [match for match in ranking if match.key in records]
+        present = [match for match in ranking if match.key in known]
         if name not in moved:
-            return fused_hits(name, present, records)
+            return [*fused_hits(name, present, records).values()]
         embedder = self.registry.named(name)
         length = length_of(embedder.metric, moved[name])
-        return [found_hit(embedder, each, records[each.key].record, length) for each in present]
+        return [found_hit(embedder, each, records[each.key], length) for each in present]
 
     @property
     def _ranks(self) -> float:
         """How many ranks of the pool are needed."""
         if self.depth is None:
             return math.inf
-        depth = max(self.depth, self.refinement.reordered)
-        return fused_ranks(depth) if len(self.embedders) > 1 else depth
+        return ranks_for(max(self.depth, self.refinement.reordered), len(self.embedders))
 
     def _store_depths(self, collection: str, pool: int) -> Iterable[int]:
         """Return how many rows to ask the store for, until the pool is ranked deep enough."""

@@ -192,6 +192,11 @@ def fused_ranks(depth: int) -> int:
     return ranks
 
 
+def ranks_for(depth: int, rankings: int) -> int:
+    """Return how many ranks of each of some rankings give the first `depth` ranks of all."""
+    return depth if rankings == 1 else fused_ranks(depth)
+
+
 def fused_as_searched(fusion: Fusion, rankings: Mapping[str, Sequence[Match]]) -> list[Match]:
     """Fuse whole rankings into the ranking that a search for all images returns."""
     longest = max(len(ranking) for ranking in rankings.values())

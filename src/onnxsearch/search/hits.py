@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from onnxsearch.search.similarity import cosine
 from onnxsearch.types import Hit
 
 if TYPE_CHECKING:
-    from onnxsearch.catalog.records import StoredImage
     from onnxsearch.embedders.base import Embedder
+    from onnxsearch.search.found_records import FoundRecords
     from onnxsearch.types import Record
     from onnxsearch.vectors.base import Match
 
@@ -29,22 +29,31 @@ def found_hit(embedder: Embedder, match: Match, record: Record, length: float) -
 
 
 def fused_hits(
-    models: str, ranking: Sequence[Match], records: Mapping[str, StoredImage]
-) -> list[Hit]:
-    """Return what the fusion of several rankings found."""
+    models: str, ranking: Iterable[Match], records: FoundRecords, most: int | None = None
+) -> dict[str, Hit]:
+    """Return what the fusion of several rankings found, by key, best first.
+
+    Args:
+        models: Names of the models.
+        ranking: The images.
+        records: Their records.
+        most: How many of the first hits to return; None for all.
+    """
     hits: dict[str, Hit] = {}
+    ids: set[str] = set()
     for match in ranking:
-        record = records[match.key].record
+        if len(hits) == most:
+            break
+        record = records[match.key]
         # An image that was replaced between two depths was found under both of its keys.
-        hits.setdefault(
-            record.id,
-            Hit(
+        if record.id not in ids:
+            ids.add(record.id)
+            hits[match.key] = Hit(
                 id=record.id,
                 uri=record.uri,
                 distance=match.distance,
                 score=1.0 - match.distance,
                 metadata=record.metadata,
                 model=models,
-            ),
-        )
-    return list(hits.values())
+            )
+    return hits

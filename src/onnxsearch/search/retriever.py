@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
@@ -14,12 +14,13 @@ from onnxsearch.embedders.regions import searched_by_region
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.images.reading import READ_STRICTLY, ReadPolicy
 from onnxsearch.search.diversity import most_diverse
+from onnxsearch.search.found_records import FoundRecords
 from onnxsearch.search.fusion import (
     DEEPENING,
     FUSED_RANKS,
     extended,
     fused_as_searched,
-    fused_ranks,
+    ranks_for,
 )
 from onnxsearch.search.hits import found_hit, fused_hits
 from onnxsearch.search.omission import NOTHING, Omission
@@ -30,12 +31,10 @@ from onnxsearch.search.similarity import length_of
 from onnxsearch.types import Hit, Metric
 
 if TYPE_CHECKING:
-    from onnxsearch.catalog.records import StoredImage
     from onnxsearch.embedders.base import Embedder
     from onnxsearch.filters import Filter
     from onnxsearch.search.fusion import Fusion
     from onnxsearch.search.selection import Selection
-    from onnxsearch.types import Record
     from onnxsearch.vectors.base import Match, Vectors, VectorStore
 
 _ROUNDS = 10
@@ -70,6 +69,7 @@ class Retriever:
         selection: Selection,
         omissions: Sequence[Omission] = (),
         reordering: Reordering = AS_RANKED,
+        records: FoundRecords | None = None,
     ) -> list[SearchResults]:
         """Return the results for each row of `queries`.
 
@@ -79,6 +79,7 @@ class Retriever:
             selection: Which of the nearest images are returned.
             omissions: For each row which images are left out; by default none.
             reordering: How the nearest images are reordered before they are chosen from.
+            records: Records that the search has read before, if any.
 
         Raises:
             InvalidArgumentError: The store cannot look as deep.
@@ -86,13 +87,13 @@ class Retriever:
         left_out = omissions or [NOTHING] * len(queries)
         lengths = [length_of(embedder.metric, query) for query in queries]
         rankers = {embedder.name: self.ranker(embedder, queries, selection.filter)}
+        records = records or self.found_records()
+        rankings: list[_Ranking] = []
         hits: list[list[Hit]] = []
-        known: Mapping[str, StoredImage] = {}
         for depth in self.depths(max(selection.wanted, reordering.first)):
-            found, known = self._ranked(rankers, depth, left_out)
-            rankings = found[embedder.name]
+            rankings = self._ranked(rankers, depth, left_out, records)[embedder.name]
             hits = [
-                [found_hit(embedder, match, known[match.key].record, length) for match in r.matches]
+                [found_hit(embedder, match, records[match.key], length) for match in r.matches]
                 for r, length in zip(rankings, lengths, strict=True)
             ]
             if all(
@@ -102,7 +103,11 @@ class Retriever:
                 break
         else:
             self._check_deep_enough(hits, selection)
-        keys = _keys(known)
+        keys = {
+            hit.id: match.key
+            for found, ranking in zip(hits, rankings, strict=True)
+            for hit, match in zip(found, ranking.matches, strict=True)
+        }
         reordering = reordering.among(keys)
         return [
             self._results(
@@ -124,6 +129,7 @@ class Retriever:
         selection: Selection,
         omission: Omission = NOTHING,
         reordering: Reordering = AS_RANKED,
+        records: FoundRecords | None = None,
     ) -> SearchResults:
         """Return one ranking of those of different models, by name, for one query.
 
@@ -135,23 +141,29 @@ class Retriever:
             InvalidArgumentError: The store cannot look as deep.
         """
         name = "+".join(rankers)
-        records: dict[str, StoredImage] = {}
+        records = records or self.found_records()
+        most = selection.looked_at(reordering)
         ranking: list[Match] = []
         hits: list[Hit] = []
+        keys: dict[str, str] = {}
         for depth in self.depths(FUSED_RANKS):
-            found, known = self._ranked(rankers, depth, [omission])
+            found = self._ranked(rankers, depth, [omission], records)
             rankings = {model: each for model, (each,) in found.items()}
             merged = fusion.merge({model: each.matches for model, each in rankings.items()})
             ranking = extended(ranking, merged)
-            records.update(known)
-            hits = fused_hits(name, ranking, records)
+            by_key = fused_hits(name, ranking, records, most)
+            hits, keys = [*by_key.values()], {hit.id: key for key, hit in by_key.items()}
             is_whole = all(each.is_whole for each in rankings.values())
             if is_whole or selection.is_served_by(hits, reordering):
                 break
         else:
             self._check_deep_enough([hits], selection)
-        chosen = selection.candidates(hits, reordering.among(_keys(records)))
+        chosen = selection.candidates(hits, reordering.among(keys))
         return self._results(chosen, selection, name, None)
+
+    def found_records(self) -> FoundRecords:
+        """Return what reads the records of one search."""
+        return FoundRecords(self.catalog.records)
 
     def ranker(self, embedder: Embedder, queries: Vectors, filter: Filter | None) -> Ranker:
         """Return what ranks a model's rows for queries of shape (n, columns)."""
@@ -161,7 +173,12 @@ class Retriever:
         return partial(self.vectors.search, collection, queries, filter=filter)
 
     def nearest(
-        self, rankers: Mapping[str, Ranker], fusion: Fusion, count: int, omission: Omission
+        self,
+        rankers: Mapping[str, Ranker],
+        fusion: Fusion,
+        count: int,
+        omission: Omission,
+        records: FoundRecords,
     ) -> list[str]:
         """Return the keys of the first images, best first, that `search` or `fused` finds.
 
@@ -170,11 +187,11 @@ class Retriever:
             fusion: How several rankings are fused.
             count: How many, at most.
             omission: The images that take no part.
+            records: What the search has read of records.
         """
         if not count:
             return []
-        depth = count if len(rankers) == 1 else fused_ranks(count)
-        found, _ = self._ranked(rankers, depth, [omission])
+        found = self._ranked(rankers, ranks_for(count, len(rankers)), [omission], records)
         rankings = {model: ranking.matches for model, (ranking,) in found.items()}
         if len(rankings) == 1:
             (nearest,) = rankings.values()
@@ -284,22 +301,22 @@ class Retriever:
         rankers: Mapping[str, Ranker],
         depth: int,
         omissions: Sequence[Omission],
-    ) -> tuple[dict[str, list[_Ranking]], Mapping[str, StoredImage]]:
-        """Return by ranker the first `depth` images for each query, and their records.
+        records: FoundRecords,
+    ) -> dict[str, list[_Ranking]]:
+        """Return by ranker the first `depth` images for each query, whose records are read.
 
         Images that are left out take no rank: the store is asked for more rows instead.
         """
         self.catalog.identity.confirm()
         found: dict[str, list[_Ranking]] = {}
-        known: Mapping[str, StoredImage] = {}
         # Images that are left out are often the nearest ones.
         most = max(map(len, omissions), default=0)
         for width in self.depths(depth + min(most, depth)):
-            rows, known = self._rows(rankers, width)
+            rows = self._rows(rankers, width, records)
             found = {
                 model: [
                     _Ranking(
-                        [m for m in matches if self._is_shown(known[m.key].record, out)],
+                        [match for match in matches if records.is_shown(match.key, out)],
                         is_whole=len(matches) < width,
                     )
                     for matches, out in zip(several, omissions, strict=True)
@@ -312,18 +329,13 @@ class Retriever:
                 for ranking in rankings
             ):
                 break
-        return {
-            model: [_cut(each, depth) for each in several] for model, several in found.items()
-        }, known
-
-    def _is_shown(self, record: Record, omission: Omission) -> bool:
-        return self.catalog.records.is_live(record) and not omission.holds(record)
+        return {model: [_cut(each, depth) for each in several] for model, several in found.items()}
 
     def _rows(
-        self, rankers: Mapping[str, Ranker], width: int
-    ) -> tuple[dict[str, list[list[Match]]], Mapping[str, StoredImage]]:
-        """Return by ranker the first `width` rows that have records, and these records."""
-        known: Mapping[str, StoredImage] = {}
+        self, rankers: Mapping[str, Ranker], width: int, records: FoundRecords
+    ) -> dict[str, list[list[Match]]]:
+        """Return by ranker the first `width` rows that have records, and read these."""
+        known: Set[str] = frozenset()
         asked = self._at_most(width)
         dropped: set[str] = set()
         found: dict[str, list[list[Match]]] = {}
@@ -336,11 +348,11 @@ class Retriever:
                 for match in matches
             }
             # All of them again: what had a record a round ago may have a successor in this one.
-            known = self.catalog.records.resolve(list(keys))
+            known = records.read(keys)
             # A row without record belongs to a write that is under way, or to one that
             # was replaced a moment ago. Ask again, and for as many more, until nothing
             # new of that kind turns up: then all that is acknowledged has been seen.
-            without = keys - known.keys()
+            without = keys - known
             if without <= dropped:
                 break
             dropped |= without
@@ -348,12 +360,7 @@ class Retriever:
         return {
             model: [[match for match in r if match.key in known][:width] for r in rankings]
             for model, rankings in found.items()
-        }, known
-
-
-def _keys(known: Mapping[str, StoredImage]) -> dict[str, str]:
-    """Return by id the keys of images."""
-    return {stored.record.id: key for key, stored in known.items()}
+        }
 
 
 def _cut(ranking: _Ranking, depth: int) -> _Ranking:

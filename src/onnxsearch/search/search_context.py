@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from onnxsearch.embedders.base import Embedder
     from onnxsearch.embedders.registry import EmbedderRegistry
     from onnxsearch.filters import Filter
+    from onnxsearch.search.found_records import FoundRecords
     from onnxsearch.search.fusion import Fusion
     from onnxsearch.search.omission import Omission
     from onnxsearch.search.query import QueryInput
@@ -33,6 +34,8 @@ class SearchContext:
     """The images that the results leave out."""
     embedders: EmbedderRegistry
     retriever: Retriever
+    records: FoundRecords
+    """What the search has read of records."""
     fusion: Fusion
     """How several rankings are fused."""
     others: Mapping[str, Ranker] = field(default_factory=dict[str, "Ranker"])
@@ -59,7 +62,7 @@ class SearchContext:
         are several rankings, and the same ones for all models.
         """
         rankers = self.rankers(embedders, rows)
-        keys = self.retriever.nearest(rankers, self.fusion, count, self.omission)
+        keys = self.retriever.nearest(rankers, self.fusion, count, self.omission, self.records)
         return {each.name: self.retriever.present_rows(each, keys) for each in embedders}
 
     def vectors(self, embedder: Embedder, ids: Sequence[str]) -> dict[str, Vectors]:

@@ -120,8 +120,9 @@ class Searcher:
         context = self._context(query, [embedder], as_fusion(None), selection, refinement)
         rows = refinement.transformed(context, [embedder])[embedder.name][np.newaxis]
         reordering = refinement.reordering(context)
-        omissions = [context.omission]
-        (results,) = self.retriever.search(embedder, rows, selection, omissions, reordering)
+        (results,) = self.retriever.search(
+            embedder, rows, selection, [context.omission], reordering, context.records
+        )
         return results
 
     def _by_several(
@@ -136,7 +137,9 @@ class Searcher:
         rows = refinement.transformed(context, embedders)
         rankers = context.rankers(embedders, rows)
         reordering = refinement.reordering(context)
-        return self.retriever.fused(rankers, fusion, selection, context.omission, reordering)
+        return self.retriever.fused(
+            rankers, fusion, selection, context.omission, reordering, context.records
+        )
 
     def _context(
         self,
@@ -163,6 +166,7 @@ class Searcher:
             omission,
             self.embedders,
             self.retriever,
+            self.retriever.found_records(),
             fusion,
             self._by_keywords(embedders, selection, refinement),
         )

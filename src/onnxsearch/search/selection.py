@@ -72,6 +72,10 @@ class Selection:
         """How many candidates it takes to serve this: for diversity whole pools."""
         return math.ceil(self.end / POOL) * POOL if self.diversity else self.end
 
+    def looked_at(self, reordering: Reordering) -> int | None:
+        """Return how many of the first ranked hits `candidates` looks at; None for all."""
+        return max(self.wanted, reordering.first) if self.group_by is None else None
+
     def candidates(
         self, ranking: Sequence[Hit], reordering: Reordering = AS_RANKED
     ) -> Sequence[Hit]:
