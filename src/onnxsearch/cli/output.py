@@ -23,6 +23,7 @@ from rich.text import Text
 
 from onnxsearch import Hit, IndexReport, JSONValue, Progress as Moment, SearchResults
 from onnxsearch.errors import without_secrets
+from onnxsearch.search.results import measured
 
 SHOWN_FAILURES = 20
 
@@ -151,8 +152,7 @@ def print_results(results: SearchResults, *, first: int = 1, is_empty: bool = Fa
     for rank, (hit, region) in enumerate(zip(results, regions, strict=True), first):
         file = image_name(hit.id, hit.uri)
         place = f"{region:<{_EDGES}}  " if title else ""
-        value = hit.distance if results.metric else hit.score
-        print_line(f"{rank:>{width}}  {value:8.4f}  {place}{file}")
+        print_line(f"{rank:>{width}}  {measured(results, hit):8.4f}  {place}{file}")
 
 
 _EDGES = 21

@@ -21,7 +21,7 @@ _PAPER, _INK, _EMPTY = (255, 255, 255), (20, 20, 20), (225, 225, 225)
 
 
 def contact_sheet(row: Row, *, columns: int, size: int, reading: ReadPolicy) -> Image.Image:
-    """Return the cards in lines of `columns`, each with its rank, distance and name.
+    """Return the cards in lines of `columns`, each with its rank, distance (or score) and name.
 
     Raises:
         InvalidArgumentError: `columns` is below 1, `size` below 16, or the sheet would
@@ -66,7 +66,7 @@ def _sheet(
             left, below = _GAP + column * cell, top + heading + size
             small = thumbnails.image(card.path) or Image.new("RGB", (size, size), _EMPTY)
             _paste(sheet, small, left, top + heading, size)
-            draw.text((left, below + 2), f"{card.rank}.  {card.distance:.3f}", _INK, font)
+            draw.text((left, below + 2), f"{card.rank}.  {card.value:.3f}", _INK, font)
             draw.text((left, below + _LINE), _fitting(card.name, size, font), _INK, font)
     return sheet
 

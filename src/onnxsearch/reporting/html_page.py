@@ -192,7 +192,7 @@ def _card(card: Card, number: int, thumbnails: Thumbnails, *, only_here: bool) -
     return (
         f'<li tabindex="0" data-image="{number}" title="{escaped(card.title)}">{image}'
         f'<div><span class="rank">{card.rank}</span> '
-        f'<span class="distance">{card.distance:.4f}</span> '
+        f'<span class="value">{card.value:.4f}</span> '
         f'{only}<bdi class="name">{escaped(card.name)}</bdi></div></li>\n'
     )
 

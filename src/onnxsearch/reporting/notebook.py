@@ -53,6 +53,6 @@ def _card(card: Card, thumbnails: Thumbnails) -> str:
     image = f'<img src="{source}" alt="{name}" style="max-width:100%">' if source else ""
     return (
         f'<figure style="{_CARD}" title="{escaped(card.title)}">{image}'
-        f'<figcaption>{card.rank}. {card.distance:.3f}<bdi style="{_NAME}">{name}</bdi>'
+        f'<figcaption>{card.rank}. {card.value:.3f}<bdi style="{_NAME}">{name}</bdi>'
         "</figcaption></figure>"
     )

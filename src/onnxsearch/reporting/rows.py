@@ -15,7 +15,8 @@ class Card:
     """Identifies the image: cards of one key, in different rows, show the same image."""
     rank: int
     """Its rank in the row, from 1 on."""
-    distance: float
+    value: float
+    """Its distance from the query; or its score, where no metric measures distances."""
     name: str
     """A short name, such as that of a file without its folders."""
     path: str | None
@@ -34,7 +35,7 @@ class Row:
     title: str
     """What ranked the images: the name of a model."""
     measure: str
-    """How the distances are measured."""
+    """How the values are measured."""
     cards: tuple[Card, ...]
 
 

@@ -55,7 +55,7 @@ class SearchResults(Sequence[Hit], Tabular):
         return [{"rank": rank, **row(hit)} for rank, hit in enumerate(self.hits, 1)]
 
     def contact_sheet(self, *, columns: int = 5, size: int = 160) -> Image.Image:
-        """Return the hits as one image: thumbnails with rank, distance and name.
+        """Return the hits as one image: thumbnails with rank, distance (or score) and name.
 
         Args:
             columns: Thumbnails in a row, at least 1.
@@ -87,7 +87,7 @@ class SearchResults(Sequence[Hit], Tabular):
         return row_html(as_row(self), self.reading)
 
     def __repr__(self) -> str:
-        lines = [f"  {hit.distance:8.4f}  {hit.uri or hit.id}" for hit in self.hits[:20]]
+        lines = [f"  {measured(self, hit):8.4f}  {hit.uri or hit.id}" for hit in self.hits[:20]]
         if len(self.hits) > 20:
             lines.append(f"  ... {len(self.hits) - 20} more")
         head = f"<SearchResults {len(self.hits)} hits, model {self.model!r}, {measure_of(self)}>"
@@ -102,10 +102,15 @@ def measure_of(results: SearchResults) -> str:
     return "fused" if "+" in results.model else "BM25"
 
 
+def measured(results: SearchResults, hit: Hit) -> float:
+    """Return the number that reports show of a hit: its distance, or its score without a metric."""
+    return hit.distance if results.metric else hit.score
+
+
 def as_row(results: SearchResults) -> Row:
     """Return the results as a row of a report."""
     cards = (
-        Card(hit.id, rank, hit.distance, _short_name(hit), hit.uri)
+        Card(hit.id, rank, measured(results, hit), _short_name(hit), hit.uri)
         for rank, hit in enumerate(results, 1)
     )
     return Row(results.model, measure_of(results), tuple(cards))
