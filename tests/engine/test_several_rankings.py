@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
@@ -26,7 +25,7 @@ from onnxsearch import (
     Vectors,
 )
 from onnxsearch.filters import Filter
-from tests.engine.pixels import filled
+from tests.engine.pixels import filled, pixels
 
 RANKS = 100
 """As many ranks of each model are fused at first."""
@@ -101,33 +100,50 @@ def test_fuses_and_expands_by_id(
     ]
 
 
-class WatchedSearches(InMemoryVectorStore):
-    """A store that calls a function before each search."""
+class WatchedStore(InMemoryVectorStore):
+    """A store that calls functions before each search and before vectors are fetched."""
 
-    before: Callable[[], object] = staticmethod(lambda: None)
+    before_search: Callable[[], object] = staticmethod(lambda: None)
+    before_fetch: Callable[[], object] = staticmethod(lambda: None)
 
     def _search(
         self, spec: CollectionSpec, queries: Vectors, limit: int, filter: Filter | None
     ) -> Sequence[list[Match]]:
-        self.before()
+        self.before_search()
         return super()._search(spec, queries, limit, filter)
+
+    def _fetch(self, spec: CollectionSpec, keys: Sequence[str]) -> Mapping[str, Vectors]:
+        self.before_fetch()
+        return super()._fetch(spec, keys)
 
 
 @pytest.mark.parametrize("change", ["removes", "replaces", "updates"])
 def test_the_second_look_sees_what_has_changed_since_the_first(change: str) -> None:
-    store = WatchedSearches()
+    store = WatchedStore()
     with filled((store, InMemoryMetadataStore())) as engine:
         first, *_ = engine.search(Query.id("007"), models=["one", "two"], exclude_query=True).ids
-        image = np.full((1, 4, 3), 90, np.uint8)
         changes: dict[str, Callable[[], object]] = {
             "removes": lambda: engine.remove([first]),
-            "replaces": lambda: engine.add(image, id=first, metadata={"new": 1}),
+            "replaces": lambda: engine.add(pixels(90), id=first, metadata={"new": 1}),
             "updates": lambda: engine.update(first, metadata={"new": 1}),
         }
         searches = iter(range(10))
-        store.before = lambda: changes[change]() if next(searches) == 2 else None
+        store.before_search = lambda: changes[change]() if next(searches) == 2 else None
         found = engine.search(Query.id("007"), models=["one", "two"], expand=AlphaQE(), limit=40)
         assert next(searches) == 4
         hits = [hit for hit in found if hit.id == first]
         assert len(found) == len({*found.ids}) == (39 if change == "removes" else 40)
         assert [hit.metadata.get("new") for hit in hits] == ([] if change == "removes" else [1])
+
+
+def test_the_vectors_of_a_query_are_of_one_image() -> None:
+    store = WatchedStore()
+    with filled((store, InMemoryMetadataStore())) as engine:
+        fetches = iter(range(10))
+        store.before_fetch = lambda: (
+            engine.add(pixels(90), id="007") if next(fetches) == 1 else None
+        )
+        found = engine.search(Query.id("007"), models=["one", "two"])
+        assert next(fetches) == 4
+        assert found == engine.search(Query.id("007"), models=["one", "two"])
+        assert found == engine.search(pixels(90), models=["one", "two"])

@@ -19,7 +19,7 @@ from onnxsearch.errors import ImageNotFoundError, InvalidArgumentError
 from onnxsearch.images.reading import ReadPolicy, all_bytes, open_image
 from onnxsearch.search.query import ExamplesQuery, IdQuery, QueryInput, TextQuery, VectorQuery
 from onnxsearch.search.similarity import signed_bits
-from onnxsearch.search.stored_vectors import stored_vectors
+from onnxsearch.search.stored_vectors import stored_query
 from onnxsearch.types import ImageInput, Metric
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class QueryEncoder:
         match query:
             case IdQuery(wanted):
                 _check_single(embedders)
-                return {e.name: stored_vectors(self.catalog, e, [wanted])[0] for e in embedders}
+                return stored_query(self.catalog, embedders, wanted)
             case TextQuery(words):
                 return {e.name: text_vectors(e, [words])[0] for e in embedders}
             case VectorQuery(row):

@@ -28,28 +28,44 @@ def stored_vectors(catalog: Catalog, embedder: Embedder, ids: Sequence[str]) -> 
     """
     matrix = np.empty((len(ids), embedder.columns), embedder.metric.dtype)
     for start, batch in enumerate(batched(ids, BATCH)):
-        rows = _rows(catalog, embedder, batch)
+        rows = _rows(catalog, [embedder], batch)[embedder.name]
         for place, id in enumerate(batch, start * BATCH):
             matrix[place] = rows[id]
     return matrix
 
 
-def _rows(catalog: Catalog, embedder: Embedder, ids: Sequence[str]) -> dict[str, Vectors]:
-    found: dict[str, Vectors] = {}
+def stored_query(catalog: Catalog, embedders: Sequence[Embedder], id: str) -> dict[str, Vectors]:
+    """Return the vectors of one image by model, each of shape (columns,).
+
+    Raises:
+        InvalidArgumentError: The image is not stored, or has no vector of a model.
+        StoreError: A store failed.
+    """
+    return {name: rows[id] for name, rows in _rows(catalog, embedders, [id]).items()}
+
+
+def _rows(
+    catalog: Catalog, embedders: Sequence[Embedder], ids: Sequence[str]
+) -> dict[str, dict[str, Vectors]]:
+    """Return vectors by model and id; those of one image are of one moment."""
+    found: dict[str, dict[str, Vectors]] = {embedder.name: {} for embedder in embedders}
     pending, before = list(dict.fromkeys(ids)), dict[str, str]()
     for _ in attempts():
         keys = {id: image.key for id, image in catalog.records.existing(pending).items()}
-        rows = catalog.vectors.fetch(catalog.collection(embedder.name), list(keys.values()))
-        found |= {id: rows[key] for id, key in keys.items() if key in rows}
-        pending = [id for id in keys if id not in found]
+        lacking: dict[str, str] = {}
+        for embedder in embedders:
+            rows = catalog.vectors.fetch(catalog.collection(embedder.name), list(keys.values()))
+            found[embedder.name] |= {id: rows[key] for id, key in keys.items() if key in rows}
+            lacking = {id: embedder.name for id, key in keys.items() if key not in rows} | lacking
         # Of an image that was replaced meanwhile, look for the new one.
-        if lacking := [id for id in pending if before.get(id) == keys[id]]:
+        if same := [id for id in lacking if before.get(id) == keys[id]]:
+            model = lacking[same[0]]
             raise InvalidArgumentError(
-                f"image of {named_ids(lacking)}: no vector of model {embedder.name!r} is stored, "
-                f"since that model was added later. engine.backfill({embedder.name!r}) adds what "
+                f"image of {named_ids(same)}: no vector of model {model!r} is stored, "
+                f"since that model was added later. engine.backfill({model!r}) adds what "
                 "is missing"
             )
-        if not pending:
+        if not lacking:
             return found
-        before = keys
+        pending, before = list(lacking), keys
     raise contended()
