@@ -25,6 +25,8 @@ class Gpus:
         self.count = count
         self.runs: Counter[int] = Counter()
         """Runs of real models, by device."""
+        self.options: list[ort.RunOptions | None] = []
+        """The options of each of these runs."""
         self.broken_driver = False
         """Whether ONNX Runtime leaves out CUDA by itself and goes on with the CPU."""
         self.refuses: Callable[[object], bool] = lambda model: False
@@ -62,10 +64,14 @@ class _Session:
         return self._providers
 
     def run(self, outputs: list[str] | None, inputs: Mapping[str, Any], *others: Any) -> Any:
-        if outputs is not None:
-            self._gpus.runs[self._device] += 1
-            self._gpus.during_run(self._device)
+        assert outputs is None, "only the tiny model that tries a provider is run without binding"
         return self._real.run(outputs, inputs, *others)
+
+    def run_with_iobinding(self, binding: ort.IOBinding, options: ort.RunOptions | None) -> None:
+        self._gpus.runs[self._device] += 1
+        self._gpus.options.append(options)
+        self._gpus.during_run(self._device)
+        self._real.run_with_iobinding(binding, options)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)

@@ -145,7 +145,7 @@ def test_a_batch_goes_to_a_device_that_is_free(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_memory_is_given_back_on_the_device_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    Gpus(monkeypatch, count=4)
+    gpus = Gpus(monkeypatch, count=4)
     asked: list[str] = []
 
     class Options(ort.RunOptions):  # type: ignore[misc]
@@ -155,6 +155,8 @@ def test_memory_is_given_back_on_the_device_in_use(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(ort, "RunOptions", Options)
     embedder(providers=CUDA, device_ids=[3], runtime=RuntimeOptions(shrink=True))
     assert set(asked) == {"cpu:0;gpu:3"}
+    assert all(isinstance(options, Options) for options in gpus.options)
+    assert len(gpus.options) == gpus.runs[3] == len(asked)
 
 
 def test_all_devices_start_at_once_or_none(monkeypatch: pytest.MonkeyPatch) -> None:

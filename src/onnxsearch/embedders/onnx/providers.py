@@ -26,7 +26,7 @@ _ON_DEVICES = frozenset(
         "CANNExecutionProvider",
     }
 )
-"""Providers with an option `device_id`."""
+"""Providers with an option `device_id`, whose devices have memory of their own."""
 
 _PROVIDERS = f"{AUTO!r}, or names of execution providers, each alone or as (name, options)"
 _DEVICE_IDS = "numbers of GPUs, each of them once, such as [0, 1]"
@@ -40,6 +40,11 @@ def provider_name(provider: Provider) -> str:
 def provider_options(provider: Provider) -> Mapping[str, str]:
     """Return the options of a provider."""
     return {} if isinstance(provider, str) else provider[1]
+
+
+def has_devices(provider: Provider) -> bool:
+    """Return whether a provider computes on devices, such as GPUs, that have their own memory."""
+    return provider_name(provider) in _ON_DEVICES
 
 
 def checked_providers(providers: str | Sequence[Provider]) -> tuple[Provider, ...]:
@@ -86,10 +91,9 @@ def on_each_device(
     """
     if not devices:
         return [tuple(providers)]
-    preferred = provider_name(providers[0])
-    if preferred not in _ON_DEVICES:
+    if not has_devices(providers[0]):
         raise InvalidArgumentError(
-            f"device_ids are of GPUs, and {preferred} has none: expected one of "
+            f"device_ids are of GPUs, and {provider_name(providers[0])} has none: expected one of "
             f"{', '.join(sorted(_ON_DEVICES))} as the first of providers, or no device_ids"
         )
     if any("device_id" in provider_options(provider) for provider in providers):
@@ -102,7 +106,7 @@ def on_each_device(
 def _on_device(providers: Sequence[Provider], device: int) -> Iterator[Provider]:
     for provider in providers:
         name, options = provider_name(provider), provider_options(provider)
-        yield (name, {**options, "device_id": str(device)}) if name in _ON_DEVICES else provider
+        yield (name, {**options, "device_id": str(device)}) if has_devices(provider) else provider
 
 
 def _is_provider(provider: object) -> bool:

@@ -17,6 +17,7 @@ import numpy as np
 from onnxsearch._internal.validation import boolean
 from onnxsearch.embedders.base import Tensor
 from onnxsearch.embedders.bundled import bundled_models
+from onnxsearch.embedders.onnx.binding import run_bound
 from onnxsearch.embedders.onnx.devices import DeviceTurns
 from onnxsearch.embedders.onnx.editing import expose, open_batch
 from onnxsearch.embedders.onnx.external_data import (
@@ -28,6 +29,7 @@ from onnxsearch.embedders.onnx.header import other_format, other_format_of, text
 from onnxsearch.embedders.onnx.providers import (
     CPU,
     Provider,
+    has_devices,
     on_each_device,
     provider_name,
     provider_options,
@@ -232,8 +234,11 @@ class Sessions:
         """
         try:
             with self._turns.turn() as place:
-                session = self.get(threads, place)
-                values = session.run(list(outputs), dict(inputs), self._run_options(place))
+                session, options = self.get(threads, place), self._run_options(place)
+                if has_devices(self.providers[0]):
+                    values = run_bound(session, outputs, inputs, options)
+                else:
+                    values = session.run(list(outputs), dict(inputs), options)
         except runtime_errors() as error:
             given = ", ".join(f"{value.dtype} {value.shape}" for value in inputs.values())
             raise EmbeddingError(f"model {model!r} failed on input {given}: {error}") from error
