@@ -10,15 +10,12 @@ from pathlib import Path
 from onnxsearch.catalog.model_entries import LaterManifestError, decode_models, encode_models
 from onnxsearch.catalog.records import Change
 from onnxsearch.catalog.retries import attempts, contended
-from onnxsearch.embedders.description import ModelDescription
+from onnxsearch.embedders.description import REGIONS, ModelDescription
 from onnxsearch.embedders.regions import regions_name
 from onnxsearch.errors import StoreCorruptError, StoreError
 from onnxsearch.metadata.base import Cell, MetadataStore
 
 logger = logging.getLogger("onnxsearch")
-
-_REGIONS = "regions"
-"""The setting of a description that says where regions come from."""
 
 
 def manifest_cell(namespace: str) -> Cell:
@@ -115,9 +112,9 @@ def _with_known(model: ModelDescription, known: ModelDescription | None) -> Mode
         return model
     # An image model is often opened alone, or without regions: its vectors are the same.
     merged = model if model.text else replace(model, text=known.text)
-    layer = known.settings.get(_REGIONS)
-    if isinstance(layer, str) and layer and _REGIONS not in model.settings:
-        merged = replace(merged, settings={**model.settings, _REGIONS: layer})
+    layer = known.settings.get(REGIONS)
+    if isinstance(layer, str) and layer and REGIONS not in model.settings:
+        merged = replace(merged, settings={**model.settings, REGIONS: layer})
     return replace(merged, version=known.version) if merged == known else merged
 
 
@@ -125,5 +122,5 @@ def _without_regions(model: ModelDescription, dropped: str) -> ModelDescription:
     """Return a description without its regions, if they are what is dropped."""
     if regions_name(model.name) != dropped:
         return model
-    kept = {name: value for name, value in model.settings.items() if name != _REGIONS}
+    kept = {name: value for name, value in model.settings.items() if name != REGIONS}
     return replace(model, settings=kept)

@@ -19,6 +19,7 @@ from onnxsearch.catalog.augmented_spaces import is_augmented, model_below
 from onnxsearch.cli import output
 from onnxsearch.cli.embedders import ModelOptions, comes_by_name, is_file, is_of_plugin
 from onnxsearch.cli.options import check_indexed
+from onnxsearch.embedders.description import REGIONS
 from onnxsearch.embedders.onnx.embedder import CLASS_NAME
 from onnxsearch.embedders.onnx.fingerprint import file_digest
 from onnxsearch.embedders.regions import model_of_regions, regions_of
@@ -79,7 +80,7 @@ def _with_regions(
     if not stored:
         return [OnnxEmbedder.bundled(regions=True)]
     # Where the index says which inner tensor they come from, that one is taken.
-    wanted = [replace(each, settings={"regions": True, **each.settings}) for each in stored]
+    wanted = [replace(each, settings={REGIONS: True, **each.settings}) for each in stored]
     return make_embedders(wanted, model_places(model_path))
 
 

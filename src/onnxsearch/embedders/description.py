@@ -11,6 +11,9 @@ from onnxsearch.types import JSONValue, Metric
 
 SourceKind: TypeAlias = Literal["bundled", "hub"]
 
+REGIONS = "regions"
+"""The setting of a description that names the inner tensor which vectors of regions come from."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:

@@ -10,6 +10,7 @@ import numpy as np
 
 from onnxsearch._internal.validation import check_name, instance, text
 from onnxsearch.embedders.base import Embedder, Tensor
+from onnxsearch.embedders.description import REGIONS
 from onnxsearch.embedders.onnx.feature_maps import find_feature_map
 from onnxsearch.embedders.onnx.image_model import ImageModel
 from onnxsearch.embedders.onnx.signature import ImageInputSpec
@@ -100,7 +101,7 @@ class FeatureMapped(Embedder):
 
     def _region_settings(self) -> dict[str, JSONValue]:
         """Return what a description says of the regions."""
-        return {} if self._layer is None else {"regions": self._layer}
+        return {} if self._layer is None else {REGIONS: self._layer}
 
     def _expose(self, wanted: bool | str, probes: Tensor) -> None:
         """Have the model give a feature map with each vector, if regions are wanted.

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from onnxsearch.embedders.description import (
+    REGIONS,
     ModelDescription,
     TextModelDescription,
     class_path,
@@ -137,7 +138,7 @@ def _arguments(description: ModelDescription, cls: type[OnnxEmbedder]) -> dict[s
         }
         if description.metric is not cls.metric:
             arguments["metric"] = description.metric
-        if (regions := settings.get("regions")) is not None:
+        if (regions := settings.get(REGIONS)) is not None:
             arguments["regions"] = check_regions(regions)
         if (draft := settings.get("draft")) is not None:
             arguments["reading"] = replace(READ_STRICTLY, draft=draft)
