@@ -14,10 +14,10 @@ from onnxsearch._internal.telemetry.observation import ObservedStep
 from onnxsearch.catalog.catalog import Catalog
 from onnxsearch.embedders.base import Embedder, TextQueries
 from onnxsearch.embedders.opening import opened_for
-from onnxsearch.embedders.regions import searched_by_region
 from onnxsearch.errors import ImageNotFoundError, InvalidArgumentError
 from onnxsearch.images.reading import ReadPolicy, all_bytes, open_image
 from onnxsearch.search.query import ExamplesQuery, IdQuery, QueryInput, TextQuery, VectorQuery
+from onnxsearch.search.regions import check_whole
 from onnxsearch.search.similarity import signed_bits
 from onnxsearch.search.stored_vectors import stored_query
 from onnxsearch.types import ImageInput, Metric
@@ -54,7 +54,8 @@ class QueryEncoder:
         """
         match query:
             case IdQuery(wanted):
-                _check_single(embedders)
+                remedy = "Pass its file, or box=... for a part of it"
+                check_whole(embedders, "Query.id(...) does", remedy)
                 return stored_query(self.catalog, embedders, wanted)
             case TextQuery(words):
                 return {e.name: text_vectors(e, [words])[0] for e in embedders}
@@ -88,16 +89,6 @@ class QueryEncoder:
             e.name: _rocchio([row[e.name] for row in near], [row[e.name] for row in far], e.metric)
             for e in embedders
         }
-
-
-def _check_single(embedders: Sequence[Embedder]) -> None:
-    """Raise `InvalidArgumentError` if the stored vectors of an image are no query of a model."""
-    for embedder in embedders:
-        if searched_by_region(embedder) is not None:
-            raise InvalidArgumentError(
-                f"Query.id(...) with {embedder.name!r}: the vectors of the image's regions are "
-                "stored, and none as a query. Pass its file, or box=... for a part of it"
-            )
 
 
 def _open(query: ImageInput, policy: ReadPolicy) -> Image.Image:

@@ -41,12 +41,13 @@ def region_ranker(
     return partial(store.search_parts, collection, queries, parts, filter=filter)
 
 
-def check_whole(embedders: Sequence[Embedder], given: str) -> None:
+def check_whole(embedders: Sequence[Embedder], given: str, remedy: str = "") -> None:
     """Check that models give one vector of each image.
 
     Args:
         embedders: The models.
         given: What needs that, with its verb: "expand does".
+        remedy: What to do instead, if there is something, as a sentence without its full stop.
 
     Raises:
         InvalidArgumentError: One gives vectors of regions.
@@ -55,7 +56,7 @@ def check_whole(embedders: Sequence[Embedder], given: str) -> None:
         if searched_by_region(embedder) is not None:
             raise InvalidArgumentError(
                 f"{given} not go with {embedder.name!r}: expected one vector of each image, and "
-                "regions are several"
+                f"regions are several{'. ' if remedy else ''}{remedy}"
             )
 
 
