@@ -31,7 +31,13 @@ from onnxsearch.vectors.base import (
     checked_matrix,
 )
 from onnxsearch.vectors.capabilities import Candidates, Parts
-from onnxsearch.vectors.local_rows import LocalRows, forget_file, matrix_of, remove_files
+from onnxsearch.vectors.local_rows import (
+    LocalRows,
+    RowsOfParts,
+    forget_file,
+    matrix_of,
+    remove_files,
+)
 from onnxsearch.vectors.local_view import LocalView
 from onnxsearch.vectors.part_search import check_parts, nearest_parts
 from onnxsearch.vectors.row_map import DamagedMapError
@@ -122,6 +128,8 @@ class LocalVectorStore(VectorStore):
             page_bytes=_PAGE_BYTES,
         )
         self._loaded: dict[int, LocalRows] = {}
+        self._of_parts: set[str] = set()
+        """Names of the collections that have been searched by parts."""
 
     def _describe(self, name: str) -> CollectionSpec | None:
         with self._database.read() as connection:
@@ -156,6 +164,7 @@ class LocalVectorStore(VectorStore):
                 connection.execute(_OWNERS)
                 connection.execute("DELETE FROM owners WHERE collection = ?", (found.number,))
                 forget_file(connection, found.number)
+        self._of_parts.discard(name)
         if found is not None:
             self._loaded.pop(found.number, None)
             remove_files(self._database.path, found.number)
@@ -218,8 +227,9 @@ class LocalVectorStore(VectorStore):
         """
         spec = self.describe(collection)
         queries, limit = check_parts(spec, queries, parts, limit, filter)
+        self._of_parts.add(spec.name)
         while True:
-            view = self._view(spec, with_metadata=filter is not None, sketched=False)
+            view = self._view(spec, with_metadata=filter is not None)
             try:
                 rows = view.searched_by_parts(filter)
                 return nearest_parts(spec, rows, queries, parts, limit)
@@ -283,8 +293,7 @@ class LocalVectorStore(VectorStore):
                 with suppress(DamagedMapError):
                     return loaded.fetch(keys)
             for some in batched(keys, _PAGE):
-                rows = connection.execute(_FETCH, (json.dumps(some), number)).fetchall()
-                if rows:
+                if rows := connection.execute(_FETCH, (json.dumps(some), number)).fetchall():
                     present, blobs = zip(*rows, strict=True)
                     found.update(zip(present, matrix_of(blobs, spec).copy(), strict=True))
         return found
@@ -330,19 +339,16 @@ class LocalVectorStore(VectorStore):
         self._database.close()
         self._loaded.clear()
 
-    def _view(
-        self, spec: CollectionSpec, *, with_metadata: bool, sketched: bool = True
-    ) -> LocalView:
+    def _view(self, spec: CollectionSpec, *, with_metadata: bool) -> LocalView:
         """Return the rows as they are now, all writes of other processes included.
 
         Args:
             spec: Specification of the collection.
             with_metadata: Whether the rows will be filtered.
-            sketched: Whether files that are written from the first call on have sketches.
         """
         while True:
             with self._database.read() as connection:
-                rows = self._rows(connection, spec, sketched=sketched)
+                rows = self._rows(connection, spec)
                 try:
                     rows.refresh(connection)
                     view = rows.view(with_metadata=with_metadata)
@@ -356,15 +362,11 @@ class LocalVectorStore(VectorStore):
         with self._database.read() as connection:
             self._rows(connection, spec).distrust_file()
 
-    def _rows(
-        self, connection: sqlite3.Connection, spec: CollectionSpec, *, sketched: bool = True
-    ) -> LocalRows:
+    def _rows(self, connection: sqlite3.Connection, spec: CollectionSpec) -> LocalRows:
         number = _number(connection, spec)
         if number not in self._loaded:
-            path, writable = self._database.path, not self._database.is_read_only
-            self._loaded[number] = LocalRows(
-                path, number, spec, writable=writable, sketched=sketched
-            )
+            kind = RowsOfParts if spec.name in self._of_parts else LocalRows
+            self._loaded[number] = kind(self._database, number, spec)
         return self._loaded[number]
 
     def __repr__(self) -> str:

@@ -29,7 +29,7 @@ from onnxsearch.vectors.bounded_search import BoundedSearch
 from onnxsearch.vectors.exact_search import Positions
 from onnxsearch.vectors.local_view import LocalView
 from onnxsearch.vectors.row_map import DamagedMapError, MapState, RowMap
-from onnxsearch.vectors.row_map_writer import Batch, write_row_map
+from onnxsearch.vectors.row_map_writer import Batch, write_row_map, write_unsketched_row_map
 from onnxsearch.vectors.row_table import RowTable
 
 _PAGE = 1000
@@ -56,28 +56,18 @@ class LocalRows:
     """The rows of a collection in a file and in memory, and the last change that they include.
 
     Args:
-        database: Path of the database; files are written beside it.
+        database: The database; files are written beside it, unless it is read-only.
         number: Number of the collection in the database.
         spec: Specification of the collection.
-        writable: Whether files may be written.
-        sketched: Whether files that are written have sketches, which make searches for whole rows
-            faster.
     """
 
-    def __init__(
-        self,
-        database: Path,
-        number: int,
-        spec: CollectionSpec,
-        *,
-        writable: bool,
-        sketched: bool,
-    ) -> None:
+    _write_file = staticmethod(write_row_map)
+
+    def __init__(self, database: Database, number: int, spec: CollectionSpec) -> None:
         # SQLite too puts its files beside what a link leads to.
-        self._database = Path(os.path.realpath(database))
+        self._database = Path(os.path.realpath(database.path))
         self._number, self._spec = number, spec
-        self._may_write = writable
-        self._sketched = sketched
+        self._may_write = not database.is_read_only
         self._failures: set[bytes] = set()
         self._unpublished: list[RowMap] = []
         self._version: int | None = None
@@ -194,6 +184,11 @@ class LocalRows:
         if self._file is not None:
             self._file.mark(keys)
 
+    @property
+    def _in_memory(self) -> int:
+        """Bytes of vectors that need no file."""
+        return _IN_MEMORY
+
     def _lacks_many(self, connection: sqlite3.Connection) -> bool:
         """Return whether a file should be written, for what the current one lacks or has lost."""
         if not self._may_write:
@@ -201,10 +196,9 @@ class LocalRows:
         rows, marked = (0, 0) if self._file is None else (self._file.rows, self._file.marked)
         recent = len(self._table) + self._missing(connection)
         width = self._spec.columns * self._spec.dtype.itemsize
-        least = _IN_MEMORY if self._sketched else _PARTS_IN_MEMORY
-        if recent * width > max(least, rows * width // _GROWTH):
+        if recent * width > max(self._in_memory, rows * width // _GROWTH):
             return True
-        return marked * width > max(least, rows * width // _MARKED)
+        return marked * width > max(self._in_memory, rows * width // _MARKED)
 
     def _renew(self, connection: sqlite3.Connection, oldest: int, newest: int) -> None:
         """Begin with the file of another process that lacks less, or write one."""
@@ -228,7 +222,7 @@ class LocalRows:
         path = self._path(state.token)
         try:
             batches = self._batches(connection)
-            write_row_map(path, state, self._spec, rows, batches, sketched=self._sketched)
+            self._write_file(path, state, self._spec, rows, batches)
             # SQLite gives its other files the permissions of the database, too.
             os.chmod(path, self._database.stat().st_mode & 0o777)
             return RowMap(path, state.token, self._number, self._spec)
@@ -270,6 +264,16 @@ class LocalRows:
 
     def _path(self, token: bytes) -> str:
         return f"{self._database}{MAPPED}{self._number}-{token.hex()}"
+
+
+class RowsOfParts(LocalRows):
+    """Rows that are searched by their parts, for which sketches of whole rows are of no use."""
+
+    _write_file = staticmethod(write_unsketched_row_map)
+
+    @property
+    def _in_memory(self) -> int:
+        return _PARTS_IN_MEMORY
 
 
 class _FileRows:

@@ -45,10 +45,8 @@ def write_row_map(
     spec: CollectionSpec,
     rows: int,
     batches: Iterable[Batch],
-    *,
-    sketched: bool = True,
 ) -> None:
-    """Write a new file that only its owner may read.
+    """Write a new file that only its owner may read, with sketches where bounds are proved.
 
     Nobody waits until it is on disk: what a loss of power leaves out, the checksums show.
 
@@ -58,15 +56,32 @@ def write_row_map(
         spec: Specification of the collection.
         rows: Number of rows, at least 1.
         batches: The rows, each once.
-        sketched: Whether the file has sketches, where bounds are proved for them.
 
     Raises:
         OSError: It cannot be written. Nothing is left.
     """
+    _write(_SketchingWriter, path, state, spec, rows, batches)
+
+
+def write_unsketched_row_map(
+    path: str, state: MapState, spec: CollectionSpec, rows: int, batches: Iterable[Batch]
+) -> None:
+    """Write a file as `write_row_map` does, without sketches."""
+    _write(_Writer, path, state, spec, rows, batches)
+
+
+def _write(
+    writer: type[_Writer],
+    path: str,
+    state: MapState,
+    spec: CollectionSpec,
+    rows: int,
+    batches: Iterable[Batch],
+) -> None:
     handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_BINARY", 0), 0o600)
     try:
         with open(handle, "w+b") as file:
-            _Writer(file, state, spec, rows, sketched).write(batches)
+            writer(file, state, spec, rows).write(batches)
     except BaseException:
         with suppress(OSError):
             os.unlink(path)
@@ -76,16 +91,12 @@ def write_row_map(
 class _Writer:
     """Writes one file. Only keys and numbers of the rows are in memory, no vectors or texts."""
 
-    def __init__(
-        self, file: BinaryIO, state: MapState, spec: CollectionSpec, rows: int, sketched: bool
-    ) -> None:
+    def __init__(self, file: BinaryIO, state: MapState, spec: CollectionSpec, rows: int) -> None:
         self._file, self._state, self._spec, self._rows = file, state, spec, rows
-        self._sketched = sketched
         self._keys = np.empty((rows, 16), np.uint8)
         self._lengths: Floats = np.zeros(rows)
         self._sums = np.empty(rows, np.uint64)
         self._ends = np.empty(rows, np.uint64)
-        self._sample: list[Vectors] = []
 
     def write(self, batches: Iterable[Batch]) -> None:
         """Write everything; the header comes last."""
@@ -114,7 +125,6 @@ class _Writer:
     def _write_rows(self, batches: Iterable[Batch]) -> int:
         """Write vectors and texts; return the bytes of all texts."""
         places = regions(self._spec, MapSizes(self._rows, 0, 0))
-        sampled = -(-self._rows // _SAMPLE)
         start = text_bytes = 0
         for keys, vectors, texts in batches:
             end = start + len(keys)
@@ -130,8 +140,7 @@ class _Writer:
             self._ends[start:end] = text_bytes + np.cumsum([len(text) for text in encoded])
             if self._spec.dtype == np.float32:
                 self._lengths[start:end] = euclidean_lengths(vectors)
-            if self._sketched:
-                self._sample.append(vectors[-start % sampled :: sampled].copy())
+            self._look_at(start, vectors)
             text_bytes += sum(map(len, encoded))
             start = end
         if start != self._rows:
@@ -141,12 +150,12 @@ class _Writer:
             )
         return text_bytes
 
+    def _look_at(self, start: int, vectors: Vectors) -> None:
+        """Look at the rows from a place on, for `_sketcher`."""
+
     def _sketcher(self) -> Sketcher | None:
-        """Return what sketches the rows; None if they have no sketches."""
-        if not self._sketched:
-            return None
-        width = _WIDTH if self._spec.columns > WIDE else None
-        return sketcher_of(self._spec.metric, self._lengths, np.concatenate(self._sample), width)
+        """Return what sketches the rows that were written; None if they have no sketches."""
+        return None
 
     def _write_sketches(self, sketcher: Sketcher, places: dict[str, Area]) -> None:
         width = self._spec.columns * self._spec.dtype.itemsize
@@ -176,3 +185,19 @@ class _Writer:
             block = self._file.read(min(left, _BLOCK))
             left -= len(block)
             yield block
+
+
+class _SketchingWriter(_Writer):
+    """Writes one file with sketches. A sample of the vectors is in memory too."""
+
+    def __init__(self, file: BinaryIO, state: MapState, spec: CollectionSpec, rows: int) -> None:
+        super().__init__(file, state, spec, rows)
+        self._every = -(-rows // _SAMPLE)
+        self._sample: list[Vectors] = []
+
+    def _look_at(self, start: int, vectors: Vectors) -> None:
+        self._sample.append(vectors[-start % self._every :: self._every].copy())
+
+    def _sketcher(self) -> Sketcher | None:
+        width = _WIDTH if self._spec.columns > WIDE else None
+        return sketcher_of(self._spec.metric, self._lengths, np.concatenate(self._sample), width)
