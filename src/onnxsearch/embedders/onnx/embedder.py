@@ -6,7 +6,7 @@ import copy
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -141,7 +141,6 @@ class OnnxEmbedder(FeatureMapped):
     _output: str
     _dimension: int
     _text: OnnxTextEmbedder | None
-    _gathered: GatheredRuns | None = None
 
     source: ModelSource | None
     """Where the model comes from, such as the package; None for a file of the user."""
@@ -438,9 +437,8 @@ class OnnxEmbedder(FeatureMapped):
         Raises:
             EmbeddingError: ONNX Runtime failed.
         """
-        if self._gathered is not None:
-            return self.pool(self._gathered(batch))
-        return self.pool(self._model.run(batch, self._output))
+        (values,) = self._values(batch, [self._output])
+        return self.pool(values)
 
     def embed_text(self, texts: str | Iterable[str]) -> Vectors:
         """Return the vectors of `texts`, one a row, in the space of the images.
@@ -507,8 +505,8 @@ class OnnxEmbedder(FeatureMapped):
         workers = integer("workers", workers, least=1)
         sessions, threads = self._model.sessions, max(1, self._model.threads // workers)
         if not sessions.on_cpu and workers > 1 and self._model.takes_any_batch:
-            run = partial(self._model.run, output=self._output)
-            return self._with(_gathered=GatheredRuns(run, len(sessions.devices) or 1))
+            devices = len(sessions.devices) or 1
+            return self._with(_gathered=GatheredRuns(self._model.run_several, devices))
         if threads == self._model.threads or sessions.providers != _ONE_PROVIDER:
             return self
         return self._with(_model=self._model.with_threads(threads))

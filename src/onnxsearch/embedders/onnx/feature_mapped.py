@@ -12,6 +12,7 @@ from onnxsearch._internal.validation import check_name, instance, text
 from onnxsearch.embedders.base import Embedder, Tensor
 from onnxsearch.embedders.description import REGIONS
 from onnxsearch.embedders.onnx.feature_maps import find_feature_map
+from onnxsearch.embedders.onnx.gathering import GatheredRuns
 from onnxsearch.embedders.onnx.image_model import ImageModel
 from onnxsearch.embedders.onnx.signature import ImageInputSpec
 from onnxsearch.embedders.regions import RegionModel, regions_name
@@ -46,6 +47,8 @@ class FeatureMapped(Embedder):
     _model: ImageModel
     _profile: PreprocessingProfile
     _output: str
+    _gathered: GatheredRuns | None = None
+    """Runs the batches of several threads together; None if each is run by itself."""
     _layer: str | None = None
     """The inner tensor that regions are pooled from; None if they are not wanted."""
 
@@ -92,8 +95,17 @@ class FeatureMapped(Embedder):
             raise InvalidArgumentError(
                 f"model {self.name!r} gives no feature maps: expected OnnxEmbedder(regions=True)"
             )
-        pooled, maps = self._model.run_several(np.stack(tensors), [self._output, self._layer])
+        pooled, maps = self._values(np.stack(tensors), [self._output, self._layer])
         return self._checked(self.pool(pooled), len(tensors)), maps
+
+    def _values(self, batch: Tensor, outputs: Sequence[str]) -> Sequence[Tensor]:
+        """Return the values of each output for n images, (n, ...); see `GatheredRuns`.
+
+        Raises:
+            EmbeddingError: ONNX Runtime failed.
+        """
+        run = self._model.run_several if self._gathered is None else self._gathered
+        return run(batch, outputs)
 
     def seen_part(self, image: Image.Image) -> Region:
         """Return which part of an image the model sees; see `PreprocessingProfile.seen_part`."""
