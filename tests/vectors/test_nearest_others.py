@@ -17,7 +17,10 @@ def test_the_highest_are_the_first_of_all_sorted(data: st.DataObject) -> None:
     rows, columns = data.draw(st.integers(1, 5)), data.draw(st.integers(1, 8))
     numbers = st.lists(st.integers(-2, 2), min_size=rows * columns, max_size=rows * columns)
     scores = np.array(data.draw(numbers), np.float32).reshape(rows, columns)
-    count = data.draw(st.integers(0, columns))
+    check(scores, data.draw(st.integers(0, columns)))
+
+
+def check(scores: NDArray[np.float32], count: int) -> None:
     places, found = highest(scores, count)
     expected = np.sort(scores, axis=1)[:, ::-1][:, :count]
     np.testing.assert_array_equal(found, expected)
@@ -28,6 +31,32 @@ def test_the_highest_are_the_first_of_all_sorted(data: st.DataObject) -> None:
         assert all(
             a < b for a, b, x, y in zip(row, row[1:], of_row, of_row[1:], strict=False) if x == y
         )
+
+
+@given(
+    seed=st.integers(0, 2**32),
+    rows=st.integers(1, 6),
+    columns=st.integers(16, 400),
+    different=st.sampled_from([1, 3, 30, 10**9]),
+    share=st.floats(0, 1),
+)
+def test_the_highest_of_many_are_the_first_of_all_sorted(
+    seed: int, rows: int, columns: int, different: int, share: float
+) -> None:
+    random = np.random.default_rng(seed)
+    scores = random.integers(-different, different, (rows, columns)).astype(np.float32)
+    scores[random.random(scores.shape) < 0.02] = -np.inf
+    check(scores, 1 + int(share * (columns // 16 - 1)))
+
+
+@pytest.mark.parametrize("number", [1, 3, 100])
+def test_scores_that_are_no_numbers_do_no_harm(number: int) -> None:
+    scores = np.random.default_rng(0).standard_normal((3, 500), np.float32)
+    scores[1, :: 500 // number] = np.nan
+    places, _ = highest(scores, 5)
+    assert places.shape == (3, 5)
+    for row in (0, 2):
+        assert places[row].tolist() == np.argsort(-scores[row])[:5].tolist()
 
 
 def whole_numbers(rows: int) -> NDArray[np.float32]:
