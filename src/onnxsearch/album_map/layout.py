@@ -92,9 +92,15 @@ def _descent(places: Points, attraction: Affinities, done: Callable[[float], Non
 
 
 def _attracted(places: Points, attraction: Affinities) -> Points:
-    apart = places[attraction.ones] - places[attraction.others]
-    weights = attraction.weights / (1 + np.einsum("ij,ij->i", apart, apart))
-    apart *= weights[:, np.newaxis]
+    # `take`, and columns by themselves: together a fifth of the time of an index and of whole rows.
+    apart = places.take(attraction.ones, axis=0)
+    apart -= places.take(attraction.others, axis=0)
+    across, along = apart[:, 0], apart[:, 1]
+    squares = across * across
+    squares += along * along
+    weights = attraction.weights / (1 + squares)
+    across *= weights
+    along *= weights
     return np.add.reduceat(apart, attraction.starts, axis=0)
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxsearch.vectors.products import in_pieces
+
 if TYPE_CHECKING:
     from onnxsearch.album_map.geometry import Points
 
@@ -65,11 +67,12 @@ class Repulsion:
         spectra = np.fft.rfft2(given)
         spectra = np.concatenate([spectra[:1] * kernels[0], spectra * kernels[1]])
         fields = np.fft.irfft2(spectra, s=(2 * nodes, 2 * nodes))[:, :nodes, :nodes]
-        near = fields.reshape(4, nodes * nodes)[:, cells]
-        potential, density, *moments = np.einsum("nk,ank->an", weights, near)
+        by_node = np.ascontiguousarray(fields.reshape(4, nodes * nodes).T)
+        near = by_node.take(cells, axis=0)
+        potential, density, *moments = np.einsum("nk,nka->an", weights, near)
         forces = points * density[:, np.newaxis] - np.stack(moments, axis=1)
         # What interpolation makes of the 1 that each point gives itself; its forces cancel.
-        own = np.einsum("nk,nk->", weights @ _kernel(_SQUARES * spacing**2), weights)
+        own = np.einsum("nk,nk->", in_pieces(weights, _kernel(_SQUARES * spacing**2)), weights)
         return max(float(potential.sum() - own), 1e-12), forces.astype(np.float32)
 
     def _kernels_of(self, nodes: int, spacing: float) -> NDArray[np.complexfloating]:
