@@ -11,6 +11,10 @@ from onnxsearch._internal.validation import boolean, instance, integer, items, t
 from onnxsearch.errors import InvalidArgumentError
 from onnxsearch.metadata.base import check_table
 
+MOST_INDEXES = 4
+"""Readers whose words of one table a durable store keeps: a further one takes the place of the
+oldest."""
+
 _WORD = re.compile("[a-z0-9\x80-\U0010ffff]+")
 
 

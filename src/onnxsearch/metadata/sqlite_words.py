@@ -23,11 +23,9 @@ from contextlib import closing
 from onnxsearch._internal.sqlite import Database
 from onnxsearch.errors import StoreError
 from onnxsearch.metadata.bm25 import WordIndex
-from onnxsearch.metadata.capabilities import RankedKey, WordReader
+from onnxsearch.metadata.capabilities import MOST_INDEXES, RankedKey, WordReader
 from onnxsearch.metadata.reading_log import ReadingLog
 
-_MOST_INDEXES = 4
-"""Indexes of one table of cells: a further one takes the place of the oldest."""
 _BATCH = 1000
 _BATCH_BYTES = 4 * 2**20
 """Values read in one transaction: other writers wait for less than half a second."""
@@ -203,7 +201,7 @@ def _create(connection: sqlite3.Connection, table: str, reader: WordReader) -> i
     """Create an index in which all values count as changed."""
     number: int
     connection.execute(_INDEXES)
-    for oldest in _numbers(connection, table)[: 1 - _MOST_INDEXES]:
+    for oldest in _numbers(connection, table)[: 1 - MOST_INDEXES]:
         _drop(connection, oldest)
     (number,) = connection.execute(
         "INSERT INTO word_indexes (tab, reader) VALUES (?, ?) RETURNING number",

@@ -13,16 +13,14 @@ from collections.abc import Callable, Iterator, Sequence
 
 from onnxsearch._internal.threads import batched
 from onnxsearch.errors import StoreError
-from onnxsearch.metadata.capabilities import RankedKey, WordReader
+from onnxsearch.metadata.capabilities import MOST_INDEXES, RankedKey, WordReader
 from onnxsearch.metadata.reading_log import ReadingLog
 from onnxsearch.metadata.redis.connection import Client
 from onnxsearch.metadata.redis.words.index import NotedKey, WordHash, digests_of
 
-_MOST_INDEXES = 4
-"""Indexes of one table: a further one takes the place of the oldest."""
 _NOTED = 1000
 """Keys noted in one step, which takes the server about a millisecond."""
-_BATCH = 1024
+_BATCH = 256
 _BATCH_WORDS = 50_000
 """Values, and words of them, that are read in one step: some ten milliseconds of the server."""
 _ATTEMPTS = 10
@@ -62,31 +60,29 @@ class WordHashes:
     def stale(self, table: str, *, repair: bool) -> list[str]:
         """Return what `KeywordSearch.stale_words` returns; a repair deletes the index."""
         stale: set[str] = set()
-        for digest in digests_of(self._client, table):
-            index = WordHash(self._client, table, digest)
-            found = self._stale_keys(index)
+        indexes = [WordHash(self._client, table, each) for each in digests_of(self._client, table)]
+        keys = set(self._keys(table)) if indexes else set[str]()
+        for index in indexes:
+            found = index.stale_keys(keys)
             if found:
                 # While others write, values and words are read at different moments. What is
                 # stale for good is so twice.
-                found &= self._stale_keys(index)
+                found &= index.stale_keys(set(self._keys(table)))
             if repair and found:
                 index.drop()
             stale |= found
         return sorted(stale)
 
-    def _stale_keys(self, index: WordHash) -> set[str]:
-        return index.stale_keys(set(self._keys(index)))
-
-    def _keys(self, index: WordHash) -> Iterator[str]:
-        return (key for key, _ in self._items(index.table))
+    def _keys(self, table: str) -> Iterator[str]:
+        return (key for key, _ in self._items(table))
 
     def _update(self, index: WordHash, reader: WordReader) -> bytes | None:
         """Read the words of all values that have changed; return None if the index is gone."""
         log = ReadingLog()
-        index.create(_MOST_INDEXES)
+        index.create(MOST_INDEXES)
         completion = index.completion()
         if completion is None:
-            for keys in batched(self._keys(index), _NOTED):
+            for keys in batched(self._keys(index.table), _NOTED):
                 index.note(keys)
             completion = index.complete()
         # What changes from now on is read by the next search.
