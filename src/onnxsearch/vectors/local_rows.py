@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -29,7 +30,12 @@ from onnxsearch.vectors.bounded_search import BoundedSearch
 from onnxsearch.vectors.exact_search import Positions
 from onnxsearch.vectors.local_view import LocalView
 from onnxsearch.vectors.row_map import DamagedMapError, MapState, RowMap
-from onnxsearch.vectors.row_map_writer import Batch, write_row_map, write_unsketched_row_map
+from onnxsearch.vectors.row_map_writer import (
+    Batch,
+    RowMapWriter,
+    SketchingRowMapWriter,
+    write_row_map,
+)
 from onnxsearch.vectors.row_table import RowTable
 
 _PAGE = 1000
@@ -61,7 +67,7 @@ class LocalRows:
         spec: Specification of the collection.
     """
 
-    _write_file = staticmethod(write_row_map)
+    _writer: ClassVar[type[RowMapWriter]] = SketchingRowMapWriter
 
     def __init__(self, database: Database, number: int, spec: CollectionSpec) -> None:
         # SQLite too puts its files beside what a link leads to.
@@ -222,7 +228,7 @@ class LocalRows:
         path = self._path(state.token)
         try:
             batches = self._batches(connection)
-            self._write_file(path, state, self._spec, rows, batches)
+            write_row_map(path, state, self._spec, rows, batches, self._writer)
             # SQLite gives its other files the permissions of the database, too.
             os.chmod(path, self._database.stat().st_mode & 0o777)
             return RowMap(path, state.token, self._number, self._spec)
@@ -269,7 +275,7 @@ class LocalRows:
 class RowsOfParts(LocalRows):
     """Rows that are searched by their parts, for which sketches of whole rows are of no use."""
 
-    _write_file = staticmethod(write_unsketched_row_map)
+    _writer = RowMapWriter
 
     @property
     def _in_memory(self) -> int:

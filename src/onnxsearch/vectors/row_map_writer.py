@@ -39,56 +39,7 @@ _WIDTH = 256
 directions would have to be found."""
 
 
-def write_row_map(
-    path: str,
-    state: MapState,
-    spec: CollectionSpec,
-    rows: int,
-    batches: Iterable[Batch],
-) -> None:
-    """Write a new file that only its owner may read, with sketches where bounds are proved.
-
-    Nobody waits until it is on disk: what a loss of power leaves out, the checksums show.
-
-    Args:
-        path: Where it is written; nothing may be there.
-        state: What the rows are.
-        spec: Specification of the collection.
-        rows: Number of rows, at least 1.
-        batches: The rows, each once.
-
-    Raises:
-        OSError: It cannot be written. Nothing is left.
-    """
-    _write(_SketchingWriter, path, state, spec, rows, batches)
-
-
-def write_unsketched_row_map(
-    path: str, state: MapState, spec: CollectionSpec, rows: int, batches: Iterable[Batch]
-) -> None:
-    """Write a file as `write_row_map` does, without sketches."""
-    _write(_Writer, path, state, spec, rows, batches)
-
-
-def _write(
-    writer: type[_Writer],
-    path: str,
-    state: MapState,
-    spec: CollectionSpec,
-    rows: int,
-    batches: Iterable[Batch],
-) -> None:
-    handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_BINARY", 0), 0o600)
-    try:
-        with open(handle, "w+b") as file:
-            writer(file, state, spec, rows).write(batches)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(path)
-        raise
-
-
-class _Writer:
+class RowMapWriter:
     """Writes one file. Only keys and numbers of the rows are in memory, no vectors or texts."""
 
     def __init__(self, file: BinaryIO, state: MapState, spec: CollectionSpec, rows: int) -> None:
@@ -187,7 +138,7 @@ class _Writer:
             yield block
 
 
-class _SketchingWriter(_Writer):
+class SketchingRowMapWriter(RowMapWriter):
     """Writes one file with sketches. A sample of the vectors is in memory too."""
 
     def __init__(self, file: BinaryIO, state: MapState, spec: CollectionSpec, rows: int) -> None:
@@ -201,3 +152,36 @@ class _SketchingWriter(_Writer):
     def _sketcher(self) -> Sketcher | None:
         width = _WIDTH if self._spec.columns > WIDE else None
         return sketcher_of(self._spec.metric, self._lengths, np.concatenate(self._sample), width)
+
+
+def write_row_map(
+    path: str,
+    state: MapState,
+    spec: CollectionSpec,
+    rows: int,
+    batches: Iterable[Batch],
+    writer: type[RowMapWriter] = SketchingRowMapWriter,
+) -> None:
+    """Write a new file that only its owner may read.
+
+    Nobody waits until it is on disk: what a loss of power leaves out, the checksums show.
+
+    Args:
+        path: Where it is written; nothing may be there.
+        state: What the rows are.
+        spec: Specification of the collection.
+        rows: Number of rows, at least 1.
+        batches: The rows, each once.
+        writer: Writes it; by default with sketches, where bounds are proved for them.
+
+    Raises:
+        OSError: It cannot be written. Nothing is left.
+    """
+    handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_BINARY", 0), 0o600)
+    try:
+        with open(handle, "w+b") as file:
+            writer(file, state, spec, rows).write(batches)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(path)
+        raise
