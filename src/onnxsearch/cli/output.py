@@ -147,8 +147,8 @@ def print_results(results: SearchResults, *, first: int = 1, is_empty: bool = Fa
     width = len(str(first + len(results) - 1))
     regions = [_edges(hit) for hit in results]
     title = f"{'left,top,right,bottom':<{_EDGES}}  " if any(regions) else ""
-    measure = "distance" if results.metric else "   score"
-    print_line(f"{'#':>{width}}  {measure}  {title}file", style="bold")
+    measure = "distance" if results.metric else "score"
+    print_line(f"{'#':>{width}}  {measure:>8}  {title}file", style="bold")
     for rank, (hit, region) in enumerate(zip(results, regions, strict=True), first):
         file = image_name(hit.id, hit.uri)
         place = f"{region:<{_EDGES}}  " if title else ""
