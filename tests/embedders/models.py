@@ -111,6 +111,17 @@ def convolutional_model() -> bytes:
     return vector_model(nodes, initializers, ("n", 3, 224, 224), FEATURES)
 
 
+def bytes_model() -> bytes:
+    """Make a model that takes bytes, (n, 6, 5, 3), and multiplies their means by `weights`."""
+    nodes = [
+        helper.make_node("Cast", ["x"], ["numbers"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["numbers"], ["mean"], axes=[1, 2], keepdims=0),
+        helper.make_node("MatMul", ["mean", "weights"], ["vector"]),
+    ]
+    constants = [numpy_helper.from_array(weights(), "weights")]
+    return vector_model(nodes, constants, ("n", 6, 5, 3), FEATURES, kind=TensorProto.UINT8)
+
+
 def vector_model(
     nodes: Sequence[onnx.NodeProto],
     initializers: Sequence[onnx.TensorProto],

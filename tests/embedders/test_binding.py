@@ -13,7 +13,6 @@ import onnxruntime as ort
 import pytest
 from hypothesis import given, strategies as st
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 
 from onnxsearch import (
     EmbeddingError,
@@ -25,26 +24,13 @@ from onnxsearch import (
 from onnxsearch.embedders.onnx.binding import run_bound
 from tests.embedders.gpus import CPU, CUDA, Gpus
 from tests.embedders.models import (
-    FEATURES,
+    bytes_model,
     colour_model,
     convolutional_model,
-    vector_model,
-    weights,
 )
 from tests.embedders.text_models import text_model, tokenizer
 
 SMALL = PreprocessingProfile("small", (6, 5))
-
-
-def bytes_model() -> bytes:
-    """Make a model that takes bytes, (n, 6, 5, 3)."""
-    nodes = [
-        helper.make_node("Cast", ["x"], ["numbers"], to=TensorProto.FLOAT),
-        helper.make_node("ReduceMean", ["numbers"], ["mean"], axes=[1, 2], keepdims=0),
-        helper.make_node("MatMul", ["mean", "weights"], ["vector"]),
-    ]
-    constants = [numpy_helper.from_array(weights(), "weights")]
-    return vector_model(nodes, constants, ("n", 6, 5, 3), FEATURES, kind=TensorProto.UINT8)
 
 
 MODELS: dict[str, Callable[[], bytes]] = {

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 
 from onnxsearch import (
     InvalidArgumentError,
@@ -20,7 +20,7 @@ from onnxsearch import (
     inspect_model,
 )
 from onnxsearch.embedders.onnx.axes import find_layout
-from tests.embedders.models import FEATURES, vector_model, weights
+from tests.embedders.models import FEATURES, bytes_model, vector_model, weights
 
 SMALL = PreprocessingProfile("small", (6, 5))
 HF_AXES = ("batch_size", "num_channels", "height", "width")
@@ -124,13 +124,7 @@ def test_other_numbers_of_colours_are_refused(shape: tuple[int, ...]) -> None:
 
 
 def test_a_model_that_takes_bytes() -> None:
-    nodes = [
-        helper.make_node("Cast", ["x"], ["float"], to=TensorProto.FLOAT),
-        helper.make_node("ReduceMean", ["float"], ["mean"], axes=[1, 2], keepdims=0),
-        helper.make_node("MatMul", ["mean", "weights"], ["vector"]),
-    ]
-    constants = [numpy_helper.from_array(weights(), "weights")]
-    model = vector_model(nodes, constants, ("n", 6, 5, 3), FEATURES, kind=TensorProto.UINT8)
+    model = bytes_model()
     embedder = OnnxEmbedder(model, profile=SMALL)
     image = np.random.default_rng(3).integers(0, 256, (6, 5, 3), np.uint8)
     assert embedder.prepare(image).dtype == np.uint8
