@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -31,6 +30,7 @@ from onnxsearch import (
 )
 from onnxsearch.metadata.base import Cell
 from onnxsearch.testing import FakeEmbedder, picture, write_pictures
+from tests.killed import last_number
 
 IMAGES = {
     "apple": {"caption": "A red apple on a table", "tags": ["fruit", "red"], "year": 2019},
@@ -364,14 +364,7 @@ with SearchEngine.open(sys.argv[1], embedders=FakeEmbedder()) as engine:
 def test_words_outlive_a_killed_engine(tmp_path: Path) -> None:
     index, first = tmp_path / "index", 0
     for round_ in range(4):
-        command = [sys.executable, "-c", WRITER, str(index), str(first)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
-            assert writer.stdout is not None
-            assert writer.stdout.readline() == f"{first}\n"
-            time.sleep(0.02 + 0.037 * round_)
-            writer.kill()
-            lines = writer.stdout.read().split("\n")[:-1]
-        last = int(lines[-1]) if lines else first
+        last = last_number(WRITER, str(index), first=first, round_=round_)
         with SearchEngine.open(index, embedders=FakeEmbedder()) as engine:
             stored = {record.id for record in engine.records()}
             assert f"red-{last}" in stored

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +14,7 @@ from onnxsearch import (
     StoreUnavailableError,
 )
 from onnxsearch.metadata.base import Cell
+from tests.killed import last_number
 from tests.servers import RedisServer
 
 pytestmark = pytest.mark.integration
@@ -58,17 +56,9 @@ def test_sqlite_outlives_its_writer(tmp_path: Path) -> None:
     path = tmp_path / "records.sqlite"
     last = -1
     for round_ in range(ROUNDS):
-        command = [sys.executable, "-c", WRITER, str(path), str(last + 1)]
-        root = Path(__file__).resolve().parents[2]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=root) as writer:
-            assert writer.stdout is not None
-            assert writer.stdout.readline() == b"%d\n" % (last + 1)
-            time.sleep(0.02 + 0.037 * round_)
-            writer.kill()
-            # A line that was cut off is not an acknowledgement.
-            lines = writer.stdout.read().split(b"\n")[:-1]
+        acknowledged = last_number(WRITER, str(path), first=last + 1, round_=round_)
         with SQLiteMetadataStore(path) as store:
-            last = check(store, int(lines[-1]) if lines else last + 1)
+            last = check(store, acknowledged)
 
 
 def test_redis_outlives_its_server(tmp_path: Path) -> None:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import math
 import sqlite3
-import subprocess
-import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -25,6 +22,7 @@ from onnxsearch import (
     WordReader,
 )
 from onnxsearch.metadata.base import Cell
+from tests.killed import last_number
 
 TABLE = 'it\'s; {odd}: --"records" %s'
 READER = WordReader("blanks", lambda value: value.decode().split())
@@ -266,10 +264,10 @@ def test_an_index_that_is_no_longer_searched_stays_small(tmp_path: Path) -> None
 WRITER = """
 import os, sys
 from itertools import count
-from onnxsearch import SQLiteMetadataStore
+import onnxsearch
 from tests.metadata.test_keyword_search import found, put
-store = SQLiteMetadataStore(sys.argv[1])
-for number in count(int(sys.argv[2])):
+store = getattr(onnxsearch, sys.argv[1])(sys.argv[2])
+for number in count(int(sys.argv[3])):
     # The image before the last one is removed, so that a search that finds it is out of date.
     put(store, **{f"{number:08}": f"red word{number}", f"{number - 2:08}": None})
     os.write(1, b"%d\\n" % number)
@@ -278,23 +276,21 @@ for number in count(int(sys.argv[2])):
 """
 
 
+def check_words(store: SQLiteMetadataStore | RedisMetadataStore, acknowledged: int) -> int:
+    """Check that what WRITER has written is found; return the last number that is there."""
+    assert store.stale_words(TABLE, repair=False) == []
+    keys = {key for key, _ in store.items(TABLE)}
+    assert f"{acknowledged:08}" in keys or f"{acknowledged + 1:08}" in keys
+    assert set(found(store, "red")) == keys
+    return max(map(int, keys))
+
+
 @pytest.mark.integration
 def test_words_outlive_a_killed_writer(tmp_path: Path) -> None:
     path, last = tmp_path / "records.sqlite", 1
-    root = Path(__file__).resolve().parents[2]
     for round_ in range(4):
-        command = [sys.executable, "-c", WRITER, str(path), str(last + 1)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=root) as writer:
-            assert writer.stdout is not None
-            assert writer.stdout.readline() == b"%d\n" % (last + 1)
-            time.sleep(0.02 + 0.037 * round_)
-            writer.kill()
-            # A line that was cut off is not an acknowledgement.
-            lines = writer.stdout.read().split(b"\n")[:-1]
-        acknowledged = int(lines[-1]) if lines else last + 1
+        acknowledged = last_number(
+            WRITER, "SQLiteMetadataStore", str(path), first=last + 1, round_=round_
+        )
         with SQLiteMetadataStore(path) as store:
-            assert store.stale_words(TABLE, repair=False) == []
-            keys = {key for key, _ in store.items(TABLE)}
-            assert f"{acknowledged:08}" in keys or f"{acknowledged + 1:08}" in keys
-            assert set(found(store, "red")) == keys
-            last = max(map(int, keys))
+            last = check_words(store, acknowledged)

@@ -10,7 +10,6 @@ import threading
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,30 +26,9 @@ from onnxsearch import (
 )
 from onnxsearch.metadata.base import Cell, DurabilityWarning
 from tests.metadata.servers import redis_cluster, replicated
-from tests.servers import NO_RETRY, RedisServer, free_port
+from tests.servers import RedisServer, free_port
 
 CELL = Cell("pets", "a")
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    folder = tmp_path_factory.mktemp("redis")
-    with RedisServer(folder).start("--unixsocket", str(folder / "socket")) as server:
-        yield server
-
-
-@pytest.fixture
-def client(server: RedisServer) -> Iterator[redis.Redis]:
-    """A second client, to look at and disturb the server; leaves it empty."""
-    with redis.Redis(port=server.port, retry=NO_RETRY) as client:
-        yield client
-        client.flushall()
-
-
-@pytest.fixture
-def store(server: RedisServer, client: redis.Redis) -> Iterator[RedisMetadataStore]:
-    with RedisMetadataStore(server.url) as store:
-        yield store
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")

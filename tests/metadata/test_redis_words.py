@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import threading
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,40 +21,23 @@ from onnxsearch import (
     WordReader,
 )
 from onnxsearch.metadata.base import Cell
+from tests.killed import last_number
 from tests.metadata.test_keyword_search import (
     QUERIES,
     READER,
     TABLE,
     TEXTS,
     VOCABULARY,
+    WRITER,
     check_ranking,
+    check_words,
     found,
     put,
 )
-from tests.servers import NO_RETRY, RedisServer
+from tests.servers import RedisServer
 
 HASH = f"{{onnxsearch}}:{TABLE}"
 WORDS = f"{HASH}\x1fwords"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with RedisServer(tmp_path_factory.mktemp("redis")).start() as server:
-        yield server
-
-
-@pytest.fixture
-def client(server: RedisServer) -> Iterator[redis.Redis]:
-    """A second client, to look at and disturb the server; leaves it empty."""
-    with redis.Redis(port=server.port, retry=NO_RETRY) as client:
-        yield client
-        client.flushall()
-
-
-@pytest.fixture
-def store(server: RedisServer, client: redis.Redis) -> Iterator[RedisMetadataStore]:
-    with RedisMetadataStore(server.url) as store:
-        yield store
 
 
 def indexes(client: redis.Redis) -> list[str]:
@@ -323,46 +303,24 @@ def test_threads_search_while_others_write(server: RedisServer, client: redis.Re
     assert failures == []
 
 
-WRITER = """
-import os, sys
-from itertools import count
-from onnxsearch import RedisMetadataStore
-from tests.metadata.test_keyword_search import found, put
-store = RedisMetadataStore(sys.argv[1])
-for number in count(int(sys.argv[2])):
-    put(store, **{f"{number:08}": f"red word{number}", f"{number - 2:08}": None})
-    os.write(1, b"%d\\n" % number)
-    if number % 3 == 0:
-        found(store, f"word{number}")
-"""
-
-
 @pytest.mark.integration
 @pytest.mark.parametrize("killed", ["writer", "server"])
 def test_words_outlive_whoever_is_killed(tmp_path: Path, killed: str) -> None:
-    last, root = 1, Path(__file__).resolve().parents[2]
+    last = 1
     with RedisServer(tmp_path).start(aof="always") as server:
+
+        def kill(writer: subprocess.Popen[bytes]) -> None:
+            if killed == "server":
+                server.kill9()
+                writer.wait()
+            else:
+                writer.kill()
+
         for round_ in range(4):
-            command = [sys.executable, "-c", WRITER, server.url, str(last + 1)]
-            with subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=root
-            ) as writer:
-                assert writer.stdout is not None
-                assert writer.stdout.readline() == b"%d\n" % (last + 1)
-                time.sleep(0.02 + 0.037 * round_)
-                if killed == "server":
-                    server.kill9()
-                    writer.wait()
-                else:
-                    writer.kill()
-                # A line that was cut off is not an acknowledgement.
-                lines = writer.stdout.read().split(b"\n")[:-1]
-            acknowledged = int(lines[-1]) if lines else last + 1
+            acknowledged = last_number(
+                WRITER, "RedisMetadataStore", server.url, first=last + 1, round_=round_, kill=kill
+            )
             if killed == "server":
                 server.start(aof="always")
             with RedisMetadataStore(server.url) as store:
-                assert store.stale_words(TABLE, repair=False) == []
-                keys = {key for key, _ in store.items(TABLE)}
-                assert f"{acknowledged:08}" in keys or f"{acknowledged + 1:08}" in keys
-                assert set(found(store, "red")) == keys
-                last = max(map(int, keys))
+                last = check_words(store, acknowledged)
